@@ -1,0 +1,12 @@
+//! SAM-OCTA2 on libtorch: everything that computes. Knows neither the plugin's ABI nor the script language.
+//!
+//! `bytes -> io -> Volume -> Session(prompts, memory) -> Labels -> io -> bytes`; `model` never sees `io`, `io` never sees `tch`.
+
+pub mod device;
+pub mod error;
+pub mod job;
+pub mod progress;
+pub mod prompts;
+pub mod volume;
+
+pub use error::{Error, Result};

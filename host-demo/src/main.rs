@@ -1,0 +1,3 @@
+//! The demo host.
+
+fn main() {}
