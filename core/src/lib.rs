@@ -6,6 +6,7 @@ pub mod device;
 pub mod error;
 pub mod job;
 pub mod progress;
+pub mod model;
 pub mod prompts;
 pub mod volume;
 

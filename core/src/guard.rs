@@ -1,0 +1,40 @@
+//! libtorch's failures become errors: tch's plain operations panic, and a model written with them reads like its paper. Every door that
+//! a viewer can reach runs its tensor work inside [`guard`].
+
+use crate::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs tensor work; a panic inside becomes [`Error::Torch`] (or the error that the panic carries in its text).
+///
+/// The caller must not have changed its own state half-way: compute first, store afterwards.
+pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let work = || tch::no_grad(work);
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Torch(text(panic.as_ref()))))
+}
+
+/// The first telling line of a panic's text.
+fn text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("an operation failed");
+    // tch: called `Result::unwrap()` on an `Err` value: Torch("message\nException raised from ...")
+    let text = text.split("Torch(\"").nth(1).unwrap_or(text);
+    let line = text.split("\\n").next().unwrap_or(text).lines().next().unwrap_or(text);
+    if line.contains("can't allocate memory") || line.contains("out of memory") {
+        return format!("out of memory ({line}); use a smaller model, fewer objects or a smaller cache");
+    }
+    line.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn a_shape_error_is_one_line() {
+        let a = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
+        let error = guard(|| Ok(a.matmul(&a))).unwrap_err().to_string();
+        assert!(error.starts_with("libtorch: ") && error.contains("mat1 and mat2"), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+}

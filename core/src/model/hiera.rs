@@ -1,0 +1,164 @@
+//! The image trunk: Hiera, a hierarchical vision transformer with window attention (arXiv 2306.00989; absolute win position
+//! embedding, arXiv 2311.05613). Source: `modeling/backbones/hieradet.py`, `modeling/backbones/utils.py`.
+
+use super::config::{Activation, HieraBlock, HieraConfig};
+use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, attention, channels_first, channels_last};
+use super::params::Params;
+use tch::Tensor;
+
+const EPS: f64 = 1e-6;
+/// hidden width of a block's MLP, in widths of the block
+const MLP_RATIO: i64 = 4;
+
+/// The maximum of every cell of `stride` tokens (`do_pool`): `[B, H, W, C]` -> `[B, H / stride, W / stride, C]`.
+fn max_pool(x: &Tensor, stride: Option<[i64; 2]>) -> Tensor {
+    match stride {
+        Some(stride) => channels_last(&channels_first(x).max_pool2d(stride, stride, [0, 0], [1, 1], false)),
+        None => x.shallow_clone(),
+    }
+}
+
+/// Attention over the tokens of one window, with pooled queries where a stage begins.
+struct MultiScaleAttention {
+    qkv: Linear,
+    proj: Linear,
+    num_heads: i64,
+    q_stride: Option<[i64; 2]>,
+}
+
+impl MultiScaleAttention {
+    fn new(p: Params, block: HieraBlock) -> Self {
+        let HieraBlock { dim, dim_out, num_heads, q_stride, .. } = block;
+        let qkv = Linear::new(p.sub("qkv"), dim, 3 * dim_out);
+        Self { qkv, proj: Linear::new(p.sub("proj"), dim_out, dim_out), num_heads, q_stride }
+    }
+
+    /// Windows `[B, H, W, C]` -> `[B, H / stride, W / stride, C']`.
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let (batch, height, width) = (x.size()[0], x.size()[1], x.size()[2]);
+        let qkv = self.qkv.forward(x).reshape([batch, height * width, 3, self.num_heads, -1]);
+        let [q, k, v] = [0, 1, 2].map(|i| qkv.select(2, i));
+        let q = max_pool(&q.reshape([batch, height, width, -1]), self.q_stride);
+        let (height, width) = (q.size()[1], q.size()[2]);
+        let q = q.reshape([batch, height * width, self.num_heads, -1]);
+        let x = attention(&q.transpose(1, 2), &k.transpose(1, 2), &v.transpose(1, 2));
+        self.proj.forward(&x.transpose(1, 2).reshape([batch, height, width, -1]))
+    }
+}
+
+/// A transformer block with window attention.
+struct MultiScaleBlock {
+    norm1: LayerNorm,
+    attn: MultiScaleAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    /// shortcut projection where the width changes
+    proj: Option<Linear>,
+    block: HieraBlock,
+}
+
+impl MultiScaleBlock {
+    fn new(p: Params, block: HieraBlock) -> Self {
+        let HieraBlock { dim, dim_out, .. } = block;
+        Self {
+            norm1: LayerNorm::new(p.sub("norm1"), dim, EPS),
+            attn: MultiScaleAttention::new(p.sub("attn"), block),
+            norm2: LayerNorm::new(p.sub("norm2"), dim_out, EPS),
+            mlp: Mlp::new(p.sub("mlp"), &[dim_out, MLP_RATIO * dim_out, dim_out], Activation::Gelu),
+            proj: (dim != dim_out).then(|| Linear::new(p.sub("proj"), dim, dim_out)),
+            block,
+        }
+    }
+
+    /// `[B, H, W, C]` -> `[B, H / stride, W / stride, C']`. The projected shortcut starts from the *normalised* input, as trained.
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let HieraBlock { window_size, q_stride, .. } = self.block;
+        let normed = self.norm1.forward(x);
+        let shortcut = match &self.proj {
+            Some(proj) => max_pool(&proj.forward(&normed), q_stride),
+            None => x.shallow_clone(),
+        };
+        let attended = if window_size == 0 {
+            self.attn.forward(&normed)
+        } else {
+            let windows = window_partition(&normed, window_size);
+            let (height, width) = (shortcut.size()[1], shortcut.size()[2]);
+            window_unpartition(&self.attn.forward(&windows), window_size / q_stride.map_or(1, |[stride, _]| stride), height, width)
+        };
+        let x = shortcut + attended;
+        &x + self.mlp.forward(&self.norm2.forward(&x))
+    }
+}
+
+/// `[B, H, W, C]` -> `[B windows, side, side, C]`; zeros are added at the right and at the bottom, and take part in attention.
+pub fn window_partition(x: &Tensor, side: i64) -> Tensor {
+    let (batch, height, width, channels) = (x.size()[0], x.size()[1], x.size()[2], x.size()[3]);
+    let (pad_h, pad_w) = ((side - height % side) % side, (side - width % side) % side);
+    let x = if pad_h + pad_w > 0 { x.constant_pad_nd([0, 0, 0, pad_w, 0, pad_h]) } else { x.shallow_clone() };
+    let (rows, columns) = ((height + pad_h) / side, (width + pad_w) / side);
+    let x = x.view([batch, rows, side, columns, side, channels]);
+    x.permute([0, 1, 3, 2, 4, 5]).reshape([-1, side, side, channels])
+}
+
+/// The inverse of [`window_partition`] for an image of `height` x `width`.
+pub fn window_unpartition(windows: &Tensor, side: i64, height: i64, width: i64) -> Tensor {
+    let (rows, columns) = ((height + side - 1) / side, (width + side - 1) / side);
+    let channels = windows.size()[3];
+    let x = windows.reshape([-1, rows, columns, side, side, channels]).permute([0, 1, 3, 2, 4, 5]);
+    let x = x.reshape([-1, rows * side, columns * side, channels]);
+    x.narrow(1, 0, height).narrow(2, 0, width)
+}
+
+/// 7 x 7 convolution with stride 4.
+struct PatchEmbed {
+    proj: Conv2d,
+}
+
+/// The trunk: image -> feature maps at strides 4, 8, 16, 32.
+pub struct Hiera {
+    patch_embed: PatchEmbed,
+    pos_embed: Tensor,
+    pos_embed_window: Tensor,
+    blocks: Vec<MultiScaleBlock>,
+    stage_ends: Vec<i64>,
+}
+
+impl Hiera {
+    /// Reads the trunk below `p`.
+    pub fn new(p: Params, config: &HieraConfig) -> Self {
+        let dim = config.embed_dim;
+        let [height, width] = config.window_pos_embed_bkg_spatial_size;
+        let side = config.window_spec[0];
+        let conv = Conv { kernel: 7, stride: 4, padding: 3, groups: 1 };
+        let blocks = config.blocks().into_iter().enumerate();
+        Self {
+            patch_embed: PatchEmbed { proj: Conv2d::new(p.sub("patch_embed").sub("proj"), 3, dim, conv) },
+            pos_embed: p.get("pos_embed", &[1, dim, height, width]),
+            pos_embed_window: p.get("pos_embed_window", &[1, dim, side, side]),
+            blocks: blocks.map(|(i, block)| MultiScaleBlock::new(p.sub("blocks").sub(i), block)).collect(),
+            stage_ends: config.stage_ends(),
+        }
+    }
+
+    /// `[B, 3, S, S]` -> one `[B, C_i, S / 2^(i+2), S / 2^(i+2)]` per stage, finest first.
+    pub fn forward(&self, image: &Tensor) -> Vec<Tensor> {
+        let mut x = channels_last(&self.patch_embed.proj.forward(image));
+        x = &x + self.position(x.size()[1], x.size()[2]);
+        let mut features = Vec::with_capacity(self.stage_ends.len());
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x);
+            if self.stage_ends.contains(&(i as i64)) {
+                features.push(channels_first(&x));
+            }
+        }
+        features
+    }
+
+    /// The position embedding of an image of `height` x `width` tokens, `[1, height, width, C]`: a coarse table resized (bicubic) plus a
+    /// window-sized one tiled.
+    fn position(&self, height: i64, width: i64) -> Tensor {
+        let table = self.pos_embed.upsample_bicubic2d([height, width], false, None, None);
+        let side = self.pos_embed_window.size()[2];
+        channels_last(&(table + self.pos_embed_window.tile([1, 1, height / side, width / side])))
+    }
+}

@@ -1,0 +1,209 @@
+//! The layers every block is made of; fields carry the checkpoint's names. Shapes as in PyTorch: images `[B, C, H, W]`, tokens
+//! `[B, N, C]`.
+
+use super::config::Activation;
+use super::params::Params;
+use std::fmt;
+use tch::{Kind, Tensor};
+
+/// Affine map of the last dimension.
+pub struct Linear {
+    /// `[out, in]`
+    pub weight: Tensor,
+    /// `[out]`
+    pub bias: Tensor,
+}
+
+impl Linear {
+    /// Reads `weight` and `bias` below `p`.
+    pub fn new(p: Params, input: i64, output: i64) -> Self {
+        Self { weight: p.get("weight", &[output, input]), bias: p.get("bias", &[output]) }
+    }
+
+    /// `[.., in]` -> `[.., out]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// Kernel, stride, padding and groups of a [`Conv2d`], the same in both directions.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv {
+    /// side of the kernel in pixels
+    pub kernel: i64,
+    /// step in pixels
+    pub stride: i64,
+    /// zeros added at each side in pixels
+    pub padding: i64,
+    /// channel groups
+    pub groups: i64,
+}
+
+impl Default for Conv {
+    fn default() -> Self {
+        Self { kernel: 1, stride: 1, padding: 0, groups: 1 }
+    }
+}
+
+/// 2-D convolution.
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    conv: Conv,
+}
+
+impl Conv2d {
+    /// Reads `weight` and `bias` below `p`.
+    pub fn new(p: Params, input: i64, output: i64, conv: Conv) -> Self {
+        let weight = p.get("weight", &[output, input / conv.groups, conv.kernel, conv.kernel]);
+        Self { weight, bias: p.get("bias", &[output]), conv }
+    }
+
+    /// `[B, in, H, W]` -> `[B, out, H', W']`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let Conv { stride, padding, groups, .. } = self.conv;
+        x.conv2d(&self.weight, Some(&self.bias), [stride, stride], [padding, padding], [1, 1], groups)
+    }
+}
+
+/// Transposed convolution with kernel 2 and stride 2: doubles the size.
+pub struct Upscale2x {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Upscale2x {
+    /// Reads `weight` and `bias` below `p`.
+    pub fn new(p: Params, input: i64, output: i64) -> Self {
+        Self { weight: p.get("weight", &[input, output, 2, 2]), bias: p.get("bias", &[output]) }
+    }
+
+    /// `[B, in, H, W]` -> `[B, out, 2H, 2W]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.conv_transpose2d(&self.weight, Some(&self.bias), [2, 2], [0, 0], [0, 0], 1, [1, 1])
+    }
+}
+
+/// Layer normalisation of the last dimension.
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Reads `weight` and `bias` below `p`.
+    pub fn new(p: Params, width: i64, eps: f64) -> Self {
+        Self { weight: p.get("weight", &[width]), bias: p.get("bias", &[width]), eps }
+    }
+
+    /// `[.., C]` -> `[.., C]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+}
+
+/// Layer normalisation over the channels of an image (`LayerNorm2d`, eps 1e-6).
+pub struct LayerNorm2d(LayerNorm);
+
+impl LayerNorm2d {
+    /// Reads `weight` and `bias` below `p`.
+    pub fn new(p: Params, channels: i64) -> Self {
+        Self(LayerNorm::new(p, channels, 1e-6))
+    }
+
+    /// `[B, C, H, W]` -> `[B, C, H, W]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        channels_first(&self.0.forward(&channels_last(x)))
+    }
+}
+
+impl Activation {
+    /// Applies the function.
+    pub fn forward(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Relu => x.relu(),
+            Self::Gelu => x.gelu("none"),
+            Self::Glu => x.glu(-1),
+        }
+    }
+}
+
+/// A stack of linear layers with activations between them (`MLP`), keys `layers.0`, `layers.1`, ...
+pub struct Mlp {
+    layers: Vec<Linear>,
+    activation: Activation,
+    sigmoid_output: bool,
+}
+
+impl Mlp {
+    /// `widths`: input, hidden..., output.
+    pub fn new(p: Params, widths: &[i64], activation: Activation) -> Self {
+        let layers = widths.windows(2).enumerate().map(|(i, w)| Linear::new(p.sub("layers").sub(i), w[0], w[1]));
+        Self { layers: layers.collect(), activation, sigmoid_output: false }
+    }
+
+    /// Puts the outputs between 0 and 1.
+    pub fn with_sigmoid(self, sigmoid_output: bool) -> Self {
+        Self { sigmoid_output, ..self }
+    }
+
+    /// `[.., first width]` -> `[.., last width]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let mut x = x.shallow_clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x);
+            if i + 1 < self.layers.len() {
+                x = self.activation.forward(&x);
+            }
+        }
+        if self.sigmoid_output { x.sigmoid() } else { x }
+    }
+}
+
+/// `[B, C, H, W]` -> `[B, H, W, C]` (a view)
+pub fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1])
+}
+
+/// `[B, H, W, C]` -> `[B, C, H, W]` (a view)
+pub fn channels_first(x: &Tensor) -> Tensor {
+    x.permute([0, 3, 1, 2])
+}
+
+/// `[B, C, H, W]` -> tokens `[B, H W, C]` (a view)
+pub fn to_tokens(x: &Tensor) -> Tensor {
+    x.flatten(2, 3).transpose(1, 2)
+}
+
+/// Tokens `[B, H W, C]` -> `[B, C, H, W]` for a square grid of side `side`
+pub fn to_image(tokens: &Tensor, side: i64) -> Tensor {
+    let (batch, _, channels) = tokens.size3().unwrap_or((1, side * side, 1));
+    tokens.transpose(1, 2).reshape([batch, channels, side, side])
+}
+
+/// Scaled dot-product attention of `[B, heads, N, C]` tensors.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)
+}
+
+/// Bilinear resize of `[B, C, H, W]`, pixel centres at half (`align_corners` false).
+pub fn resize_bilinear(x: &Tensor, size: [i64; 2]) -> Tensor {
+    x.upsample_bilinear2d(size, false, None, None)
+}
+
+/// Bilinear resize with antialiasing, as PyTorch's `interpolate(antialias=True)`.
+pub fn resize_bilinear_antialias(x: &Tensor, size: [i64; 2]) -> Tensor {
+    x.internal_upsample_bilinear2d_aa(size, false, None, None)
+}
+
+/// A float32 tensor of the same values.
+pub fn f32(x: &Tensor) -> Tensor {
+    x.to_kind(Kind::Float)
+}
+
+impl fmt::Debug for Linear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linear{:?}", self.weight.size())
+    }
+}

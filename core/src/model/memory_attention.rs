@@ -1,0 +1,88 @@
+//! The current image looks at its own past. Source: `modeling/memory_attention.py`.
+
+use super::config::{Activation, MemoryAttentionConfig, MemoryAttentionLayerConfig};
+use super::layers::{LayerNorm, Linear};
+use super::params::Params;
+use super::transformer::RoPEAttention;
+use tch::Tensor;
+
+const EPS: f64 = 1e-5;
+
+/// The memories of a batch of objects, as one sequence of tokens.
+#[derive(Debug)]
+pub struct Memory {
+    /// `[B, M, mem_dim]`: whole memory maps first, then object pointers
+    pub tokens: Tensor,
+    /// their positions, same shape
+    pub position: Tensor,
+    /// how many of the last tokens are object pointers
+    pub pointer_tokens: i64,
+}
+
+/// Self-attention, attention to memory, MLP.
+struct MemoryAttentionLayer {
+    self_attn: RoPEAttention,
+    cross_attn_image: RoPEAttention,
+    linear1: Linear,
+    linear2: Linear,
+    norm1: LayerNorm,
+    norm2: LayerNorm,
+    norm3: LayerNorm,
+    activation: Activation,
+    config: MemoryAttentionLayerConfig,
+}
+
+impl MemoryAttentionLayer {
+    fn new(p: Params, config: &MemoryAttentionLayerConfig, side: i64) -> Self {
+        let norm = |name: &str| LayerNorm::new(p.sub(name), config.d_model, EPS);
+        Self {
+            self_attn: RoPEAttention::new(p.sub("self_attn"), &config.self_attention, side),
+            cross_attn_image: RoPEAttention::new(p.sub("cross_attn_image"), &config.cross_attention, side),
+            linear1: Linear::new(p.sub("linear1"), config.d_model, config.dim_feedforward),
+            linear2: Linear::new(p.sub("linear2"), config.dim_feedforward, config.d_model),
+            norm1: norm("norm1"),
+            norm2: norm("norm2"),
+            norm3: norm("norm3"),
+            activation: config.activation,
+            config: config.clone(),
+        }
+    }
+
+    /// Image tokens `[B, N, C]` with positions, and memory -> image tokens.
+    fn forward(&self, x: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
+        let add = |yes: bool, x: &Tensor, position: &Tensor| if yes { x + position } else { x.shallow_clone() };
+        let normed = self.norm1.forward(x);
+        let q = add(self.config.pos_enc_at_attn, &normed, position);
+        let x = x + self.self_attn.forward(&q, &q, &normed, 0);
+
+        let q = add(self.config.pos_enc_at_cross_attn_queries, &self.norm2.forward(&x), position);
+        let k = add(self.config.pos_enc_at_cross_attn_keys, &memory.tokens, &memory.position);
+        let x = x + self.cross_attn_image.forward(&q, &k, &memory.tokens, memory.pointer_tokens);
+
+        let hidden = self.activation.forward(&self.linear1.forward(&self.norm3.forward(&x)));
+        x + self.linear2.forward(&hidden)
+    }
+}
+
+/// The memory attention.
+pub struct MemoryAttention {
+    layers: Vec<MemoryAttentionLayer>,
+    norm: LayerNorm,
+    pos_enc_at_input: bool,
+}
+
+impl MemoryAttention {
+    /// Reads the layers below `p`, for images of `side` x `side` tokens.
+    pub fn new(p: Params, config: &MemoryAttentionConfig, side: i64) -> Self {
+        let layers = (0..config.num_layers).map(|i| MemoryAttentionLayer::new(p.sub("layers").sub(i), &config.layer, side));
+        let norm = LayerNorm::new(p.sub("norm"), config.d_model, EPS);
+        Self { layers: layers.collect(), norm, pos_enc_at_input: config.pos_enc_at_input }
+    }
+
+    /// Image tokens `[B, N, C]`, their positions `[1, N, C]`, memory -> image tokens `[B, N, C]`.
+    pub fn forward(&self, image: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
+        let start = if self.pos_enc_at_input { image + position * 0.1 } else { image.shallow_clone() };
+        let x = self.layers.iter().fold(start, |x, layer| layer.forward(&x, position, memory));
+        self.norm.forward(&x)
+    }
+}

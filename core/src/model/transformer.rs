@@ -1,0 +1,196 @@
+//! Attention between tokens and image, both ways, and attention with rotary positions. Source: `modeling/sam/transformer.py`.
+
+use super::config::{Activation, RopeAttentionConfig};
+use super::layers::{LayerNorm, Linear, Mlp, attention};
+use super::params::Params;
+use super::position::AxialRotation;
+use tch::Tensor;
+
+const EPS: f64 = 1e-5;
+
+/// `[B, N, heads * C]` -> `[B, heads, N, C]`
+fn separate_heads(x: &Tensor, heads: i64) -> Tensor {
+    let size = x.size();
+    x.reshape([size[0], size[1], heads, size[2] / heads]).transpose(1, 2)
+}
+
+/// `[B, heads, N, C]` -> `[B, N, heads * C]`
+fn recombine_heads(x: &Tensor) -> Tensor {
+    x.transpose(1, 2).flatten(2, 3)
+}
+
+/// Attention that may work in fewer channels than it is given.
+pub struct Attention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    heads: i64,
+}
+
+/// Widths of an [`Attention`].
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionWidths {
+    /// channels of queries and output
+    pub embedding: i64,
+    /// channels of keys and values
+    pub key: i64,
+    /// channels worked in, all heads together
+    pub internal: i64,
+    /// number of heads
+    pub heads: i64,
+}
+
+impl Attention {
+    /// Reads the four projections below `p`.
+    pub fn new(p: Params, widths: AttentionWidths) -> Self {
+        let AttentionWidths { embedding, key, internal, heads } = widths;
+        Self {
+            q_proj: Linear::new(p.sub("q_proj"), embedding, internal),
+            k_proj: Linear::new(p.sub("k_proj"), key, internal),
+            v_proj: Linear::new(p.sub("v_proj"), key, internal),
+            out_proj: Linear::new(p.sub("out_proj"), internal, embedding),
+            heads,
+        }
+    }
+
+    /// Queries `[B, N, C]`, keys and values `[B, M, K]` -> `[B, N, C]`.
+    pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+        let (q, k, v) = self.project(q, k, v);
+        self.finish(&q, &k, &v)
+    }
+
+    fn project(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let heads = |projection: &Linear, x: &Tensor| separate_heads(&projection.forward(x), self.heads);
+        (heads(&self.q_proj, q), heads(&self.k_proj, k), heads(&self.v_proj, v))
+    }
+
+    fn finish(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+        self.out_proj.forward(&recombine_heads(&attention(q, k, v)))
+    }
+}
+
+/// Attention whose queries and keys are rotated by their place in the image.
+pub struct RoPEAttention {
+    attention: Attention,
+    rotation: AxialRotation,
+}
+
+impl RoPEAttention {
+    /// Reads the projections below `p`; the rotation is made for a square of `side` x `side` queries.
+    pub fn new(p: Params, config: &RopeAttentionConfig, side: i64) -> Self {
+        let (internal, key) = (config.internal_dim(), config.kv_in_dim());
+        let rotation = AxialRotation::new(internal / config.num_heads, side, side, config.rope_theta, p.device());
+        let widths = AttentionWidths { embedding: config.embedding_dim, key, internal, heads: config.num_heads };
+        Self { attention: Attention::new(p, widths), rotation }
+    }
+
+    /// As [`Attention::forward`]; the last `unrotated` keys (object pointers) have no place in the image. The rotated keys are one or
+    /// several whole images one after another.
+    pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64) -> Tensor {
+        let (q, k, v) = self.attention.project(q, k, v);
+        let placed = k.size()[2] - unrotated;
+        let rotated = self.rotation.rotate(&k.narrow(2, 0, placed));
+        let k = if unrotated == 0 { rotated } else { Tensor::cat(&[rotated, k.narrow(2, placed, unrotated)], 2) };
+        self.attention.finish(&self.rotation.rotate(&q), &k, &v)
+    }
+}
+
+/// Self-attention of the tokens, tokens to image, MLP, image to tokens.
+struct TwoWayAttentionBlock {
+    self_attn: Attention,
+    norm1: LayerNorm,
+    cross_attn_token_to_image: Attention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    norm3: LayerNorm,
+    norm4: LayerNorm,
+    cross_attn_image_to_token: Attention,
+    skip_first_layer_pe: bool,
+}
+
+impl TwoWayAttentionBlock {
+    fn new(p: Params, config: &TwoWayConfig, skip_first_layer_pe: bool) -> Self {
+        let width = config.width;
+        let full = AttentionWidths { embedding: width, key: width, internal: width, heads: config.heads };
+        let norm = |name: &str| LayerNorm::new(p.sub(name), width, EPS);
+        Self {
+            self_attn: Attention::new(p.sub("self_attn"), full),
+            norm1: norm("norm1"),
+            cross_attn_token_to_image: Attention::new(p.sub("cross_attn_token_to_image"), config.reduced()),
+            norm2: norm("norm2"),
+            mlp: Mlp::new(p.sub("mlp"), &[width, config.mlp_width, width], Activation::Relu),
+            norm3: norm("norm3"),
+            norm4: norm("norm4"),
+            cross_attn_image_to_token: Attention::new(p.sub("cross_attn_image_to_token"), config.reduced()),
+            skip_first_layer_pe,
+        }
+    }
+
+    /// Token queries `[B, N, C]` and image keys `[B, M, C]` with their positions -> both, updated.
+    fn forward(&self, queries: &Tensor, keys: &Tensor, query_pe: &Tensor, key_pe: &Tensor) -> (Tensor, Tensor) {
+        let queries = if self.skip_first_layer_pe {
+            self.self_attn.forward(queries, queries, queries)
+        } else {
+            let q = queries + query_pe;
+            queries + self.self_attn.forward(&q, &q, queries)
+        };
+        let queries = self.norm1.forward(&queries);
+        let k = keys + key_pe;
+        let attended = self.cross_attn_token_to_image.forward(&(&queries + query_pe), &k, keys);
+        let queries = self.norm2.forward(&(queries + attended));
+        let queries = self.norm3.forward(&(&queries + self.mlp.forward(&queries)));
+        let attended = self.cross_attn_image_to_token.forward(&k, &(&queries + query_pe), &queries);
+        let keys = self.norm4.forward(&(keys + attended));
+        (queries, keys)
+    }
+}
+
+/// Shape of a [`TwoWayTransformer`].
+#[derive(Debug, Clone, Copy)]
+pub struct TwoWayConfig {
+    /// number of blocks
+    pub depth: usize,
+    /// channels
+    pub width: i64,
+    /// attention heads
+    pub heads: i64,
+    /// hidden width of the MLP
+    pub mlp_width: i64,
+}
+
+impl TwoWayConfig {
+    /// Attention between tokens and image works in half the channels.
+    fn reduced(&self) -> AttentionWidths {
+        AttentionWidths { embedding: self.width, key: self.width, internal: self.width / 2, heads: self.heads }
+    }
+}
+
+/// The mask decoder's transformer.
+pub struct TwoWayTransformer {
+    layers: Vec<TwoWayAttentionBlock>,
+    final_attn_token_to_image: Attention,
+    norm_final_attn: LayerNorm,
+}
+
+impl TwoWayTransformer {
+    /// Reads the blocks below `p`.
+    pub fn new(p: Params, config: TwoWayConfig) -> Self {
+        let layers = (0..config.depth).map(|i| TwoWayAttentionBlock::new(p.sub("layers").sub(i), &config, i == 0));
+        Self {
+            layers: layers.collect(),
+            final_attn_token_to_image: Attention::new(p.sub("final_attn_token_to_image"), config.reduced()),
+            norm_final_attn: LayerNorm::new(p.sub("norm_final_attn"), config.width, EPS),
+        }
+    }
+
+    /// Image tokens `[B, M, C]` with positions `[1, M, C]`, prompt tokens `[B, N, C]` -> prompt tokens, image tokens.
+    pub fn forward(&self, image: &Tensor, image_pe: &Tensor, tokens: &Tensor) -> (Tensor, Tensor) {
+        let (mut queries, mut keys) = (tokens.shallow_clone(), image.shallow_clone());
+        for layer in &self.layers {
+            (queries, keys) = layer.forward(&queries, &keys, tokens, image_pe);
+        }
+        let attended = self.final_attn_token_to_image.forward(&(&queries + tokens), &(&keys + image_pe), &keys);
+        (self.norm_final_attn.forward(&(queries + attended)), keys)
+    }
+}

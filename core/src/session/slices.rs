@@ -1,0 +1,60 @@
+//! The slices of a volume as features: prepared and encoded when they are first needed, kept while they fit a budget in bytes.
+
+use super::image::{Window, prepare};
+use crate::Result;
+use crate::model::{ImageFeatures, Sam2};
+use crate::volume::Volume;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A volume and the features of the slices used last.
+pub struct Slices {
+    /// the volume
+    pub volume: Arc<Volume>,
+    window: Window,
+    /// most recently used last
+    cache: VecDeque<(usize, ImageFeatures)>,
+    budget: usize,
+    /// how many slices were encoded so far
+    encoded: usize,
+}
+
+impl Slices {
+    /// Nothing is computed yet.
+    pub fn new(volume: Arc<Volume>, window: Window, budget: usize) -> Self {
+        Self { volume, window, cache: VecDeque::new(), budget, encoded: 0 }
+    }
+
+    /// The features of a slice.
+    pub fn features(&mut self, model: &Sam2, frame: usize) -> Result<ImageFeatures> {
+        if let Some(at) = self.cache.iter().position(|(cached, _)| *cached == frame)
+            && let Some(hit) = self.cache.remove(at)
+        {
+            let features = hit.1.shallow_clone();
+            self.cache.push_back(hit);
+            return Ok(features);
+        }
+        let features = model.encode_image(&prepare(&self.volume, frame, self.window, model.config.image_size)?);
+        self.encoded += 1;
+        self.cache.push_back((frame, features.shallow_clone()));
+        while self.cache.len() > 1 && self.cached_bytes() > self.budget {
+            self.cache.pop_front();
+        }
+        Ok(features)
+    }
+
+    /// Bytes of the features kept.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.iter().map(|(_, features)| features.bytes()).sum()
+    }
+
+    /// How many slices were encoded so far; a click on a slice in the cache adds none.
+    pub fn encoded(&self) -> usize {
+        self.encoded
+    }
+
+    /// Forgets the features.
+    pub fn clear(&mut self) {
+        self.cache.clear();
+    }
+}
