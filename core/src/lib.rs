@@ -4,10 +4,12 @@
 
 pub mod device;
 pub mod error;
+pub mod guard;
 pub mod job;
 pub mod progress;
 pub mod model;
 pub mod prompts;
+pub mod session;
 pub mod volume;
 
 pub use error::{Error, Result};

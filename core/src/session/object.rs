@@ -1,0 +1,174 @@
+//! One object of a session: what the user marked, and what the model answered, slice by slice.
+
+use super::store::{Slot, Store};
+use crate::model::SamOutput;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use tch::{Kind, Tensor};
+
+/// A click, in pixels of the slice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// to the right
+    pub x: f32,
+    /// downwards
+    pub y: f32,
+    /// on the object (or outside)
+    pub positive: bool,
+}
+
+/// A drawn mask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mask {
+    /// height in pixels
+    pub rows: usize,
+    /// width in pixels
+    pub columns: usize,
+    /// object or not, row by row
+    pub pixels: Vec<bool>,
+}
+
+/// What a user gives at once on one slice; any mixture.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Marks {
+    /// clicks
+    pub points: Vec<Point>,
+    /// `[x0, y0, x1, y1]`
+    pub bounds: Option<[f32; 4]>,
+    /// a drawn mask: alone it is the answer; with points or a box it is where the model starts from
+    pub mask: Option<Mask>,
+    /// forget the earlier points and box of the slice (the model still starts from its last answer)
+    pub replace: bool,
+}
+
+impl Marks {
+    /// Joins later marks to these: points add up, a box replaces a box, a mask starts the slice anew.
+    pub(super) fn join(&mut self, later: &Marks) {
+        if later.replace || later.mask.is_some() {
+            *self = Self::default();
+        }
+        self.points.extend(&later.points);
+        self.bounds = later.bounds.or(self.bounds);
+        self.mask = later.mask.clone();
+    }
+
+    /// Clicks and box corners.
+    pub(super) fn tokens(&self) -> i64 {
+        (self.points.len() + 2 * usize::from(self.bounds.is_some())) as i64
+    }
+
+    pub(super) fn check(&self, rows: usize, columns: usize) -> Result<()> {
+        if self.points.is_empty() && self.bounds.is_none() && self.mask.is_none() {
+            return Err(Error::invalid("a prompt needs points, a box or a mask"));
+        }
+        let inside = |x: f32, y: f32| (0.0..=columns as f32).contains(&x) && (0.0..=rows as f32).contains(&y);
+        let size = format!("the slice is {columns} wide and {rows} high");
+        if let Some(point) = self.points.iter().find(|point| !inside(point.x, point.y)) {
+            return Err(Error::invalid(format!("point ({}, {}) lies outside: {size}", point.x, point.y)));
+        }
+        if let Some([x0, y0, x1, y1]) = self.bounds
+            && !(inside(x0, y0) && inside(x1, y1) && x0 < x1 && y0 < y1)
+        {
+            return Err(Error::invalid(format!("box [{x0}, {y0}, {x1}, {y1}] must be [left, top, right, bottom] inside the slice: {size}")));
+        }
+        match &self.mask {
+            Some(mask) if (mask.rows, mask.columns) != (rows, columns) || mask.pixels.len() != rows * columns => {
+                Err(Error::invalid(format!("the mask is {} wide and {} high, but {size}", mask.columns, mask.rows)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The model's answer for one object on one slice.
+pub(super) struct Output {
+    /// logits `[1, 1, 4 side, 4 side]` float32
+    pub low_res: Slot,
+    /// `[1, C]`
+    pub obj_ptr: Tensor,
+    /// presence logit `[1, 1]`
+    pub score: Tensor,
+    /// predicted IoU `[1, 1]`
+    pub iou: Tensor,
+    /// `[1, mem_dim, side, side]`, made when it is first needed
+    pub memory: Option<Slot>,
+}
+
+impl Output {
+    pub fn new(output: SamOutput, store: &Store) -> Self {
+        let SamOutput { low_res, obj_ptr, object_score_logits, iou, .. } = output;
+        Self { low_res: store.put(low_res), obj_ptr, score: object_score_logits, iou, memory: None }
+    }
+
+    pub fn park(&mut self) -> Result<()> {
+        self.low_res.park()?;
+        self.memory.as_mut().map_or(Ok(()), Slot::park)
+    }
+}
+
+/// What the user did on one slice.
+pub(super) struct SlicePrompts {
+    /// everything given, in order
+    pub history: Vec<Marks>,
+    /// all of it together
+    pub marks: Marks,
+    /// answered without memory: the slice was not tracked before
+    pub first: bool,
+    /// direction in which the slice was tracked before
+    pub reverse: bool,
+    /// the tracked answer that the prompts replaced
+    pub replaced: Option<Output>,
+}
+
+/// An answer that is not part of the memory yet: memories are made when the user has finished clicking.
+pub(super) struct Pending {
+    pub output: Output,
+    pub conditioning: bool,
+}
+
+/// One object.
+pub(super) struct Object {
+    pub id: u32,
+    pub prompts: BTreeMap<usize, SlicePrompts>,
+    pub pending: BTreeMap<usize, Pending>,
+    /// conditioning slices
+    pub prompted: BTreeMap<usize, Output>,
+    /// tracked slices
+    pub tracked: BTreeMap<usize, Output>,
+    /// slices that a propagation passed, and whether backwards
+    pub visited: BTreeMap<usize, bool>,
+}
+
+impl Object {
+    pub fn new(id: u32) -> Self {
+        let (prompts, pending, prompted) = Default::default();
+        Self { id, prompts, pending, prompted, tracked: BTreeMap::new(), visited: BTreeMap::new() }
+    }
+
+    /// The newest answer on a slice.
+    pub fn latest(&self, frame: usize) -> Option<&Output> {
+        let pending = self.pending.get(&frame).map(|pending| &pending.output);
+        pending.or_else(|| self.prompted.get(&frame)).or_else(|| self.tracked.get(&frame))
+    }
+
+    /// Slices that have an answer.
+    pub fn frames(&self) -> impl Iterator<Item = usize> {
+        self.pending.keys().chain(self.prompted.keys()).chain(self.tracked.keys()).copied()
+    }
+
+    /// Slices that steer a propagation: prompted ones, remembered or not yet.
+    pub fn anchors(&self) -> impl Iterator<Item = usize> {
+        let pending = self.pending.iter().filter(|(_, pending)| pending.conditioning).map(|(&frame, _)| frame);
+        self.prompted.keys().copied().chain(pending)
+    }
+
+    /// A mask `[H, W]` of 0 and 1 as the model wants it: `[1, 1, size, size]`, resized with antialiasing, cut at one half.
+    pub fn model_mask(mask: &Mask, size: i64) -> Tensor {
+        let pixels: Vec<u8> = mask.pixels.iter().map(|&inside| u8::from(inside)).collect();
+        let image = Tensor::from_slice(&pixels).view([1, 1, mask.rows as i64, mask.columns as i64]).to_kind(Kind::Float);
+        if (mask.rows as i64, mask.columns as i64) == (size, size) {
+            return image;
+        }
+        crate::model::layers::resize_bilinear_antialias(&image, [size, size]).ge(0.5).to_kind(Kind::Float)
+    }
+}

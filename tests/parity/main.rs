@@ -1,0 +1,10 @@
+//! The port against the Python reference (PyPI `sam2` 1.1.0), block by block and session by session.
+//!
+//! `tests/data/parity` holds the fixtures that every checkout runs; `../shared/parity` (or `SAM_OCTA2_PARITY`) holds the full set, which is
+//! skipped with a message where it is absent. `SAM_OCTA2_TEST_DEVICE=cuda:0` runs everything on a GPU.
+
+mod fixture;
+mod image;
+mod official;
+mod units;
+mod video;
