@@ -5,6 +5,7 @@
 pub mod device;
 pub mod error;
 pub mod job;
+pub mod model;
 pub mod progress;
 pub mod prompts;
 pub mod volume;

@@ -1,0 +1,205 @@
+//! What a configuration must satisfy before a model is built of it: upstream's assertions, and those its tensors would make.
+
+use super::*;
+
+/// Larger numbers are mistakes, and smaller ones cannot overflow.
+const MOST: i64 = 1 << 16;
+
+impl ModelConfig {
+    /// Do the parts fit together? [`from_text`](Self::from_text) and its kin ask this already.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_sizes()?;
+        self.validate_trunk()?;
+        self.validate_image_encoder()?;
+        self.validate_memory_attention()?;
+        self.validate_memory_encoder()?;
+        self.validate_flags()
+    }
+
+    /// Every size lies in its range, so that the arithmetic below is safe.
+    fn validate_sizes(&self) -> Result<()> {
+        let Self { image_encoder: ImageEncoderConfig { trunk, neck, scalp }, memory_attention, memory_encoder, .. } =
+            self;
+        let (layer, down, fuser) = (&memory_attention.layer, &memory_encoder.mask_downsampler, &memory_encoder.fuser);
+        let mut sizes = vec![
+            ("image_size", self.image_size),
+            ("backbone_stride", self.backbone_stride),
+            ("num_maskmem", self.num_maskmem),
+            ("max_obj_ptrs_in_encoder", self.max_obj_ptrs_in_encoder),
+            ("memory_temporal_stride_for_eval", self.memory_temporal_stride_for_eval),
+            ("trunk.embed_dim", trunk.embed_dim),
+            ("trunk.num_heads", trunk.num_heads),
+            ("neck.d_model", neck.d_model),
+            ("neck.kernel_size", neck.kernel_size),
+            ("neck.stride", neck.stride),
+            ("memory_attention.num_layers", memory_attention.num_layers),
+            ("memory_attention.layer.dim_feedforward", layer.dim_feedforward),
+            ("memory_encoder.out_dim", memory_encoder.out_dim),
+            ("mask_downsampler.kernel_size", down.kernel_size),
+            ("mask_downsampler.stride", down.stride),
+            ("mask_downsampler.total_stride", down.total_stride),
+            ("fuser.num_layers", fuser.num_layers),
+            ("fuser.layer.kernel_size", fuser.layer.kernel_size),
+            ("trunk.q_stride", trunk.q_stride[0]),
+            ("trunk.q_stride", trunk.q_stride[1]),
+            ("trunk.window_pos_embed_bkg_spatial_size", trunk.window_pos_embed_bkg_spatial_size[0]),
+            ("trunk.window_pos_embed_bkg_spatial_size", trunk.window_pos_embed_bkg_spatial_size[1]),
+        ];
+        for (part, attention) in
+            [("self_attention", &layer.self_attention), ("cross_attention", &layer.cross_attention)]
+        {
+            sizes.extend([
+                (part, attention.embedding_dim),
+                (part, attention.num_heads),
+                (part, attention.downsample_rate),
+                (part, attention.kv_in_dim()),
+            ]);
+        }
+        sizes.extend(trunk.stages.iter().map(|&n| ("trunk.stages", n)));
+        sizes.extend(trunk.window_spec.iter().map(|&n| ("trunk.window_spec", n)));
+        for (name, size) in sizes {
+            check((1..=MOST).contains(&size), || format!("{name}: {size} is not between 1 and {MOST}"))?;
+        }
+        let paddings = [neck.padding, down.padding, fuser.layer.padding, *scalp, trunk.q_pool, self.fill_hole_area];
+        check(paddings.iter().all(|n| (0..=MOST).contains(n)), || {
+            "padding, scalp, q_pool and fill_hole_area must not be negative".into()
+        })?;
+        let factors = [trunk.dim_mul, trunk.head_mul];
+        check(factors.iter().all(|f| (1. ..=16.).contains(f)), || {
+            "trunk: dim_mul and head_mul must lie between 1 and 16".into()
+        })
+    }
+
+    fn validate_trunk(&self) -> Result<()> {
+        let trunk = &self.image_encoder.trunk;
+        let (stages, windows) = (trunk.stages.len(), trunk.window_spec.len());
+        check(stages == 4 && windows == 4, || {
+            format!("trunk: stages and window_spec need 4 numbers each, not {stages} and {windows}")
+        })?;
+        let depth = trunk.depth();
+        check(depth <= 1024, || format!("trunk.stages: {depth} blocks are too many"))?;
+        check((0..4).contains(&trunk.q_pool), || format!("trunk.q_pool: {} is not between 0 and 3", trunk.q_pool))?;
+        for block in &trunk.global_att_blocks {
+            check((0..depth).contains(block), || {
+                format!("trunk.global_att_blocks: there is no block {block} of {depth}")
+            })?;
+        }
+        for (i, block) in trunk.blocks().iter().enumerate() {
+            let HieraBlock { dim_out, num_heads, .. } = *block;
+            check(dim_out <= MOST && num_heads > 0 && dim_out % num_heads == 0, || {
+                format!("trunk: {dim_out} channels of block {i} do not divide into {num_heads} heads")
+            })?;
+        }
+        check(trunk.return_interm_layers, || {
+            "trunk.return_interm_layers must be true: the neck needs every level".into()
+        })
+    }
+
+    fn validate_image_encoder(&self) -> Result<()> {
+        let ImageEncoderConfig { trunk, neck, scalp } = &self.image_encoder;
+        let (size, channels) = (self.image_size, trunk.channel_list());
+        check(size % 32 == 0 && size % self.backbone_stride == 0, || {
+            format!("image_size: {size} is not divisible by 32 and by backbone_stride ({})", self.backbone_stride)
+        })?;
+        check(neck.backbone_channel_list == channels, || {
+            format!("neck.backbone_channel_list: {:?}, but the trunk gives {channels:?}", neck.backbone_channel_list)
+        })?;
+        let levels = channels.len() as i64;
+        let needed = self.num_feature_levels();
+        check(levels - scalp >= needed, || {
+            format!("image_encoder.scalp: {scalp} of {levels} levels leave fewer than {needed}")
+        })?;
+        let top_down = neck.fpn_top_down_levels.as_deref().unwrap_or_default();
+        check(top_down.iter().all(|level| (0..levels).contains(level)), || {
+            format!("neck.fpn_top_down_levels: {top_down:?} are not levels between 0 and {}", levels - 1)
+        })?;
+        check_positions("neck", &neck.position_encoding, neck.d_model)?;
+        let hidden = self.hidden_dim();
+        check(hidden % 16 == 0, || {
+            format!("neck.d_model: {hidden} is not divisible by 16, as the decoder's 8 heads need")
+        })
+    }
+
+    fn validate_memory_attention(&self) -> Result<()> {
+        let (hidden, memory) = (self.hidden_dim(), self.mem_dim());
+        let layer = &self.memory_attention.layer;
+        let (own, cross) = (&layer.self_attention, &layer.cross_attention);
+        for (name, dim, expected) in [
+            ("d_model", self.memory_attention.d_model, hidden),
+            ("layer.d_model", layer.d_model, hidden),
+            ("layer.self_attention.embedding_dim", own.embedding_dim, hidden),
+            ("layer.self_attention.kv_in_dim", own.kv_in_dim(), hidden),
+            ("layer.cross_attention.embedding_dim", cross.embedding_dim, hidden),
+            ("layer.cross_attention.kv_in_dim", cross.kv_in_dim(), memory),
+        ] {
+            check(dim == expected, || format!("memory_attention.{name}: {dim}, but {expected} channels arrive there"))?;
+        }
+        for (name, attention) in [("self_attention", own), ("cross_attention", cross)] {
+            let RopeAttentionConfig { embedding_dim, num_heads, downsample_rate, .. } = *attention;
+            check(embedding_dim % downsample_rate == 0 && attention.internal_dim() % (num_heads * 4) == 0, || {
+                format!(
+                    "memory_attention.layer.{name}: {embedding_dim} channels / {downsample_rate} do not divide into \
+                     {num_heads} heads of a multiple of 4"
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn validate_memory_encoder(&self) -> Result<()> {
+        let (hidden, memory) = (self.hidden_dim(), self.mem_dim());
+        let MemoryEncoderConfig { mask_downsampler: down, fuser, in_dim, .. } = &self.memory_encoder;
+        let fuser_dim = fuser.dim.unwrap_or(hidden);
+        for (name, dim) in [
+            ("in_dim", *in_dim),
+            ("mask_downsampler.embed_dim", down.embed_dim),
+            ("fuser.layer.dim", fuser.layer.dim),
+            ("fuser.dim", fuser_dim),
+        ] {
+            check(dim == hidden, || format!("memory_encoder.{name}: {dim}, but {hidden} channels arrive there"))?;
+        }
+        check(hidden % memory == 0, || {
+            format!("memory_encoder.out_dim: {memory} does not divide the {hidden} channels of an object pointer")
+        })?;
+        check(down.stride > 1 && down.stride.checked_pow(down.num_layers() as u32) == Some(down.total_stride), || {
+            format!("mask_downsampler: total_stride {} is no power of stride {}", down.total_stride, down.stride)
+        })?;
+        check(down.total_stride == self.backbone_stride, || {
+            format!(
+                "mask_downsampler.total_stride: {} is not backbone_stride {}",
+                down.total_stride, self.backbone_stride
+            )
+        })?;
+        check_positions("memory_encoder", &self.memory_encoder.position_encoding, memory)
+    }
+
+    fn validate_flags(&self) -> Result<()> {
+        for (name, set, needs, given) in [
+            (
+                "proj_tpos_enc_in_obj_ptrs",
+                self.proj_tpos_enc_in_obj_ptrs,
+                "add_tpos_enc_to_obj_ptrs",
+                self.add_tpos_enc_to_obj_ptrs,
+            ),
+            ("fixed_no_obj_ptr", self.fixed_no_obj_ptr, "pred_obj_scores", self.pred_obj_scores),
+            ("fixed_no_obj_ptr", self.fixed_no_obj_ptr, "use_obj_ptrs_in_encoder", self.use_obj_ptrs_in_encoder),
+        ] {
+            check(!set || given, || format!("{name} needs {needs}"))?;
+        }
+        let (most, lo, hi) = (self.max_cond_frames_in_attn, self.multimask_min_pt_num, self.multimask_max_pt_num);
+        check(most == -1 || most >= 2, || format!("max_cond_frames_in_attn: {most} is neither -1 nor at least 2"))?;
+        check(lo <= hi, || format!("multimask_min_pt_num {lo} is larger than multimask_max_pt_num {hi}"))
+    }
+}
+
+fn check_positions(part: &str, encoding: &PositionEncodingConfig, channels: i64) -> Result<()> {
+    let feats = encoding.num_pos_feats;
+    check(feats == channels && feats % 4 == 0, || {
+        format!("{part}.position_encoding.num_pos_feats: {feats} is not {channels}, a multiple of 4")
+    })?;
+    check(encoding.normalize || encoding.scale.is_none(), || format!("{part}.position_encoding: scale needs normalize"))
+}
+
+fn check(fits: bool, what: impl FnOnce() -> String) -> Result<()> {
+    if fits { Ok(()) } else { Err(Error::Invalid(what())) }
+}
