@@ -6,6 +6,7 @@ pub mod device;
 pub mod error;
 pub mod guard;
 pub mod job;
+pub mod model;
 pub mod progress;
 pub mod model;
 pub mod prompts;

@@ -1,0 +1,137 @@
+//! `ModelConfig` against the official YAML files, dumped to JSON by `tests/tools/make_configs.py`, and against mistakes.
+
+use crate::data;
+use sam_octa2_core::model::config::{HieraBlock, ModelConfig, Official};
+use serde_json::{Value, json};
+
+fn official() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(data("official.json")).unwrap()).unwrap()
+}
+
+fn error_of(change: impl FnOnce(&mut Value)) -> String {
+    let mut model = official()["2.1-tiny"]["model"].clone();
+    change(&mut model);
+    ModelConfig::from_value(model).unwrap_err().to_string()
+}
+
+#[test]
+fn presets_equal_the_official_files() {
+    let official = official();
+    assert_eq!(official.as_object().unwrap().len(), 8);
+    for (name, entry) in official.as_object().unwrap() {
+        let config = ModelConfig::from_value(json!({"model": entry["model"]})).unwrap();
+        assert_eq!(config, ModelConfig::preset(name).unwrap(), "{name}");
+        assert_eq!(config, ModelConfig::from_text(&serde_json::to_string(&config).unwrap()).unwrap(), "{name}");
+        assert_eq!(config, ModelConfig::from_text(&serde_yaml_ng::to_string(&config).unwrap()).unwrap(), "{name}");
+    }
+}
+
+/// Of the files themselves, where the Python package is at hand: `SAM2_CONFIGS=.../site-packages/sam2/configs`.
+#[test]
+fn official_yaml_files_are_read() {
+    let Some(folder) = std::env::var_os("SAM2_CONFIGS") else {
+        return eprintln!("skipped: SAM2_CONFIGS is not set");
+    };
+    for official in Official::all() {
+        let stem = official.stem();
+        let (version, _) = stem.split_once('_').unwrap();
+        let letter = stem.rsplit("hiera_").next().unwrap().replace("base_plus", "b+");
+        let letter = if letter == "b+" { "b+" } else { &letter[..1] };
+        let path = std::path::Path::new(&folder).join(format!("{version}/{version}_hiera_{letter}.yaml"));
+        assert_eq!(ModelConfig::load(path.to_str().unwrap()).unwrap(), official.config(), "{}", path.display());
+    }
+}
+
+#[test]
+fn blocks_equal_the_built_models() {
+    for name in ["tiny", "small", "base_plus", "large"] {
+        let expected = &official()[name]["blocks"];
+        let blocks = ModelConfig::preset(name).unwrap().image_encoder.trunk.blocks();
+        let plain = |b: HieraBlock| json!([b.dim, b.dim_out, b.num_heads, b.q_stride, b.window_size]);
+        assert_eq!(&Value::Array(blocks.into_iter().map(plain).collect()), expected, "{name}");
+    }
+}
+
+#[test]
+fn yaml_with_targets_is_read() {
+    let mini = ModelConfig::from_file(data("mini.yaml")).unwrap();
+    let mini21 = ModelConfig::from_file(data("mini21.yaml")).unwrap();
+    assert_eq!((mini.hidden_dim(), mini.mem_dim(), mini.feature_size(), mini.low_res_size()), (64, 16, 16, 64));
+    assert_eq!(mini.image_encoder.trunk.channel_list(), [128, 64, 32, 16]);
+    assert_eq!(mini.image_encoder.trunk.stage_ends(), [0, 2, 5, 7]);
+    assert_eq!(mini.memory_encoder.mask_downsampler.num_layers(), 4);
+    assert_eq!((mini.no_obj_embed_spatial, mini21.no_obj_embed_spatial), (false, true));
+    let text = std::fs::read_to_string(data("mini.yaml")).unwrap();
+    let commented = ModelConfig::from_text(&format!("# @package _global_\n{text}")).unwrap();
+    assert_eq!(commented, mini);
+    let bare = text.lines().skip(1).map(|line| format!("{}\n", &line[2..])).collect::<String>();
+    assert_eq!(ModelConfig::from_text(&bare).unwrap(), mini);
+}
+
+#[test]
+fn upstream_defaults_hold_for_missing_keys() {
+    let (image_encoder, attention, encoder) = {
+        let model = &official()["base_plus"]["model"];
+        (model["image_encoder"].clone(), model["memory_attention"].clone(), model["memory_encoder"].clone())
+    };
+    let model = json!({"image_encoder": image_encoder, "memory_attention": attention, "memory_encoder": encoder,
+        "sam_mask_decoder_extra_args": null});
+    let config = ModelConfig::from_value(model).unwrap();
+    assert_eq!((config.image_size, config.num_maskmem, config.sigmoid_scale_for_mem_enc), (512, 7, 1.));
+    assert!(config.add_tpos_enc_to_obj_ptrs && !config.pred_obj_scores);
+    assert_eq!(config.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh, 0.98);
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    assert_eq!(
+        error_of(|model| model["image_encoder"]["trunk"]["embeddim"] = json!(96)),
+        "unknown key \"image_encoder.trunk.embeddim\", the nearest known one is \"embed_dim\""
+    );
+    assert!(error_of(|model| model["imagesize"] = json!(512)).contains("\"image_size\""));
+    let beside = ModelConfig::from_value(json!({"model": {}, "image_size": 512})).unwrap_err().to_string();
+    assert_eq!(beside, "unknown key \"image_size\" beside \"model\"");
+}
+
+#[test]
+fn mistakes_are_named() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 13] = [
+        (|m| m["image_size"] = json!(1000), "image_size: 1000 is not divisible by 32"),
+        (|m| m["image_size"] = json!(-1024), "image_size: -1024 is not between"),
+        (|m| m["image_size"] = json!("${scratch.resolution}"), "interpolations are not understood"),
+        (|m| m["image_size"] = json!("big"), "image_size: invalid type: string \"big\""),
+        (|m| m["image_encoder"]["trunk"]["stages"] = json!([1, 2, 7]), "stages and window_spec need 4 numbers"),
+        (|m| m["image_encoder"]["trunk"]["stages"] = json!([1, 2, 7, 70000]), "trunk.stages: 70000"),
+        (|m| m["image_encoder"]["trunk"]["embed_dim"] = json!(100), "backbone_channel_list"),
+        (|m| m["image_encoder"]["trunk"]["num_heads"] = json!(5), "do not divide into 5 heads"),
+        (|m| m["image_encoder"]["trunk"]["global_att_blocks"] = json!([12]), "no block 12 of 12"),
+        (|m| m["image_encoder"]["neck"]["fuse_type"] = json!("max"), "image_encoder.neck.fuse_type: unknown variant"),
+        (|m| m["memory_attention"]["layer"]["cross_attention"]["num_heads"] = json!(0), "cross_attention: 0"),
+        (|m| m["memory_encoder"]["mask_downsampler"]["stride"] = json!(3), "no power of stride 3"),
+        (
+            |m| _ = m["memory_attention"]["layer"].as_object_mut().unwrap().remove("d_model"),
+            "memory_attention.layer: the key \"d_model\" is missing",
+        ),
+    ];
+    for (change, expected) in cases {
+        let error = error_of(change);
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    for text in ["", "[]", "{", "model: [", "a: b: c", "just words"] {
+        assert!(ModelConfig::from_text(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn names_imply_sizes() {
+    for official in Official::all() {
+        assert_eq!(Official::of_file(format!("/a/b.c/{}.safetensors", official.stem())), Some(official));
+        assert_eq!(official.to_string().parse::<Official>().unwrap(), official);
+    }
+    assert_eq!(ModelConfig::default_for_file("x/sam2.1_hiera_large.pt"), ModelConfig::preset("2.1-large").ok());
+    assert_eq!(ModelConfig::default_for_file("x/my.pth"), None);
+    let error = ModelConfig::load("2.1_tiny").unwrap_err().to_string();
+    assert!(error.contains("2.1-tiny") && error.contains("neither"), "{error}");
+}
