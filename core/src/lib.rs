@@ -8,7 +8,6 @@ pub mod guard;
 pub mod job;
 pub mod model;
 pub mod progress;
-pub mod model;
 pub mod prompts;
 pub mod session;
 pub mod volume;

@@ -1,12 +1,18 @@
 //! Image encoder (`image_encoder`) and image predictor (`image_predictor`): every kind of prompt on one image, without memory.
 
 use crate::fixture::*;
-use sam_octa2_core::model::layers::resize_bilinear;
+use sam_octa2_core::model::layers::{resize_bilinear, resize_bilinear_antialias};
 use sam_octa2_core::model::{ImageFeatures, Points, Sam2};
 use std::path::PathBuf;
 use tch::{Kind, Tensor, no_grad};
 
 const CASES: [&str; 7] = ["point", "points3", "box", "box_points", "mask_point", "mask_only", "nothing"];
+
+/// 8-bit pixels `[B, 3, H, W]` as the model wants them.
+fn normalise(pixels: &Tensor) -> Tensor {
+    let colour = |values: [f32; 3]| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(pixels.device());
+    (pixels.to_kind(Kind::Float) / 255.0 - colour([0.485, 0.456, 0.406])) / colour([0.229, 0.224, 0.225])
+}
 
 #[test]
 fn encoder() {
@@ -19,7 +25,10 @@ fn check_encoder(root: PathBuf) {
     no_grad(|| {
         let model = mini("mini", false);
         let encoder = model.image_encoder();
-        let input = fixture.on("input", device());
+        let input = match fixture.tensors.get("input") {
+            Some(input) => input.to_device(device()),
+            None => normalise(&fixture.on("input_u8", device())),
+        };
         let expected = |name: String| fixture.tensors.contains_key(&name).then(|| fixture.get(&name));
         for (i, stage) in encoder.stages(&input).iter().enumerate() {
             expected(format!("trunk.{i}")).iter().for_each(|wanted| close(&format!("stage {i}"), stage, wanted, 2e-4));
@@ -73,7 +82,13 @@ fn check_predictor(root: PathBuf) {
     no_grad(|| {
         for (prefix, postprocessing) in [("", false), ("post.", true)] {
             let model = mini("mini", postprocessing);
-            let features = model.encode_image(&fixture.on("input_image", device()));
+            // the image predictor resizes with antialiased bilinear interpolation
+            let pixels = fixture.on("image_u8", device()).permute([2, 0, 1]).unsqueeze(0).to_kind(Kind::Float);
+            let image = normalise(&resize_bilinear_antialias(&pixels, [256, 256]));
+            if let Some(expected) = fixture.tensors.get("input_image") {
+                close("input image", &image, expected, 1e-5);
+            }
+            let features = model.encode_image(&image);
             if fixture.tensors.contains_key("image_embed") {
                 close("embedding", &model.without_memory(&features), &fixture.get("image_embed"), 2e-4);
             }

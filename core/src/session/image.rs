@@ -3,10 +3,9 @@
 //! Intensity, declared: 8-bit values are used as they are (0 to 255, as the reference does); every other type is mapped linearly from the
 //! volume's own smallest and largest value to 0..1. Nothing is squeezed to 8 bits on the way.
 
+use super::resize::resize;
+use crate::Result;
 use crate::volume::{Volume, Voxels};
-use crate::{Error, Result};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use tch::{Kind, Tensor};
 
 /// ImageNet's colour statistics, with which SAM 2 was trained.
@@ -38,8 +37,8 @@ impl Window {
 /// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training.
 pub fn prepare(volume: &Volume, frame: usize, window: Window, size: i64) -> Result<Tensor> {
     let unit = match &volume.voxels {
-        Voxels::U8(values) if window == (Window { low: 0.0, high: 255.0 }) => eight_bit(volume, &values[volume.frame_range(frame)?], size)?,
-        _ => linear(volume, frame, window, size)?,
+        Voxels::U8(values) if window == (Window { low: 0.0, high: 255.0 }) => eight_bit(volume, &values[volume.frame_range(frame)?], size as usize),
+        _ => linear(volume, frame, window, size as usize)?,
     };
     let channels = volume.channels as i64;
     let image = Tensor::from_slice(&unit).view([1, size, size, channels]).permute([0, 3, 1, 2]).expand([1, 3, size, size], false);
@@ -48,28 +47,17 @@ pub fn prepare(volume: &Volume, frame: usize, window: Window, size: i64) -> Resu
     Ok(((image - mean) / std).to_kind(Kind::Float))
 }
 
-/// 8-bit pixels are resized in 8 bits with PIL's bicubic filter: equal to the reference's loader to the last bit.
-fn eight_bit(volume: &Volume, pixels: &[u8], size: i64) -> Result<Vec<f32>> {
-    let kind = if volume.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let resized = resize(pixels, volume, kind, size)?;
-    Ok(resized.iter().map(|&v| (f64::from(v) / 255.0) as f32).collect())
+/// 8-bit pixels are resized in 8 bits.
+fn eight_bit(volume: &Volume, pixels: &[u8], size: usize) -> Vec<f32> {
+    let resized = resize(pixels, [volume.rows, volume.columns, volume.channels], size);
+    resized.into_iter().map(|v| (f64::from(v) / 255.0) as f32).collect()
 }
 
-/// Other pixels are windowed first and resized in float32 with the same filter.
-fn linear(volume: &Volume, frame: usize, window: Window, size: i64) -> Result<Vec<f32>> {
+/// Other pixels are windowed first and resized in float32.
+fn linear(volume: &Volume, frame: usize, window: Window, size: usize) -> Result<Vec<f32>> {
     let (low, scale) = (window.low as f32, 1.0 / (window.high - window.low) as f32);
     let unit = |v: f32| if v.is_finite() { ((v - low) * scale).clamp(0.0, 1.0) } else { 0.0 };
-    let bytes: Vec<u8> = volume.frame_f32(frame)?.into_iter().flat_map(|v| unit(v).to_ne_bytes()).collect();
-    let kind = if volume.channels == 1 { PixelType::F32 } else { PixelType::F32x3 };
-    let resized = resize(&bytes, volume, kind, size)?;
-    Ok(resized.as_chunks::<4>().0.iter().map(|&v| f32::from_ne_bytes(v).clamp(0.0, 1.0)).collect())
-}
-
-fn resize(bytes: &[u8], volume: &Volume, kind: PixelType, size: i64) -> Result<Vec<u8>> {
-    let failed = |error: &dyn std::fmt::Display| Error::invalid(format!("a slice of {} x {} pixels cannot be resized: {error}", volume.columns, volume.rows));
-    let source = ImageRef::new(volume.columns as u32, volume.rows as u32, bytes, kind).map_err(|e| failed(&e))?;
-    let mut target = Image::new(size as u32, size as u32, kind);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom)).use_alpha(false);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
-    Ok(target.into_vec())
+    let pixels: Vec<f32> = volume.frame_f32(frame)?.into_iter().map(unit).collect();
+    let resized = resize(&pixels, [volume.rows, volume.columns, volume.channels], size);
+    Ok(resized.into_iter().map(|v| v.clamp(0.0, 1.0)).collect())
 }

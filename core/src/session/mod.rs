@@ -10,6 +10,7 @@ mod image;
 mod memory;
 mod object;
 mod propagate;
+mod resize;
 mod slices;
 mod store;
 
