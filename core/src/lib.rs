@@ -9,5 +9,6 @@ pub mod model;
 pub mod progress;
 pub mod prompts;
 pub mod volume;
+pub mod weights;
 
 pub use error::{Error, Result};
