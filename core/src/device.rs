@@ -1,6 +1,17 @@
 //! Device and precision, and what concerns libtorch itself.
+//!
+//! `"auto", "cuda:0", "bf16" -> tch::Device, tch::Kind`. The library is linked to the CPU part of libtorch only; the CUDA part is
+//! opened when somebody wants it ([`load_cuda`]), so that one binary serves machines with and without a GPU.
 
 use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::OnceLock;
+use tch::Kind;
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// libtorch's texts carry a C++ stack of many lines; people get the first.
 impl From<tch::TchError> for Error {
@@ -8,4 +19,179 @@ impl From<tch::TchError> for Error {
         let text = error.to_string();
         Self::Torch(text.lines().next().unwrap_or_default().to_owned())
     }
+}
+
+/// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Device {
+    /// the first GPU if there is one that works, else the CPU
+    #[default]
+    Auto,
+    /// the CPU; the CUDA part of libtorch is not even opened
+    Cpu,
+    /// a GPU, or an error
+    Cuda(usize),
+}
+
+impl Device {
+    /// The device that this means on this machine.
+    pub fn resolve(self) -> Result<tch::Device> {
+        match self {
+            Self::Cpu => Ok(tch::Device::Cpu),
+            Self::Auto => Ok(cuda_devices().map_or(tch::Device::Cpu, |_| tch::Device::Cuda(0))),
+            Self::Cuda(index) => {
+                match cuda_devices().map_err(|why| Error::Device(format!("{self} cannot be used: {why}")))? {
+                    count if index < count => Ok(tch::Device::Cuda(index)),
+                    count => Err(Error::Device(format!(
+                        "{self} cannot be used: there are {count} CUDA devices, from cuda:0 on"
+                    ))),
+                }
+            }
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda),
+        }
+        .ok_or_else(|| Error::invalid(format!("device \"{text}\" is none of auto, cpu, cuda, cuda:N")))
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// How exactly to compute: `auto`, `f32`, `bf16`, `f16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Precision {
+    /// `f32` on the CPU, `bf16` on a GPU
+    #[default]
+    Auto,
+    /// 32 bits: equal to the Python reference
+    F32,
+    /// bfloat16
+    Bf16,
+    /// half, on GPUs only
+    F16,
+}
+
+impl Precision {
+    /// The type of number that this means on `device`.
+    pub fn resolve(self, device: tch::Device) -> Result<Kind> {
+        match (self, device) {
+            (Self::F32, _) | (Self::Auto, tch::Device::Cpu) => Ok(Kind::Float),
+            (Self::Bf16, _) | (Self::Auto, _) => Ok(Kind::BFloat16),
+            (Self::F16, tch::Device::Cpu) => {
+                Err(Error::Unsupported("precision f16 needs a GPU; use bf16 or f32".into()))
+            }
+            (Self::F16, _) => Ok(Kind::Half),
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            "f16" => Ok(Self::F16),
+            _ => Err(Error::invalid(format!("precision \"{text}\" is none of auto, f32, bf16, f16"))),
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+/// serde by way of the text.
+macro_rules! as_text {
+    ($($name:ty),+) => {$(
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+as_text!(Device, Precision);
+
+/// How many CUDA devices work, at least one, or why there is none.
+fn cuda_devices() -> Result<usize, String> {
+    load_cuda().map_err(str::to_owned)?;
+    match usize::try_from(tch::Cuda::device_count()) {
+        Ok(0) | Err(_) => {
+            Err("the CUDA part of libtorch is loaded, but finds no device (is the NVIDIA driver installed?)".into())
+        }
+        Ok(count) => Ok(count),
+    }
+}
+
+/// Opens the CUDA part of libtorch, once per process; the reason of a failure is kept.
+pub fn load_cuda() -> std::result::Result<(), &'static str> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().map(|()| ()).map_err(String::as_str)
+}
+
+/// Where the libtorch lies that this process uses.
+fn libtorch_folder() -> Result<PathBuf, String> {
+    // any call, so that the linker keeps libtorch and the system has mapped it
+    let _ = tch::get_num_threads();
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
+    let mut paths = maps.lines().filter_map(|line| line.find('/').map(|start| Path::new(&line[start..])));
+    let library = paths.find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"));
+    let folder = library.and_then(Path::parent).ok_or("libtorch_cpu.so is not among the libraries of this process")?;
+    Ok(folder.to_path_buf())
+}
+
+#[cfg(unix)]
+fn open_cuda(folder: &Path) -> Result<(), String> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    let path = folder.join("libtorch_cuda.so");
+    if !path.is_file() {
+        return Err(format!("this libtorch has no CUDA part ({} is not there)", path.display()));
+    }
+    // SAFETY: the library belongs to the libtorch that is linked already; its initialisers register kernels and are made for this.
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
+    // registered kernels must never go away
+    library.map(std::mem::forget).map_err(|error| error.to_string())
+}
+
+#[cfg(not(unix))]
+fn open_cuda(_folder: &Path) -> Result<(), String> {
+    Err("CUDA is loaded at run time on Unix only".into())
 }

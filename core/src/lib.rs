@@ -11,5 +11,6 @@ pub mod progress;
 pub mod prompts;
 pub mod session;
 pub mod volume;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)] // helpers outside of the test functions
 
 mod config;
+mod device;
+mod hostile;
+mod load;
+mod read;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,74 @@
+//! Strict loading, and where checkpoints are looked for.
+
+use crate::data;
+use sam_octa2_core::weights::{self, Tensors};
+use tch::{Device, Kind, Tensor, nn};
+
+fn variables(vs: &nn::VarStore) {
+    let root = vs.root();
+    let _ = (&root / "0").var("weight", &[4, 3], nn::Init::Const(0.));
+    let _ = (&root / "0").zeros_no_train("bias", &[4]);
+    let _ = (&root / "1").var("weight", &[4], nn::Init::Const(0.));
+    let _ = (&root / "1").var("bias", &[4], nn::Init::Const(1.));
+}
+
+#[test]
+fn loads_with_the_variables_own_type() {
+    let mut vs = nn::VarStore::new(Device::Cpu);
+    variables(&vs);
+    let tensors: Tensors = weights::read(data("bare.pth")).unwrap().tensors;
+    let halved = tensors.iter().map(|(name, t)| (name.clone(), t.to_kind(Kind::BFloat16))).collect();
+    let report = weights::load_into(&mut vs, &halved).unwrap();
+    assert_eq!((report.tensors, report.parameters), (4, 24));
+    for (name, variable) in vs.variables() {
+        assert_eq!(variable.kind(), Kind::Float);
+        assert!(variable.allclose(&tensors[&name], 1e-2, 1e-2, false), "{name}");
+    }
+    assert_eq!(vs.trainable_variables().len(), 3);
+}
+
+#[test]
+fn every_mistake_is_listed_and_nothing_is_copied() {
+    let mut vs = nn::VarStore::new(Device::Cpu);
+    variables(&vs);
+    let mut tensors = weights::read(data("bare.pth")).unwrap().tensors;
+    tensors.remove("0.bias");
+    tensors.insert("0.weight".into(), Tensor::zeros([3, 4], (Kind::Float, Device::Cpu)));
+    tensors.insert("1.weight".into(), Tensor::zeros([4], (Kind::Int64, Device::Cpu)));
+    tensors.extend((0..12).map(|i| (format!("extra.{i}"), Tensor::from(1f32))));
+    let error = weights::load_into(&mut vs, &tensors).unwrap_err().to_string();
+    for part in [
+        "1 missing: 0.bias",
+        "12 unexpected: extra.0",
+        ", ...",
+        "1 of wrong shape: 0.weight [3, 4] instead of [4, 3]",
+        "1 not of a float type: 1.weight (Int64)",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(vs.variables()["1.bias"].equal(&Tensor::ones([4], (Kind::Float, Device::Cpu))));
+}
+
+#[test]
+fn official_sizes_are_found_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let dirs = [folder.path().join("sam2_weights")];
+    std::fs::create_dir(&dirs[0]).unwrap();
+    let error = weights::find("2.1-tiny", &dirs).unwrap_err().to_string();
+    assert!(error.contains("https://dl.fbaipublicfiles.com/segment_anything_2/092824/sam2.1_hiera_tiny.pt"), "{error}");
+    assert!(error.contains(dirs[0].to_str().unwrap()) && !error.contains('\n'), "{error}");
+
+    for (name, file) in [
+        ("2.1-tiny", "sam2.1_hiera_tiny.pt"),
+        ("large", "sam2_hiera_large.safetensors"),
+        ("mine", "mine.pth"),
+        ("other.pt", "other.pt"),
+    ] {
+        std::fs::write(dirs[0].join(file), "").unwrap();
+        assert_eq!(weights::find(name, &dirs).unwrap(), dirs[0].join(file));
+        let path = dirs[0].join(file);
+        assert_eq!(weights::find(path.to_str().unwrap(), &[]).unwrap(), path);
+    }
+    assert!(weights::find("yours", &dirs).unwrap_err().to_string().contains("2.1-base_plus"));
+    assert_eq!(weights::default_dirs(&folder.path().join("target/release/demo"))[0], dirs[0]);
+}
