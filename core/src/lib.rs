@@ -4,7 +4,9 @@
 
 pub mod device;
 pub mod error;
+pub mod io;
 pub mod job;
+pub mod picture;
 pub mod progress;
 pub mod prompts;
 pub mod volume;
