@@ -5,8 +5,10 @@
 pub mod device;
 pub mod error;
 pub mod guard;
+pub mod io;
 pub mod job;
 pub mod model;
+pub mod picture;
 pub mod progress;
 pub mod prompts;
 pub mod session;

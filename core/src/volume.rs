@@ -28,11 +28,25 @@ impl Geometry {
         let [x, y, z] = spacing;
         Self { spacing, affine: [[x, 0., 0., 0.], [0., y, 0., 0.], [0., 0., z, 0.], [0., 0., 0., 1.]], known }
     }
+
+    /// What an affine says; the spacing is the length of its columns.
+    pub fn from_affine(affine: [[f64; 4]; 4]) -> Self {
+        let length = |column: usize| (0..3).map(|row| affine[row][column].powi(2)).sum::<f64>().sqrt();
+        Self { spacing: [length(0), length(1), length(2)], affine, known: true }
+    }
+
+    /// The same place after `x` columns and `y` rows were cut off in front.
+    pub fn shifted(&self, x: usize, y: usize) -> Self {
+        let mut shifted = self.clone();
+        for row in &mut shifted.affine[..3] {
+            row[3] += row[0] * x as f64 + row[1] * y as f64;
+        }
+        shifted
+    }
 }
 
 /// Voxel values in `[frames, rows, columns, channels]` order, in the type that the file declares.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 #[allow(missing_docs)]
 pub enum Voxels {
     U8(Vec<u8>),
@@ -41,6 +55,8 @@ pub enum Voxels {
     I16(Vec<i16>),
     U32(Vec<u32>),
     I32(Vec<i32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
     F32(Vec<f32>),
     F64(Vec<f64>),
 }
@@ -56,11 +72,24 @@ macro_rules! with_voxels {
             $crate::volume::Voxels::I16($values) => $body,
             $crate::volume::Voxels::U32($values) => $body,
             $crate::volume::Voxels::I32($values) => $body,
+            $crate::volume::Voxels::U64($values) => $body,
+            $crate::volume::Voxels::I64($values) => $body,
             $crate::volume::Voxels::F32($values) => $body,
             $crate::volume::Voxels::F64($values) => $body,
         }
     };
 }
+
+macro_rules! voxels_from {
+    ($($variant:ident: $element:ty),*) => {$(
+        impl From<Vec<$element>> for Voxels {
+            fn from(values: Vec<$element>) -> Self {
+                Self::$variant(values)
+            }
+        }
+    )*};
+}
+voxels_from!(U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64);
 
 impl Voxels {
     /// Number of values, channels included.
@@ -82,9 +111,25 @@ impl Voxels {
             Self::I16(_) => "int16",
             Self::U32(_) => "uint32",
             Self::I32(_) => "int32",
+            Self::U64(_) => "uint64",
+            Self::I64(_) => "int64",
             Self::F32(_) => "float32",
             Self::F64(_) => "float64",
         }
+    }
+
+    /// Takes the values of `other` to the end; `false` (and nothing done) when the types differ.
+    pub fn append(&mut self, other: &Self) -> bool {
+        macro_rules! same_type {
+            ($($variant:ident),*) => {
+                match (self, other) {
+                    $((Self::$variant(values), Self::$variant(more)) => values.extend_from_slice(more),)*
+                    _ => return false,
+                }
+            };
+        }
+        same_type!(U8, I8, U16, I16, U32, I32, U64, I64, F32, F64);
+        true
     }
 
     /// The values of a range as float32.
@@ -139,7 +184,10 @@ impl Volume {
     /// Index range of one frame's values.
     pub fn frame_range(&self, frame: usize) -> Result<std::ops::Range<usize>> {
         if frame >= self.frames {
-            return Err(Error::invalid(format!("slice {frame} does not exist: the volume has slices 0 to {}", self.frames - 1)));
+            return Err(Error::invalid(format!(
+                "slice {frame} does not exist: the volume has slices 0 to {}",
+                self.frames - 1
+            )));
         }
         let size = self.rows * self.columns * self.channels;
         Ok(frame * size..(frame + 1) * size)

@@ -56,7 +56,9 @@ def main():
     for config in ("mini", "mini21"):
         for path in sorted((SOURCE / config).glob("video_*.json")):
             name = path.stem
-            if name in ("video_post_d_correction", "video_f32mem_e_reverse") or (config == "mini" and name in ("video_b_two_objects", "video_c2_mask_late", "video_f_first_middle_last")):
+            if name in ("video_post_d_correction", "video_f32mem_e_reverse", "video_f_first_middle_last"):
+                continue
+            if config == "mini" and name not in ("video_a_one_point", "video_post_a_one_point"):
                 continue
             cut(f"{config}/{name}", lambda k: k.endswith((".logits", ".object_score_logits", ".mask")), half="f32mem" not in name)
     size = sum(p.stat().st_size for p in TARGET.rglob("*") if p.is_file())

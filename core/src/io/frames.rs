@@ -1,0 +1,109 @@
+//! Slices into one volume: every reader that meets its slices one by one (pictures, DICOM) collects them here.
+//!
+//! Checks that all have one size and type, and crops each as it comes, so that a stack of wide strips never lies in memory whole.
+
+use super::crop::{Crop, Region};
+use crate::volume::{Geometry, Volume, Voxels};
+use crate::{Error, Result, with_voxels};
+use std::path::{Path, PathBuf};
+
+/// One slice as it was decoded.
+pub(super) struct Frame {
+    pub rows: usize,
+    pub columns: usize,
+    pub channels: usize,
+    /// `[rows, columns, channels]`
+    pub voxels: Voxels,
+}
+
+impl Frame {
+    fn describe(&self) -> String {
+        let colour = if self.channels == 3 { "colour" } else { "grey" };
+        format!("{} x {} pixels (columns x rows), {colour} {}", self.columns, self.rows, self.voxels.dtype())
+    }
+}
+
+/// The slices so far.
+pub(super) struct Frames {
+    crop: Option<Crop>,
+    /// how many slices are to come, as far as is known: memory is asked for once
+    expected: usize,
+    first: Option<First>,
+    count: usize,
+}
+
+/// The first slice sets what the others must be.
+struct First {
+    path: PathBuf,
+    description: String,
+    region: Region,
+    channels: usize,
+    voxels: Voxels,
+}
+
+impl Frames {
+    pub fn new(crop: Option<Crop>, expected: usize) -> Self {
+        Self { crop, expected, first: None, count: 0 }
+    }
+
+    /// Adds a slice; `path` is named when it does not fit the others.
+    pub fn push(&mut self, path: &Path, frame: Frame) -> Result<()> {
+        if frame.voxels.len() != frame.rows * frame.columns * frame.channels || frame.voxels.is_empty() {
+            return Err(Error::format(path, format!("holds {} values, not {}", frame.voxels.len(), frame.describe())));
+        }
+        let description = frame.describe();
+        match &mut self.first {
+            None => {
+                let region = match &self.crop {
+                    Some(crop) => crop.region(frame.rows, frame.columns)?,
+                    None => Region { x: 0, y: 0, columns: frame.columns, rows: frame.rows },
+                };
+                let mut voxels = region.cut(&frame.voxels, frame.rows, frame.columns, frame.channels);
+                reserve(&mut voxels, self.expected.saturating_sub(1))?;
+                let path = path.to_path_buf();
+                self.first = Some(First { path, description, region, channels: frame.channels, voxels });
+            }
+            Some(first) if first.description != description => {
+                return Err(Error::format(
+                    path,
+                    format!(
+                        "is {description}, but {} is {}: all slices of a stack must have one size and type",
+                        first.path.file_name().unwrap_or_default().display(),
+                        first.description
+                    ),
+                ));
+            }
+            Some(first) => {
+                first.voxels.append(&first.region.cut(&frame.voxels, frame.rows, frame.columns, frame.channels));
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// The volume, with the geometry of the uncropped slices given.
+    pub fn finish(self, path: &Path, geometry: &Geometry, format: &'static str) -> Result<Volume> {
+        let first = self.first.ok_or_else(|| Error::format(path, "holds no slices"))?;
+        let region = first.region;
+        let shape = [self.count, region.rows, region.columns, first.channels];
+        Volume::new(shape, first.voxels, region.geometry(geometry), format)
+    }
+}
+
+/// Room for `more` further slices of the same size.
+fn reserve(voxels: &mut Voxels, more: usize) -> Result<()> {
+    with_voxels!(voxels, values => {
+        let wanted = values.len().saturating_mul(more);
+        values.try_reserve_exact(wanted).map_err(|_| {
+            Error::Unsupported(format!("not enough memory for {} slices of {} values: crop the slices", more + 1, values.len()))
+        })
+    })
+}
+
+/// Crops a volume that was read whole.
+pub(super) fn crop_volume(volume: Volume, crop: &Crop) -> Result<Volume> {
+    let Volume { frames, rows, columns, channels, voxels, geometry, format } = volume;
+    let region = crop.region(rows, columns)?;
+    let voxels = region.cut(&voxels, rows, columns, channels);
+    Volume::new([frames, region.rows, region.columns, channels], voxels, region.geometry(&geometry), format)
+}

@@ -1,0 +1,78 @@
+//! What `host-demo info` prints: a volume described, for people and for programs.
+
+use super::{OpenOptions, open};
+use crate::Result;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A volume without its voxels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct VolumeInfo {
+    /// what was opened
+    pub path: PathBuf,
+    /// `"nifti"`, `"dicom"`, `"stack"` or `"npy"`
+    pub format: String,
+    /// `[frames, rows, columns]`, or `[frames, rows, columns, 3]` for colour
+    pub shape: Vec<usize>,
+    /// numpy's name of the value type, after slope or modality LUT
+    pub dtype: String,
+    /// millimetres along x (columns), y (rows), z (frames)
+    pub spacing: [f64; 3],
+    /// voxel index `(x, y, z, 1)` to millimetres, RAS+
+    pub affine: [[f64; 4]; 4],
+    /// does the source give the geometry, or are these defaults?
+    pub geometry_known: bool,
+    /// smallest and largest finite value
+    pub intensity_range: [f64; 2],
+}
+
+/// Describes what lies at `path`, with the same options and errors as [`open`].
+pub fn info(path: impl AsRef<Path>, options: &OpenOptions) -> Result<VolumeInfo> {
+    let path = path.as_ref();
+    let volume = open(path, options)?;
+    let mut shape = vec![volume.frames, volume.rows, volume.columns];
+    if volume.channels > 1 {
+        shape.push(volume.channels);
+    }
+    let (low, high) = volume.voxels.range();
+    Ok(VolumeInfo {
+        path: path.to_path_buf(),
+        format: volume.format.to_owned(),
+        shape,
+        dtype: volume.voxels.dtype().to_owned(),
+        spacing: volume.geometry.spacing,
+        affine: volume.geometry.affine,
+        geometry_known: volume.geometry.known,
+        intensity_range: [low, high],
+    })
+}
+
+impl fmt::Display for VolumeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
+        let axes = if self.shape.len() == 4 { "frames x rows x columns x channels" } else { "frames x rows x columns" };
+        let [x, y, z] = self.spacing.map(short);
+        let note = if self.geometry_known { "" } else { " (defaults: the source does not say)" };
+        let [low, high] = self.intensity_range;
+        writeln!(f, "path       {}", self.path.display())?;
+        writeln!(f, "format     {}", self.format)?;
+        writeln!(f, "shape      {} ({axes})", shape.join(" x "))?;
+        writeln!(f, "type       {}", self.dtype)?;
+        writeln!(f, "range      {low} to {high}")?;
+        writeln!(f, "spacing    {x} x {y} x {z} mm (columns, rows, frames){note}")?;
+        write!(f, "affine     (voxel x, y, z to mm, RAS+)")?;
+        for row in &self.affine[..3] {
+            write!(f, "\n          {}", row.map(|v| format!(" {:>12}", short(v))).concat())?;
+        }
+        Ok(())
+    }
+}
+
+/// Six significant places behind the point, without trailing zeros.
+fn short(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}

@@ -1,0 +1,114 @@
+//! Label volumes and prompt masks: `Labels -> bytes -> Labels`, and any picture as yes or no.
+
+use super::png::{self, Pixels};
+use super::write::{Target, atomic_file, png_folder, write_nifti};
+use super::{Kind, OpenOptions, npy, open_observed, stack};
+use crate::volume::{Geometry, Labels};
+use crate::{Error, Result, with_voxels};
+use std::path::{Path, PathBuf};
+
+/// Writes labels by the ending of `path`, on the grid and with the geometry of the volume they belong to.
+///
+/// `.nii`, `.nii.gz` and `.npy`: uint8 where every object number fits, else uint16. Otherwise a folder of PNGs: indexed (the pixel
+/// value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey.
+pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let Labels { frames, rows, columns, ref data, ref geometry } = *labels;
+    if frames * rows * columns != data.len() || data.is_empty() {
+        return Err(Error::invalid(format!(
+            "labels of {frames} x {rows} x {columns} cannot hold {} values",
+            data.len()
+        )));
+    }
+    let small: Option<Vec<u8>> = data.iter().map(|&object| u8::try_from(object).ok()).collect();
+    let shape = [frames, rows, columns];
+    match (Target::of(path)?, &small) {
+        (Target::Nifti, Some(small)) => write_nifti(path, small, shape, geometry),
+        (Target::Nifti, None) => write_nifti(path, data, shape, geometry),
+        (Target::Npy, small) => atomic_file(path, |temporary| {
+            let shape = shape.map(|n| n as u64);
+            match small {
+                Some(small) => npy::write(temporary, small, &shape),
+                None => npy::write(temporary, data, &shape),
+            }
+        }),
+        (Target::PngFolder, small) => png_folder(path, frames, &mut (), |frame, file| {
+            let range = frame * rows * columns..(frame + 1) * rows * columns;
+            let pixels = match small {
+                Some(small) => Pixels::Objects(&small[range]),
+                None => Pixels::Grey16(&data[range]),
+            };
+            png::write(file, columns, rows, pixels)
+        }),
+    }
+}
+
+/// Reads what [`write_labels`] writes, and any other volume of whole numbers from 0 to 65535.
+pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
+    let path = path.as_ref();
+    if let Kind::Pictures(files) = Kind::of(path)?
+        && let Some(labels) = indexed(path, &files)?
+    {
+        return Ok(labels);
+    }
+    let volume = open_observed(path, &OpenOptions::default(), &mut ())?;
+    if volume.channels != 1 {
+        return Err(Error::format(path, "is a colour image, not labels: each voxel must be one object number"));
+    }
+    let data: Option<Vec<u16>> =
+        with_voxels!(&volume.voxels, values => values.iter().map(|&v| object_number(v as f64)).collect());
+    let data = data
+        .ok_or_else(|| Error::format(path, "is no label volume: its values are not whole numbers from 0 to 65535"))?;
+    let crate::volume::Volume { frames, rows, columns, geometry, .. } = volume;
+    Ok(Labels { frames, rows, columns, data, geometry })
+}
+
+fn object_number(value: f64) -> Option<u16> {
+    (value.fract() == 0.0 && (0.0..=65535.0).contains(&value)).then_some(value as u16)
+}
+
+/// Indexed PNGs, whose pixel values the other readers would turn into colours; `None` when the first is of another kind.
+fn indexed(source: &Path, files: &[PathBuf]) -> Result<Option<Labels>> {
+    let mut labels: Option<Labels> = None;
+    for path in files {
+        match (png::read_indices(path), &mut labels) {
+            (None, None) => return Ok(None),
+            (Some((rows, columns, indices)), None) => {
+                let data = indices.into_iter().map(u16::from).collect();
+                labels = Some(Labels { frames: 1, rows, columns, data, geometry: Geometry::unknown() });
+            }
+            (Some((rows, columns, indices)), Some(labels)) if (rows, columns) == (labels.rows, labels.columns) => {
+                labels.data.extend(indices.into_iter().map(u16::from));
+                labels.frames += 1;
+            }
+            (_, Some(labels)) => {
+                let what = format!(
+                    "is not an indexed PNG of {} x {} pixels like the others in {}",
+                    labels.columns,
+                    labels.rows,
+                    source.display()
+                );
+                return Err(Error::format(path, what));
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// Reads a picture as a mask: `(rows, columns, [rows, columns] values)`, true where any colour channel is not zero; alpha does not
+/// count.
+pub fn read_mask(path: impl AsRef<Path>) -> Result<(usize, usize, Vec<bool>)> {
+    let path = path.as_ref();
+    if std::fs::metadata(path).map_err(Error::io(path))?.is_dir() {
+        return Err(Error::format(path, "is a folder; a mask is one picture"));
+    }
+    let volume = stack::read(path, &[path.to_path_buf()], &OpenOptions::default(), &mut ())?;
+    if volume.frames != 1 {
+        return Err(Error::format(path, format!("holds {} pages; a mask is one picture", volume.frames)));
+    }
+    let mask = with_voxels!(&volume.voxels, values => values
+        .chunks_exact(volume.channels)
+        .map(|pixel| pixel.iter().any(|&v| v as f64 != 0.0))
+        .collect());
+    Ok((volume.rows, volume.columns, mask))
+}

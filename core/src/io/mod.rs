@@ -1,0 +1,174 @@
+//! `bytes -> Volume` and `Volume, Labels -> bytes`: the only place that knows file formats.
+//!
+//! [`open`] looks at what lies at a path and hands it to one reader: [`nifti`], [`dicom`], [`stack`] (pictures) or [`npy`]. Voxel
+//! values keep their meaning (slopes and modality LUTs applied, windows not) and, where nothing has to be computed, their type;
+//! geometry travels with them. Every writer goes through [`write`]: a temporary file in the same folder, then a rename, so that a
+//! failed or cancelled run leaves the previous file whole.
+//!
+//! To add a format: a module with `read(path) -> Result<Volume>`, and a line in [`Kind::of_file`].
+
+mod crop;
+mod dicom;
+mod frames;
+mod info;
+mod labels;
+mod nifti;
+mod npy;
+mod png;
+mod stack;
+mod write;
+
+pub use crop::Crop;
+pub use info::{VolumeInfo, info};
+pub use labels::{read_labels, read_mask, write_labels};
+pub(crate) use write::atomic_file;
+pub use write::{check_output, write_volume};
+
+use crate::progress::Observer;
+use crate::volume::Volume;
+use crate::{Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How to read a volume. The order of the steps: decode, apply slope or modality LUT, crop.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// region of every slice to keep; the geometry is shifted accordingly. _Default: whole slices._
+    pub crop: Option<Crop>,
+}
+
+impl OpenOptions {
+    /// With the crop that a user typed, if any: `"X,Y,W,H"`, each in pixels or percent.
+    pub fn with_crop(crop: Option<&str>) -> Result<Self> {
+        Ok(Self { crop: crop.map(str::parse).transpose()? })
+    }
+}
+
+/// Reads what lies at `path`.
+///
+/// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count) or one DICOM series;
+/// a file is a NIfTI-1 volume, a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
+///
+/// Errors name the file and say what is wrong with it: missing, no permission, damaged, truncated, mixed sizes, several series, a
+/// crop that does not fit.
+pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume> {
+    open_observed(path.as_ref(), options, &mut ())
+}
+
+/// [`open`] with progress (stage `"open"`, one step per slice where slices are files) and cancellation.
+pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
+    let whole = match Kind::of(path)? {
+        Kind::Dicom(files) => return dicom::read(path, &files, options, observer),
+        Kind::Pictures(files) => return stack::read(path, &files, options, observer),
+        Kind::Nifti => nifti::read(path)?,
+        Kind::Npy => npy::read(path)?,
+    };
+    observer.step("open", 1, 1)?;
+    match &options.crop {
+        Some(crop) => frames::crop_volume(whole, crop),
+        None => Ok(whole),
+    }
+}
+
+/// Reads `input` and writes it to `output`, by its ending: `.nii`, `.nii.gz`, `.npy`, otherwise a folder of PNGs (see
+/// [`write_volume`]).
+///
+/// Refuses to overwrite `input`. Stages of the progress: `"open"`, `"write"`.
+pub fn convert(
+    input: impl AsRef<Path>,
+    output: impl AsRef<Path>,
+    options: &OpenOptions,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let (input, output) = (input.as_ref(), output.as_ref());
+    check_output(input, output)?;
+    let volume = open_observed(input, options, observer)?;
+    write_volume(&volume, output, observer)
+}
+
+/// What lies at a path, and which reader takes it.
+enum Kind {
+    Nifti,
+    Npy,
+    Dicom(Vec<PathBuf>),
+    Pictures(Vec<PathBuf>),
+}
+
+impl Kind {
+    fn of(path: &Path) -> Result<Self> {
+        let metadata = fs::metadata(path).map_err(Error::io(path))?;
+        if metadata.is_dir() {
+            return Self::of_folder(path);
+        }
+        if !metadata.is_file() {
+            return Err(Error::format(path, "is neither a file nor a folder"));
+        }
+        if metadata.len() == 0 {
+            return Err(Error::format(path, "is empty (0 bytes)"));
+        }
+        Self::of_file(path)
+    }
+
+    /// By its ending; where that says nothing (DICOM files often have none), by its first bytes.
+    fn of_file(path: &Path) -> Result<Self> {
+        let one = || vec![path.to_path_buf()];
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+            return Ok(Self::Nifti);
+        }
+        if name.ends_with(".npy") {
+            return Ok(Self::Npy);
+        }
+        if dicom::is_dicom(path)? || name.ends_with(".dcm") || name.ends_with(".dicom") {
+            return Ok(Self::Dicom(one()));
+        }
+        if stack::is_picture(path) {
+            return Ok(Self::Pictures(one()));
+        }
+        let what = "is of no known type; a volume is .nii, .nii.gz, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP) or a folder of \
+                    pictures or DICOM files";
+        Err(Error::format(path, what))
+    }
+
+    fn of_folder(folder: &Path) -> Result<Self> {
+        let pictures = stack::pictures_of(folder)?;
+        let mut dicoms = Vec::new();
+        for path in listing(folder)? {
+            let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm"));
+            if named || (!stack::is_picture(&path) && dicom::is_dicom(&path)?) {
+                dicoms.push(path);
+            }
+        }
+        match (pictures.len(), dicoms.len()) {
+            (0, 0) => {
+                let what =
+                    "is a folder without pictures (PNG, JPEG, TIFF, BMP) or DICOM files; subfolders are not searched";
+                Err(Error::format(folder, what))
+            }
+            (_, 0) => Ok(Self::Pictures(pictures)),
+            (0, _) => Ok(Self::Dicom(dicoms)),
+            (p, d) => {
+                let what = format!("holds {p} pictures and {d} DICOM files: keep one kind of slices per folder");
+                Err(Error::format(folder, what))
+            }
+        }
+    }
+}
+
+/// The visible files of a folder in natural order of their names: `2.png` before `10.png`.
+fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        // metadata through the path follows links: a folder of links to slices is a stack
+        if !hidden && fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file()) {
+            files.push(entry.path());
+        }
+    }
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // names that only differ in leading zeros compare equal in natural order
+    files.sort_by(|a, b| natord::compare(&name(a), &name(b)).then_with(|| a.cmp(b)));
+    Ok(files)
+}

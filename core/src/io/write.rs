@@ -1,0 +1,257 @@
+//! `Volume -> bytes`, and how every file of this crate comes to be: beside its place, then renamed into it.
+
+use super::png::{self, Pixels};
+use super::{nifti, npy};
+use crate::progress::Observer;
+use crate::volume::{Geometry, Volume, Voxels};
+use crate::{Error, Result, with_voxels};
+use ::nifti::writer::WriterOptions;
+use ndarray::{ArrayView3, ShapeBuilder};
+use std::fs::{self, Permissions};
+use std::path::{Path, PathBuf};
+
+/// What an output path asks for, by its ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Nifti,
+    Npy,
+    PngFolder,
+}
+
+impl Target {
+    pub fn of(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+            return Ok(Self::Nifti);
+        }
+        if name.ends_with(".npy") {
+            return Ok(Self::Npy);
+        }
+        // a folder named like a file is nobody's wish
+        let file_endings =
+            ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "dcm", "mha", "nrrd", "hdr", "img", "gz", "npz", "zip"];
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if file_endings.contains(&ending.as_str()) && !path.is_dir() {
+            return Err(Error::Invalid(format!(
+                "{}: cannot write .{ending}; write .nii, .nii.gz, .npy, or a folder (a name without ending) for PNGs",
+                path.display()
+            )));
+        }
+        Ok(Self::PngFolder)
+    }
+}
+
+/// Writes a volume by the ending of `path`.
+///
+/// `.nii`, `.nii.gz`: NIfTI-1 with sform and qform in millimetres; colour as RGB24. `.npy`: `[frames, rows, columns]` or
+/// `[frames, rows, columns, 3]`, no geometry. Otherwise a folder of `00000.png`, `00001.png`, ...: 8- and 16-bit unsigned values as
+/// they are; any other type is an error, because squeezing it into PNG would change what the values mean.
+pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<()> {
+    let path = path.as_ref();
+    let shape = [volume.frames, volume.rows, volume.columns];
+    match Target::of(path)? {
+        Target::Nifti => {
+            observer.step("write", 0, 1)?;
+            match (volume.channels, &volume.voxels) {
+                (1, voxels) => with_voxels!(voxels, values => write_nifti(path, values, shape, &volume.geometry))?,
+                (_, Voxels::U8(values)) => write_nifti(path, values.as_chunks::<3>().0, shape, &volume.geometry)?,
+                (_, other) => {
+                    return Err(no_place(path, &format!("colour of type {}", other.dtype()), "NIfTI", ".npy"));
+                }
+            }
+        }
+        Target::Npy => {
+            observer.step("write", 0, 1)?;
+            let mut shape = shape.map(|n| n as u64).to_vec();
+            shape.extend((volume.channels > 1).then_some(volume.channels as u64));
+            atomic_file(
+                path,
+                |temporary| with_voxels!(&volume.voxels, values => npy::write(temporary, values, &shape)),
+            )?;
+        }
+        Target::PngFolder => return write_png_folder(volume, path, observer),
+    }
+    observer.step("write", 1, 1)
+}
+
+fn no_place(path: &Path, kind: &str, format: &str, instead: &str) -> Error {
+    Error::Invalid(format!("{}: {format} has no place for {kind}; write {instead}", path.display()))
+}
+
+/// Types that a NIfTI file can hold; the crate keeps RGB apart.
+pub(super) trait NiftiVoxel: bytemuck::Pod {
+    const TYPE: ::nifti::NiftiType;
+}
+
+macro_rules! nifti_voxels {
+    ($($element:ty: $variant:ident),*) => {
+        $(impl NiftiVoxel for $element { const TYPE: ::nifti::NiftiType = ::nifti::NiftiType::$variant; })*
+    };
+}
+nifti_voxels!(u8: Uint8, i8: Int8, u16: Uint16, i16: Int16, u32: Uint32, i32: Int32, u64: Uint64, i64: Int64);
+nifti_voxels!(f32: Float32, f64: Float64, [u8; 3]: Rgb24);
+
+/// Writes `[frames, rows, columns]` values as NIfTI-1.
+pub(super) fn write_nifti<T: NiftiVoxel>(
+    path: &Path,
+    values: &[T],
+    shape: [usize; 3],
+    geometry: &Geometry,
+) -> Result<()> {
+    let [frames, rows, columns] = shape;
+    if shape.iter().any(|&n| n > i16::MAX as usize) {
+        return Err(no_place(path, &format!("{columns} x {rows} x {frames} voxels"), "NIfTI-1", ".npy"));
+    }
+    let header = nifti::header_for(geometry);
+    // x fastest in the file as in memory
+    let array = ArrayView3::from_shape((columns, rows, frames).f(), values)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    atomic_file(path, |temporary| {
+        WriterOptions::new(temporary).reference_header(&header).write_nifti_with_type(&array, T::TYPE).map_err(
+            |error| match error {
+                ::nifti::NiftiError::Io(error) => Error::io(path)(error),
+                other => Error::format(path, other.to_string()),
+            },
+        )?;
+        // the crate drops its buffered writer without looking at the last error (a full disk)
+        let written = fs::metadata(temporary).map_err(Error::io(path))?.len();
+        if temporary.extension().is_some_and(|ending| ending == "nii") && written != 352 + size_of_val(values) as u64 {
+            return Err(Error::format(
+                path,
+                format!("could not be written whole: {written} bytes arrived (is the disk full?)"),
+            ));
+        }
+        Ok(())
+    })
+}
+
+/// Lets `write` fill a temporary file beside `path`, and renames it into place when that succeeded.
+///
+/// Parent folders are created. The temporary name keeps the ending of `path`.
+pub(crate) fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::format(path, "is a folder, not a file that could be written"));
+    }
+    let parent = parent_of(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let lower = name.to_lowercase();
+    let ending = [".nii.gz", ".nii", ".npy", ".png", ".gif", ".safetensors", ".json"]
+        .into_iter()
+        .find(|ending| lower.ends_with(ending));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".sam-octa2-").suffix(ending.unwrap_or(""));
+    let temporary = with_usual_permissions(&mut builder, 0o666).tempfile_in(&parent).map_err(Error::io(path))?;
+    write(temporary.path())?;
+    fs::File::open(temporary.path()).and_then(|file| file.sync_all()).map_err(Error::io(path))?;
+    temporary.persist(path).map_err(|error| Error::io(path)(error.error))?;
+    Ok(())
+}
+
+/// Temporary files are private by default; results should have the rights that the user's umask gives.
+fn with_usual_permissions<'a, 'b, 'c>(
+    builder: &'a mut tempfile::Builder<'b, 'c>,
+    mode: u32,
+) -> &'a mut tempfile::Builder<'b, 'c> {
+    #[cfg(unix)]
+    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder
+}
+
+/// The folder that `path` goes into, created where it is missing.
+fn parent_of(path: &Path) -> Result<PathBuf> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
+    Ok(parent)
+}
+
+/// An error when writing `output` would destroy `input`: the same file or folder, or one that holds the other.
+pub fn check_output(input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result<()> {
+    let (input, output) = (input.as_ref(), output.as_ref());
+    let (Ok(real_input), Ok(real_output)) = (input.canonicalize(), output.canonicalize()) else { return Ok(()) };
+    if real_input == real_output || (real_output.is_dir() && real_input.starts_with(&real_output)) {
+        return Err(Error::Invalid(format!("{}: would overwrite the input; name another output", output.display())));
+    }
+    Ok(())
+}
+
+fn write_png_folder(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    if !matches!(volume.voxels, Voxels::U8(_) | Voxels::U16(_)) {
+        let kind = format!("values of type {} (8 and 16 bit unsigned only)", volume.voxels.dtype());
+        return Err(no_place(path, &kind, "PNG", ".nii.gz or .npy"));
+    }
+    png_folder(path, volume.frames, observer, |frame, file| {
+        let range = volume.frame_range(frame)?;
+        let pixels = match (&volume.voxels, volume.channels) {
+            (Voxels::U8(values), 1) => Pixels::Grey8(&values[range]),
+            (Voxels::U8(values), _) => Pixels::Rgb8(&values[range]),
+            (Voxels::U16(values), 1) => Pixels::Grey16(&values[range]),
+            (Voxels::U16(values), _) => Pixels::Rgb16(&values[range]),
+            _ => return Err(Error::invalid("PNG holds 8- and 16-bit unsigned values")),
+        };
+        png::write(file, volume.columns, volume.rows, pixels)
+    })
+}
+
+/// Fills a folder with `00000.png`, `00001.png`, ... beside its place and swaps it in. A folder that holds anything but an earlier
+/// result of this function is refused.
+pub(super) fn png_folder(
+    path: &Path,
+    frames: usize,
+    observer: &mut dyn Observer,
+    mut write: impl FnMut(usize, &Path) -> Result<()>,
+) -> Result<()> {
+    let exists = path.symlink_metadata().is_ok();
+    if exists {
+        replaceable(path)?;
+    }
+    let parent = parent_of(path)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".sam-octa2-");
+    let fresh = with_usual_permissions(&mut builder, 0o777).tempdir_in(&parent).map_err(Error::io(path))?;
+    for frame in 0..frames {
+        observer.step("write", frame, frames)?;
+        write(frame, &fresh.path().join(format!("{frame:05}.png")))?;
+    }
+    if exists {
+        let old = builder.tempdir_in(&parent).map_err(Error::io(path))?;
+        let aside = old.path().join("old");
+        fs::rename(path, &aside).map_err(Error::io(path))?;
+        if let Err(error) = fs::rename(fresh.path(), path) {
+            let _ = fs::rename(&aside, path);
+            return Err(Error::io(path)(error));
+        }
+    } else {
+        fs::rename(fresh.path(), path).map_err(Error::io(path))?;
+    }
+    // it has moved away: nothing is left to clean up under the temporary name
+    let _ = fresh.keep();
+    observer.step("write", frames, frames)
+}
+
+/// Is the folder empty, or filled by [`png_folder`]?
+fn replaceable(path: &Path) -> Result<()> {
+    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(Error::format(path, "exists and is not a folder; for a PNG stack name a new folder"));
+    }
+    for entry in fs::read_dir(path).map_err(Error::io(path))? {
+        let entry = entry.map_err(Error::io(path))?;
+        let name = entry.file_name();
+        let numbered = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".png"))
+            .is_some_and(|stem| stem.len() >= 5 && stem.bytes().all(|b| b.is_ascii_digit()));
+        if !numbered || !png::is_ours(&entry.path()) {
+            let what = format!(
+                "holds files that are no earlier result of this program ({}): name a new folder",
+                name.display()
+            );
+            return Err(Error::format(path, what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! `Volume + Labels + marks -> a picture for people`: a PNG contact sheet or an animated GIF of what was segmented.
+//!
+//! For looking only: grey values are stretched between percentiles of the volume, objects get a translucent fill and an outline in
+//! colours that colour-blind people can tell apart. Measurements belong on the labels, not here.
+
+pub(crate) mod colours;
+mod draw;
+
+use crate::io::atomic_file;
+use crate::volume::{Labels, Volume};
+use crate::{Error, Result, with_voxels};
+use draw::Canvas;
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, Frame, ImageEncoder, RgbImage};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// slices on a contact sheet, at most
+const SHEET_SLICES: usize = 36;
+/// frames of an animation, at most
+const GIF_SLICES: usize = 240;
+const FRAME_TIME: Duration = Duration::from_millis(200);
+/// longest and shortest side of a drawn slice: larger ones are shrunk, small ones magnified by a whole number
+const MAX_SIDE: usize = 512;
+const MIN_SIDE: usize = 192;
+/// shares of the values that are shown black and white
+const PERCENTILES: (f64, f64) = (0.01, 0.995);
+
+/// Something a user placed on a slice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// slice index from 0
+    pub frame: usize,
+    /// the object it belongs to
+    pub object: u16,
+    /// what it is
+    pub kind: MarkKind,
+}
+
+/// The kinds of [`Mark`], in pixel coordinates of the slice (x right, y down).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MarkKind {
+    /// a click: a green plus inside the object, a red cross outside
+    Point {
+        /// pixels from the left
+        x: f32,
+        /// pixels from the top
+        y: f32,
+        /// inside the object?
+        positive: bool,
+    },
+    /// `[x0, y0, x1, y1]`, an outline in the object's colour
+    Box([f32; 4]),
+}
+
+/// Draws labels and marks over the slices; the ending of `path` chooses the kind of picture.
+///
+/// `.png`: a contact sheet of the slices that carry labels or marks (evenly picked when there are more than 36), each with its
+/// number. `.gif`: all slices in order, five a second, for ever (only the labelled range, evenly picked, of volumes of more than
+/// 240). Errors: another ending, labels that do not fit the volume, a file that cannot be written.
+pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[Mark]) -> Result<()> {
+    let path = path.as_ref();
+    let grid = (volume.frames, volume.rows, volume.columns);
+    if grid != (labels.frames, labels.rows, labels.columns) || labels.data.len() != grid.0 * grid.1 * grid.2 {
+        return Err(Error::invalid(format!(
+            "overlay: labels of {} x {} x {} do not fit the volume of {} x {} x {} (frames x rows x columns)",
+            labels.frames, labels.rows, labels.columns, grid.0, grid.1, grid.2
+        )));
+    }
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let scene = Scene { volume, labels, marks, window: window(volume), zoom: zoom(volume) };
+    match ending.as_str() {
+        "png" => scene.write_sheet(path),
+        "gif" => scene.write_animation(path),
+        _ => Err(Error::Invalid(format!(
+            "{}: an overlay is a .png (contact sheet) or a .gif (animation)",
+            path.display()
+        ))),
+    }
+}
+
+/// What is drawn, and how.
+struct Scene<'a> {
+    volume: &'a Volume,
+    labels: &'a Labels,
+    marks: &'a [Mark],
+    /// values shown black and white
+    window: (f32, f32),
+    /// picture pixels per slice pixel
+    zoom: f32,
+}
+
+impl Scene<'_> {
+    fn write_sheet(&self, path: &Path) -> Result<()> {
+        let used = self.used();
+        let all = || (0..self.volume.frames).collect();
+        let slices = pick(if used.is_empty() { all() } else { used.into_iter().collect() }, SHEET_SLICES);
+        let tiles = slices.iter().map(|&frame| self.slice(frame)).collect::<Result<Vec<_>>>()?;
+        let (width, height) = tiles[0].dimensions();
+        let gap = 4;
+        // about as wide as high
+        let across = ((tiles.len() as f64 * f64::from(height) / f64::from(width)).sqrt().ceil() as u32)
+            .clamp(1, tiles.len() as u32);
+        let down = (tiles.len() as u32).div_ceil(across);
+        let mut sheet = RgbImage::new(across * (width + gap) - gap, down * (height + gap) - gap);
+        for (i, tile) in (0u32..).zip(&tiles) {
+            let (x, y) = (i % across * (width + gap), i / across * (height + gap));
+            image::imageops::replace(&mut sheet, tile, x.into(), y.into());
+        }
+        write_file(path, |out| {
+            let encoder = image::codecs::png::PngEncoder::new(out);
+            encoder.write_image(sheet.as_raw(), sheet.width(), sheet.height(), image::ExtendedColorType::Rgb8)
+        })
+    }
+
+    fn write_animation(&self, path: &Path) -> Result<()> {
+        let used = self.used();
+        let slices: Vec<usize> = match (used.first(), used.last()) {
+            (Some(&first), Some(&last)) if self.volume.frames > GIF_SLICES => {
+                pick((first..=last).collect(), GIF_SLICES)
+            }
+            _ => pick((0..self.volume.frames).collect(), GIF_SLICES),
+        };
+        let frames = slices.iter().map(|&frame| self.slice(frame)).collect::<Result<Vec<_>>>()?;
+        write_file(path, |out| {
+            let mut encoder = GifEncoder::new_with_speed(out, 10);
+            encoder.set_repeat(Repeat::Infinite)?;
+            for frame in frames {
+                let rgba = image::DynamicImage::ImageRgb8(frame).into_rgba8();
+                encoder.encode_frame(Frame::from_parts(rgba, 0, 0, Delay::from_saturating_duration(FRAME_TIME)))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Slices with labels or marks.
+    fn used(&self) -> BTreeSet<usize> {
+        let labelled =
+            (0..self.labels.frames).filter(|&frame| self.labels.frame(frame).iter().any(|&object| object != 0));
+        let marked = self.marks.iter().map(|mark| mark.frame).filter(|&frame| frame < self.volume.frames);
+        labelled.chain(marked).collect()
+    }
+
+    fn slice(&self, frame: usize) -> Result<RgbImage> {
+        let (rows, columns) = (self.volume.rows, self.volume.columns);
+        let values = self.volume.frame_f32(frame)?;
+        let (low, high) = self.window;
+        let grey = |v: f32| ((v - low) / (high - low) * 255.0).clamp(0.0, 255.0) as u8;
+        let bytes = match self.volume.channels {
+            1 => values.iter().flat_map(|&v| [grey(v); 3]).collect(),
+            _ => values.iter().map(|&v| grey(v)).collect(),
+        };
+        let picture = RgbImage::from_raw(columns as u32, rows as u32, bytes);
+        let picture =
+            picture.ok_or_else(|| Error::invalid(format!("slices of {columns} x {rows} are too large to draw")))?;
+        let mut canvas = Canvas::new(picture, self.zoom);
+        canvas.objects(self.labels.frame(frame), columns, rows);
+        for mark in self.marks.iter().filter(|mark| mark.frame == frame) {
+            match mark.kind {
+                MarkKind::Box(corners) => canvas.rectangle(corners, colours::of_object(draw::number(mark.object))),
+                MarkKind::Point { x, y, positive } => canvas.point(x, y, positive),
+            }
+        }
+        canvas.text(4, 4, &frame.to_string());
+        Ok(canvas.into_picture())
+    }
+}
+
+/// The values between which the display is stretched, from an even sample of the volume.
+fn window(volume: &Volume) -> (f32, f32) {
+    let step = (volume.voxels.len() / 1_000_000).max(1);
+    let mut sample: Vec<f32> =
+        with_voxels!(&volume.voxels, values => values.iter().step_by(step).map(|&v| v as f32).collect());
+    sample.retain(|v| v.is_finite());
+    if sample.is_empty() {
+        return (0.0, 1.0);
+    }
+    sample.sort_by(f32::total_cmp);
+    let at = |share: f64| sample[((sample.len() - 1) as f64 * share).round() as usize];
+    let (low, high) = (at(PERCENTILES.0), at(PERCENTILES.1));
+    if high > low { (low, high) } else { (sample[0], sample[sample.len() - 1].max(sample[0] + 1.0)) }
+}
+
+fn zoom(volume: &Volume) -> f32 {
+    let side = volume.rows.max(volume.columns);
+    match side {
+        _ if side > MAX_SIDE => MAX_SIDE as f32 / side as f32,
+        _ if side < MIN_SIDE => MIN_SIDE.div_ceil(side) as f32,
+        _ => 1.0,
+    }
+}
+
+/// At most `most` of them, evenly spread, first and last included.
+fn pick(slices: Vec<usize>, most: usize) -> Vec<usize> {
+    if slices.len() <= most {
+        return slices;
+    }
+    (0..most).map(|i| slices[i * (slices.len() - 1) / (most - 1)]).collect()
+}
+
+fn write_file(path: &Path, encode: impl FnOnce(&mut BufWriter<File>) -> image::ImageResult<()>) -> Result<()> {
+    atomic_file(path, |temporary| {
+        let mut out = BufWriter::new(File::create(temporary).map_err(Error::io(path))?);
+        encode(&mut out).map_err(|error| match error {
+            image::ImageError::IoError(error) => Error::io(path)(error),
+            other => Error::format(path, other.to_string()),
+        })?;
+        out.flush().map_err(Error::io(path))
+    })
+}

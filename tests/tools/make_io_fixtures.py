@@ -1,0 +1,438 @@
+#!/usr/bin/env python3
+"""Makes tests/data/io: tiny volumes in every format that core/src/io reads, and what peers read from them.
+
+Needs numpy, nibabel, pydicom, Pillow and SimpleITK. expected.json maps each file or folder to shape, type, affine, spacing and
+values (C order) as nibabel, pydicom, SimpleITK and Pillow read them; only for types that this project chooses itself (float32 after
+a slope, int16 after a whole-numbered rescale) the name of the type is written down here. Run from anywhere; the result is
+reproducible.
+"""
+
+import gzip
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from PIL import Image, TiffImagePlugin
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, convert_color_space
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+OUT = Path(__file__).resolve().parents[1] / "data" / "io"
+RNG = np.random.default_rng(20240229)
+EXPECTED = {}
+UNKNOWN = np.eye(4)
+
+
+def expect(name, values, affine=UNKNOWN, known=False, dtype=None):
+    values = np.asarray(values)
+    affine = np.asarray(affine, dtype=np.float64)
+    EXPECTED[name] = {
+        "shape": list(values.shape),
+        "dtype": str(dtype or values.dtype),
+        "affine": affine.tolist(),
+        "spacing": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        "known": known,
+        "values": [v if abs(v) < 2**53 else str(v) for v in values.ravel().tolist()],
+    }
+
+
+# --- NIfTI -----------------------------------------------------------------------------------------------------------------------
+
+
+def oblique(scale=(0.5, 0.25, 2.0), angles=(0.3, -0.2, 0.7), origin=(-10.0, 20.5, 3.25), flip=False):
+    a, b, c = angles
+    rx = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    ry = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    rz = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = rz @ ry @ rx @ np.diag(scale)
+    if flip:
+        affine[:3, 2] *= -1
+    affine[:3, 3] = origin
+    return affine
+
+
+def nifti_image(data, affine, sform=1, qform=1, order="<"):
+    header = nib.Nifti1Header(endianness=order)
+    header.set_data_dtype(data.dtype.newbyteorder(order))
+    image = nib.Nifti1Image(data, affine, header)
+    image.set_sform(affine if sform else None, code=sform)
+    image.set_qform(affine if qform else None, code=qform)
+    return image
+
+
+def save_nifti(name, image, slope=None, inter=None, dtype=None, known=True, affine=None, **patch):
+    path = OUT / "nifti" / name
+    image.header.set_slope_inter(1, 0)
+    nib.save(image, path)
+    # nibabel rescales when it saves; the fixtures want their own slope on untouched values
+    raw = bytearray(gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes())
+    order = image.header.endianness
+    if slope is not None:
+        raw[112:120] = struct.pack(order + "ff", slope, inter)
+    for offset, code, value in patch.values():
+        struct.pack_into(order + code, raw, offset, value)
+    path.write_bytes(gzip.compress(bytes(raw), mtime=0) if name.endswith(".gz") else bytes(raw))
+    peer = nib.load(path)
+    values = np.asarray(peer.dataobj).T
+    if values.dtype.fields:
+        values = np.stack([np.asarray(peer.dataobj)[f].T for f in "RGB"], axis=-1)
+    expect(f"nifti/{name}", values, peer.affine if affine is None else affine, known, dtype or values.dtype.newbyteorder("="))
+
+
+def make_nifti():
+    shape = (5, 4, 3)
+    for dtype in ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]:
+        kind = np.dtype(dtype)
+        if kind.kind == "f":
+            data = RNG.normal(size=shape).astype(kind)
+        else:
+            info = np.iinfo(kind)
+            data = RNG.integers(info.min, info.max, size=shape, dtype=kind, endpoint=True)
+        for order, word in [("<", "le"), (">", "be")]:
+            save_nifti(f"{kind.name}_{word}.nii", nifti_image(data.astype(kind.newbyteorder(order)), oblique(), order=order))
+    data = RNG.integers(-500, 500, size=shape, dtype="i2")
+    save_nifti("packed.nii.gz", nifti_image(data, oblique(flip=True)))
+    save_nifti("slope.nii", nifti_image(data, oblique()), slope=0.25, inter=-7.5, dtype="float32")
+    save_nifti("slope_int32_be.nii.gz", nifti_image(data.astype(">i4"), oblique(), order=">"), slope=3.0, inter=1.0, dtype="float64")
+    save_nifti("slope_zero.nii", nifti_image(data, oblique()), slope=0.0, inter=5.0)
+    save_nifti("qform_only.nii", nifti_image(data, oblique(), sform=0))
+    save_nifti("qform_flipped.nii", nifti_image(data, oblique(flip=True), sform=0))
+    half_turn = oblique(angles=(0.0, 0.0, np.pi))
+    save_nifti("qform_half_turn.nii", nifti_image(data, half_turn, sform=0))
+    # both given and different: the sform counts
+    both = nifti_image(data, oblique())
+    both.set_qform(oblique(angles=(0.0, 0.1, 0.0), origin=(1, 2, 3)), code=1)
+    save_nifti("sform_over_qform.nii", both)
+    # neither: spacing alone (method 1 of the standard; nibabel would centre and flip)
+    neither = nifti_image(data, oblique(angles=(0, 0, 0)), sform=0, qform=0)
+    save_nifti("no_form.nii", neither, known=False, affine=np.diag([0.5, 0.25, 2.0, 1.0]))
+    # microns: nibabel leaves the unit to the reader
+    micron = nifti_image(data, oblique())
+    scaled = np.diag([1e-3, 1e-3, 1e-3, 1]) @ nib.Nifti1Image(data, oblique().astype("f4")).affine
+    save_nifti("micron.nii", micron, affine=scaled, units=(123, "B", 3))
+    rgb = np.zeros(shape, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for channel in "RGB":
+        rgb[channel] = RNG.integers(0, 256, size=shape)
+    save_nifti("rgb.nii.gz", nifti_image(rgb, oblique()))
+    flat = RNG.integers(0, 256, size=(5, 4), dtype="u1")
+    save_nifti("two_dimensional.nii", nifti_image(flat, oblique()))
+    EXPECTED["nifti/two_dimensional.nii"]["shape"] = [1, 4, 5]
+    trailing = RNG.integers(0, 256, size=(5, 4, 3, 1), dtype="u1")
+    save_nifti("trailing_one.nii", nifti_image(trailing, oblique()))
+    EXPECTED["nifti/trailing_one.nii"]["shape"] = [3, 4, 5]
+    bad = OUT / "bad"
+    nib.save(nifti_image(RNG.integers(0, 9, size=(3, 3, 2, 4), dtype="u1"), np.eye(4)), bad / "four_dimensional.nii")
+    nib.save(nib.Nifti2Image(flat, np.eye(4)), bad / "nifti2.nii")
+    whole = (OUT / "nifti" / "packed.nii.gz").read_bytes()
+    (bad / "truncated.nii.gz").write_bytes(whole[:-40])
+    flipped = bytearray(whole)
+    flipped[len(flipped) // 2] ^= 0xFF
+    (bad / "corrupt.nii.gz").write_bytes(flipped)
+    (bad / "short_header.nii").write_bytes((OUT / "nifti" / "slope.nii").read_bytes()[:200])
+    huge = bytearray((OUT / "nifti" / "slope.nii").read_bytes())
+    struct.pack_into("<hhhh", huge, 40, 3, 30000, 30000, 30000)
+    (bad / "huge_claim.nii").write_bytes(huge)
+    (bad / "huge_claim.nii.gz").write_bytes(gzip.compress(bytes(huge), mtime=0))
+    (bad / "text.nii").write_text("this is no volume\n" * 40)
+
+
+# --- DICOM -----------------------------------------------------------------------------------------------------------------------
+
+
+def dicom(path, pixels, syntax=ExplicitVRLittleEndian, series="1", instance=None, orientation=None, position=None, spacing=None, **tags):
+    meta = FileMetaDataset()
+    # MR: GDCM ignores the geometry of secondary captures
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    uid = f"1.2.826.0.1.3680043.8.498.{series}.{instance or 1}"
+    meta.MediaStorageSOPInstanceUID = uid
+    meta.TransferSyntaxUID = syntax
+    meta.ImplementationClassUID = "1.2.826.0.1.3680043.8.498.1"
+    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=syntax == ImplicitVRLittleEndian,
+                     is_little_endian=syntax != ExplicitVRBigEndian)
+    ds.SOPClassUID = meta.MediaStorageSOPClassUID
+    ds.SOPInstanceUID = uid
+    ds.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.9"
+    ds.SeriesInstanceUID = f"1.2.826.0.1.3680043.8.498.8.{series}"
+    ds.SeriesNumber = int(series)
+    ds.SeriesDescription = f"series {series}"
+    ds.Modality = "OT"
+    ds.PatientName, ds.PatientID = "Fixture^Synthetic", "0"
+    if instance is not None:
+        ds.InstanceNumber = instance
+    frames, rows, columns = pixels.shape[:3]
+    ds.Rows, ds.Columns = rows, columns
+    if frames > 1:
+        ds.NumberOfFrames = frames
+    ds.SamplesPerPixel = 1 if pixels.ndim == 3 else pixels.shape[3]
+    ds.PhotometricInterpretation = "MONOCHROME2"
+    bits = pixels.dtype.itemsize * 8
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = bits, bits, bits - 1
+    ds.PixelRepresentation = int(pixels.dtype.kind == "i")
+    if ds.SamplesPerPixel > 1:
+        ds.PlanarConfiguration = 0
+    if orientation is not None:
+        ds.ImageOrientationPatient = [float(f"{v:.10f}") for v in orientation]
+    if position is not None:
+        ds.ImagePositionPatient = [float(f"{v:.8f}") for v in position]
+    if spacing is not None:
+        ds.PixelSpacing = spacing
+    for name, value in tags.items():
+        setattr(ds, name, value)
+    stored = pixels
+    if ds.get("PlanarConfiguration") == 1:
+        stored = np.moveaxis(pixels, -1, 1)
+    big = syntax == ExplicitVRBigEndian
+    data = stored.astype(stored.dtype.newbyteorder(">" if big else "<")).tobytes()
+    ds.PixelData = data + b"\0" * (len(data) % 2)
+    ds["PixelData"].VR = "OW" if bits > 8 or syntax == ImplicitVRLittleEndian else "OB"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pydicom.dcmwrite(path, ds, enforce_file_format=True, little_endian=not big, implicit_vr=syntax == ImplicitVRLittleEndian)
+    return ds
+
+
+def itk_affine(image):
+    """RAS affine of a SimpleITK image."""
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    affine = np.eye(4)
+    affine[:3, :3] = direction @ np.diag(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return np.diag([-1, -1, 1, 1]) @ affine
+
+
+def read_series(folder):
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    return reader.Execute()
+
+
+def make_dicom():
+    folder = OUT / "dicom"
+    rot = oblique(scale=(1, 1, 1))[:3, :3]
+    iop = [*rot[:, 0], *rot[:, 1]]
+    normal = np.cross(rot[:, 0], rot[:, 1])
+    origin = np.array([12.5, -30.0, 7.0])
+
+    # names and instance numbers say something else than the geometry
+    pixels = RNG.integers(0, 4096, size=(4, 3, 5), dtype="u2")
+    for k, name in enumerate(["c.dcm", "10.dcm", "a.dcm", "2.dcm"]):
+        dicom(folder / "shuffled" / name, pixels[k : k + 1], instance=9 - k, orientation=iop, position=origin + 0.75 * k * normal,
+              spacing=[0.3, 0.2], BitsStored=12, HighBit=11)
+    (folder / "shuffled" / "notes.txt").write_text("not an image\n")
+    peer = read_series(folder / "shuffled")
+    expect("dicom/shuffled", sitk.GetArrayFromImage(peer), itk_affine(peer), True, "uint16")
+
+    # signed, rescaled by whole numbers, straight axes, no endings; the same as implicit and big endian
+    signed = RNG.integers(-1000, 1000, size=(2, 3, 4), dtype="i2")
+    for name, syntax in [("rescaled", ExplicitVRLittleEndian), ("implicit", ImplicitVRLittleEndian), ("big_endian", ExplicitVRBigEndian)]:
+        for k in range(2):
+            dicom(folder / name / f"IM{k}", signed[k : k + 1], syntax=syntax, instance=k + 1, orientation=[1, 0, 0, 0, 1, 0],
+                  position=[1, 2, 3 + 5 * k], spacing=[0.5, 0.5], RescaleSlope=2, RescaleIntercept=-1024)
+        peer = read_series(folder / name)
+        expect(f"dicom/{name}", sitk.GetArrayFromImage(peer), itk_affine(peer), True, "int32")
+    # fractional rescale, another one per file
+    for k in range(2):
+        dicom(folder / "rescale_per_file" / f"{k}.dcm", signed[k : k + 1], instance=k + 1, orientation=[1, 0, 0, 0, 1, 0],
+              position=[0, 0, k], spacing=[1, 1], RescaleSlope=0.125 * (k + 1), RescaleIntercept=0.5)
+    values = [apply_modality_lut(ds.pixel_array, ds) for ds in map(pydicom.dcmread, sorted((folder / "rescale_per_file").iterdir()))]
+    expect("dicom/rescale_per_file", np.stack(values), np.diag([-1, -1, 1, 1]), True, "float32")
+
+    # no geometry: instance numbers order the slices
+    for k, name in enumerate(["z.dcm", "m.dcm", "a.dcm"]):
+        dicom(folder / "unplaced" / name, pixels[k : k + 1], instance=k + 1, spacing=[0.3, 0.2], SliceThickness=1.5)
+    expect("dicom/unplaced", pixels[:3], np.diag([0.2, 0.3, 1.5, 1.0]))
+
+    # one file, frames placed one by one and out of order
+    order = [2, 0, 3, 1]
+    shared, frames = Dataset(), []
+    shared.PixelMeasuresSequence = Sequence([Dataset()])
+    shared.PixelMeasuresSequence[0].PixelSpacing = [0.3, 0.2]
+    shared.PlaneOrientationSequence = Sequence([Dataset()])
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [float(f"{v:.10f}") for v in iop]
+    for k in order:
+        item = Dataset()
+        item.PlanePositionSequence = Sequence([Dataset()])
+        item.PlanePositionSequence[0].ImagePositionPatient = [float(f"{v:.8f}") for v in origin + 0.75 * k * normal]
+        frames.append(item)
+    dicom(folder / "multiframe.dcm", pixels[order], SharedFunctionalGroupsSequence=Sequence([shared]),
+          PerFrameFunctionalGroupsSequence=Sequence(frames))
+    expect("dicom/multiframe.dcm", pixels, EXPECTED["dicom/shuffled"]["affine"], True)
+    (folder / "multiframe_folder").mkdir()
+    shutil.copy(folder / "multiframe.dcm", folder / "multiframe_folder" / "IM000001")
+    expect("dicom/multiframe_folder", pixels, EXPECTED["dicom/shuffled"]["affine"], True)
+    dicom(folder / "multiframe_unplaced.dcm", pixels, PixelSpacing=[0.3, 0.2], SpacingBetweenSlices=0.1)
+    expect("dicom/multiframe_unplaced.dcm", pixels, np.diag([0.2, 0.3, 0.1, 1.0]))
+
+    # grey in other ways
+    def single(name, data, values=None, dtype=None, **tags):
+        ds = dicom(folder / name, data, **tags)
+        ds = pydicom.dcmread(folder / name)
+        values = ds.pixel_array if values is None else values(ds)
+        expect(f"dicom/{name}", values.reshape((1, *data.shape[1:3], *values.shape[2:])) if values.ndim == 2 else values[np.newaxis], dtype=dtype)
+
+    single("monochrome1.dcm", pixels[:1], PhotometricInterpretation="MONOCHROME1")
+    single("odd_bytes.dcm", RNG.integers(0, 256, size=(1, 3, 5), dtype="u1"))
+    single("signed_12_of_16.dcm", np.array([[[0x0FFF, 0x0800, 0x07FF, 1]]], dtype="u2"), dtype="int16", BitsStored=12, HighBit=11, PixelRepresentation=1)
+    single("int32.dcm", RNG.integers(-(2**31), 2**31 - 1, size=(1, 3, 4), dtype="i4"))
+    lut = Dataset()
+    lut.LUTDescriptor = [4, 10, 16]
+    lut.ModalityLUTType = "US"
+    lut.add_new("LUTData", "US", [100, 2000, 30000, 65535])
+    single("modality_lut.dcm", np.array([[[9, 10, 11, 12, 13, 14]]], dtype="u2"), lambda ds: apply_modality_lut(ds.pixel_array, ds),
+           "int32", ModalityLUTSequence=Sequence([lut]))
+    # window present: it must not be applied
+    single("windowed.dcm", pixels[:1], WindowCenter=100, WindowWidth=50)
+
+    # colour
+    rgb = RNG.integers(0, 256, size=(1, 3, 4, 3), dtype="u1")
+    single("rgb.dcm", rgb, PhotometricInterpretation="RGB")
+    single("rgb_planar.dcm", rgb, PhotometricInterpretation="RGB", PlanarConfiguration=1)
+    single("ybr_full.dcm", rgb, to_rgb, PhotometricInterpretation="YBR_FULL")
+    index = RNG.integers(0, 6, size=(1, 3, 4), dtype="u1")
+    for name, bits in [("palette8.dcm", 8), ("palette16.dcm", 16)]:
+        tags = {"PhotometricInterpretation": "PALETTE COLOR"}
+        for channel in ["Red", "Green", "Blue"]:
+            table = RNG.integers(0, 2**bits, size=4, dtype="u1" if bits == 8 else "u2")
+            tags[f"{channel}PaletteColorLookupTableDescriptor"] = [4, 1, bits]
+            tags[f"{channel}PaletteColorLookupTableData"] = table.tobytes()
+        single(name, index, lambda ds: apply_color_lut(ds.pixel_array, ds), **tags)
+
+    bad = OUT / "bad"
+    for k in range(2):
+        dicom(bad / "two_series" / f"{k}.dcm", pixels[k : k + 1], series=str(k + 1), instance=1)
+        dicom(bad / "same_place" / f"{k}.dcm", pixels[k : k + 1], instance=k + 1, orientation=[1, 0, 0, 0, 1, 0], position=[0, 0, 0])
+    for k in [0, 1, 3]:
+        dicom(bad / "missing_slice" / f"{k}.dcm", pixels[k : k + 1], instance=k + 1, orientation=[1, 0, 0, 0, 1, 0], position=[0, 0, k])
+    for k, angle in enumerate([[1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, 1]]):
+        dicom(bad / "localizer" / f"{k}.dcm", pixels[k : k + 1], instance=k + 1, orientation=angle, position=[0, 0, k])
+    whole = (folder / "monochrome1.dcm").read_bytes()
+    (bad / "truncated.dcm").write_bytes(whole[:-12])
+    (bad / "truncated_header.dcm").write_bytes(whole[:500])
+    (bad / "text.dcm").write_text("this is no DICOM file\n" * 30)
+    ds = dicom(bad / "few_pixels.dcm", pixels[:1])
+    ds.Rows = 300
+    ds.save_as(bad / "few_pixels.dcm", enforce_file_format=True)
+
+
+def to_rgb(ds):
+    return convert_color_space(pydicom.pixels.pixel_array(ds, raw=True), "YBR_FULL", "RGB")
+
+
+# --- pictures and numpy ----------------------------------------------------------------------------------------------------------
+
+
+def make_pictures():
+    folder = OUT / "pictures"
+    folder.mkdir()
+
+    def one(name, image, values=None, dtype=None, **options):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        image.save(path, **options)
+        with Image.open(path) as peer:
+            values = np.asarray(peer) if values is None else values
+        expect(f"pictures/{name}", values[np.newaxis], dtype=dtype)
+
+    grey = RNG.integers(0, 256, size=(4, 5), dtype="u1")
+    grey16 = RNG.integers(0, 65536, size=(4, 5), dtype="u2")
+    colour = RNG.integers(0, 256, size=(4, 5, 3), dtype="u1")
+    alpha = RNG.integers(0, 256, size=(4, 5, 1), dtype="u1")
+    one("grey8.png", Image.fromarray(grey))
+    one("grey16.png", Image.fromarray(grey16))
+    one("grey8.bmp", Image.fromarray(grey))
+    one("rgb.png", Image.fromarray(colour))
+    one("rgb.bmp", Image.fromarray(colour))
+    one("rgba.png", Image.fromarray(np.concatenate([colour, alpha], axis=2)), colour)
+    one("grey_alpha.png", Image.fromarray(np.concatenate([grey[..., np.newaxis], alpha], axis=2)), grey)
+    one("palette.png", Image.fromarray(colour).quantize(6), None)
+    with Image.open(folder / "palette.png") as peer:
+        expect("pictures/palette.png", np.asarray(peer.convert("RGB"))[np.newaxis])
+    one("flat.jpg", Image.fromarray(np.full((8, 8), 77, dtype="u1")))
+    one("grey8.tif", Image.fromarray(grey))
+    one("grey16.tif", Image.fromarray(grey16))
+    one("float.tif", Image.fromarray(RNG.normal(size=(4, 5)).astype("f4")))
+    one("rgb.tif", Image.fromarray(colour), compression="tiff_lzw")
+    shutil.copy(folder / "grey8.png", folder / "wrong_ending.jpg")
+    expect("pictures/wrong_ending.jpg", grey[np.newaxis])
+    pages = RNG.integers(0, 65536, size=(3, 4, 5), dtype="u2")
+    first, *rest = [Image.fromarray(page) for page in pages]
+    first.save(folder / "pages.tif", save_all=True, append_images=rest)
+    expect("pictures/pages.tif", pages)
+
+    stack = RNG.integers(0, 256, size=(12, 3, 4), dtype="u1")
+    (folder / "natural" / "7").mkdir(parents=True)
+    for k in range(12):
+        Image.fromarray(stack[k]).save(folder / "natural" / f"{k + 1}.png")
+    Image.fromarray(grey).save(folder / "natural" / "7" / "00.png")  # subfolders do not count,
+    Image.fromarray(grey).save(folder / "natural" / ".hidden.png")  # nor do hidden files,
+    (folder / "natural" / "notes.txt").write_text("nor do these\n")
+    expect("pictures/natural", stack)
+
+    bad = OUT / "bad"
+    for name, images in {
+        "mixed_sizes": [grey, grey[:3]],
+        "mixed_depths": [grey, grey16],
+        "mixed_colours": [grey, colour],
+    }.items():
+        (bad / name).mkdir()
+        for k, image in enumerate(images):
+            Image.fromarray(image).save(bad / name / f"{k}.png")
+    (bad / "no_images").mkdir()
+    (bad / "no_images" / "notes.txt").write_text("nothing to see\n")
+    (bad / "both_kinds").mkdir()
+    Image.fromarray(grey).save(bad / "both_kinds" / "0.png")
+    shutil.copy(OUT / "dicom" / "rgb.dcm", bad / "both_kinds" / "1.dcm")
+    (bad / "truncated.png").write_bytes((folder / "grey16.png").read_bytes()[:-30])
+    (bad / "text.png").write_text("this is no picture\n")
+    for ending in ["nii", "nii.gz", "dcm", "png", "npy"]:
+        (bad / f"empty.{ending}").write_bytes(b"")
+    (bad / "unknown.xyz").write_text("what is this?\n")
+
+
+def make_npy():
+    folder = OUT / "npy"
+    folder.mkdir()
+
+    def one(name, array, values=None, dtype=None):
+        np.save(folder / f"{name}.npy", array)
+        expect(f"npy/{name}.npy", array if values is None else values, dtype=dtype or array.dtype.newbyteorder("="))
+
+    cube = RNG.normal(size=(3, 4, 5))
+    one("float64", cube)
+    one("float32_be", cube.astype(">f4"))
+    one("float16", cube.astype("f2"), cube.astype("f2").astype("f4"), "float32")
+    one("fortran", np.asfortranarray((cube * 100).astype("i2")))
+    one("colour", RNG.integers(0, 256, size=(2, 3, 4, 3), dtype="u1"))
+    one("colour_fortran", np.asfortranarray(RNG.integers(0, 256, size=(2, 3, 4, 3), dtype="u1")))
+    one("one_slice", (cube[0] * 100).astype("i4"), (cube[:1] * 100).astype("i4"))
+    one("bool", cube > 0, (cube > 0).astype("u1"), "uint8")
+    one("uint64", RNG.integers(0, 2**64 - 1, size=(2, 2, 2), dtype="u8"))
+    bad = OUT / "bad"
+    np.save(bad / "one_axis.npy", np.zeros(4))
+    np.save(bad / "complex.npy", np.zeros((2, 2, 2), dtype="c16"))
+    np.save(bad / "object.npy", np.array([[["a", {}]]], dtype=object), allow_pickle=True)
+    (bad / "truncated.npy").write_bytes((folder / "float64.npy").read_bytes()[:-8])
+
+
+def main():
+    if OUT.exists():
+        shutil.rmtree(OUT)
+    for name in ["nifti", "bad"]:
+        (OUT / name).mkdir(parents=True)
+    TiffImagePlugin.WRITE_LIBTIFF = False
+    make_nifti()
+    make_dicom()
+    make_pictures()
+    make_npy()
+    (OUT / "expected.json").write_text(json.dumps(EXPECTED).replace('}, "', '},\n"') + "\n")
+    print(f"{len(EXPECTED)} fixtures, {sum(f.stat().st_size for f in OUT.rglob('*') if f.is_file())} bytes")
+
+
+if __name__ == "__main__":
+    main()
