@@ -43,6 +43,14 @@ pub enum Error {
     /// The caller asked to stop; what was done before is kept.
     #[error("cancelled")]
     Cancelled,
+    /// The caller asked to stop; what was done is in a file.
+    #[error("cancelled after {done} slices; what was done is in {}", kept.display())]
+    CancelledWith {
+        /// slices done
+        done: usize,
+        /// the file that holds them
+        kept: PathBuf,
+    },
 }
 
 impl Error {
@@ -71,7 +79,7 @@ impl Error {
             Self::Unsupported(_) => "unsupported",
             Self::Device(_) => "device",
             Self::Torch(_) => "torch",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled | Self::CancelledWith { .. } => "cancelled",
         }
     }
 }

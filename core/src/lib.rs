@@ -7,6 +7,7 @@ pub mod error;
 pub mod guard;
 pub mod io;
 pub mod job;
+pub mod loader;
 pub mod model;
 pub mod picture;
 pub mod progress;

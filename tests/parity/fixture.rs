@@ -1,6 +1,6 @@
 //! Reading fixtures, building the small models, comparing.
 
-use sam_octa2_core::device::DeviceChoice;
+use sam_octa2_core::device;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{ModelConfig, Sam2};
 use sam_octa2_core::weights;
@@ -28,7 +28,7 @@ pub fn full() -> Option<PathBuf> {
 /// Where the tests compute.
 pub fn device() -> Device {
     let name = std::env::var("SAM_OCTA2_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    let choice: DeviceChoice = name.parse().expect("SAM_OCTA2_TEST_DEVICE");
+    let choice: device::Device = name.parse().expect("SAM_OCTA2_TEST_DEVICE");
     choice.resolve().expect("the device of SAM_OCTA2_TEST_DEVICE")
 }
 

@@ -1,0 +1,28 @@
+//! Whole jobs as a person at a terminal asks for them: a request in, files and a report out.
+
+mod logits;
+mod replay;
+mod segment;
+
+pub use replay::{ReplayRequest, replay};
+pub use segment::{SegmentRequest, segment};
+
+use crate::session::Compat;
+use crate::{Error, Result};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// Reads a JSON file; an error says the line and what was expected.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| Error::format(path, error.to_string()))
+}
+
+fn compat(name: Option<&str>) -> Result<Compat> {
+    match name {
+        None => Ok(Compat::Holding),
+        Some("reference") => Ok(Compat::Reference),
+        Some(other) => Err(Error::invalid(format!("compat \"{other}\" is not known; there is \"reference\""))),
+    }
+}

@@ -1,0 +1,196 @@
+//! `host-demo replay`: one session driven step by step, every answer written down. The steps are those of the parity fixtures, so that
+//! any program can be compared with any other.
+
+use super::logits::{self, Entry};
+use super::{compat, read_json};
+use crate::io::{self, OpenOptions};
+use crate::loader::ModelRequest;
+use crate::model::NO_OBJ_SCORE;
+use crate::progress::{Flow, Observer};
+use crate::prompts::Direction;
+use crate::session::{Marks, Mask, Point, Range, Session, Settings};
+use crate::volume::Volume;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tch::{Device, Kind, Tensor};
+
+/// What to replay, with what, and where to write the answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReplayRequest {
+    /// volume: a file or a folder
+    pub input: PathBuf,
+    /// region of every slice, `"X,Y,W,H"` in pixels or percent
+    #[serde(default)]
+    pub crop: Option<String>,
+    /// the model
+    #[serde(flatten)]
+    pub model: ModelRequest,
+    /// `{"steps": [...]}`
+    pub steps: PathBuf,
+    /// `"reference"`: behave as the Python package does
+    #[serde(default)]
+    pub compat: Option<String>,
+    /// safetensors file to write
+    pub logits: PathBuf,
+}
+
+/// The file given as STEPS; what else stands in it (a fixture's expectations) is not read.
+#[derive(Debug, Deserialize)]
+struct StepFile {
+    steps: Vec<Step>,
+    /// a fixture made with upstream's `apply_postprocessing`
+    #[serde(default)]
+    apply_postprocessing: bool,
+}
+
+/// One thing a user does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Step {
+    Points {
+        frame: usize,
+        obj: u32,
+        #[serde(default)]
+        points: Option<Vec<[f32; 2]>>,
+        #[serde(default)]
+        labels: Option<Vec<i32>>,
+        #[serde(default, rename = "box")]
+        bounds: Option<[f32; 4]>,
+        #[serde(default)]
+        clear_old_points: Option<bool>,
+    },
+    Mask { frame: usize, obj: u32, mask: PathBuf },
+    Propagate {
+        #[serde(default)]
+        start: Option<usize>,
+        #[serde(default)]
+        reverse: bool,
+        #[serde(default)]
+        max: Option<usize>,
+    },
+    ClearFrame { frame: usize, obj: u32 },
+    Remove { obj: u32 },
+    Reset,
+}
+
+/// A tensor to be written: name, shape, values.
+struct Answer {
+    name: String,
+    shape: Vec<usize>,
+    values: Tensor,
+}
+
+impl Answer {
+    fn new(name: String, values: Tensor) -> Self {
+        Self { name, shape: values.size().iter().map(|&n| n as usize).collect(), values }
+    }
+}
+
+/// Runs a [`ReplayRequest`].
+pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Value> {
+    io::check_output(&request.input, &request.logits)?;
+    io::check_output(&request.steps, &request.logits)?;
+    let StepFile { steps, apply_postprocessing } = read_json(&request.steps)?;
+    let compat = compat(request.compat.as_deref())?;
+    let options = OpenOptions::with_crop(request.crop.as_deref())?;
+    let volume = Arc::new(io::open_observed(&request.input, &options, observer)?);
+    observer.step("load", 0, 1)?;
+    let model = request.model.load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?.model;
+    let session = Session::new(model, volume.clone(), Settings { compat, ..Settings::default() });
+    let mut replay = Replay { session, folder: request.steps.parent().unwrap_or(Path::new(".")), answers: Vec::new() };
+    for (i, step) in steps.iter().enumerate() {
+        observer.step("replay", i, steps.len())?;
+        replay.step(i, step, observer).map_err(|error| match error {
+            Error::Invalid(what) | Error::NotFound(what) => Error::format(&request.steps, format!("step {i}: {what}")),
+            other => other,
+        })?;
+    }
+    let Replay { answers, .. } = replay;
+    let entries: Vec<_> = answers.iter().map(|answer| Entry::f32(&answer.name, &answer.shape)).collect();
+    logits::write(&request.logits, &entries, |sink| answers.iter().try_for_each(|answer| sink.floats(&answer.values)))?;
+    let names: Vec<_> = answers.iter().map(|answer| json!({"name": answer.name, "shape": answer.shape})).collect();
+    Ok(json!({"logits": request.logits, "steps": steps.len(), "tensors": names}))
+}
+
+struct Replay<'a> {
+    session: Session,
+    folder: &'a Path,
+    answers: Vec<Answer>,
+}
+
+impl Replay<'_> {
+    fn step(&mut self, i: usize, step: &Step, observer: &mut dyn Observer) -> Result<()> {
+        match step {
+            Step::Points { frame, obj, points, labels, bounds, clear_old_points } => {
+                let points = pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
+                self.prompt(i, *frame, *obj, Marks { points, bounds: *bounds, mask: None, replace: clear_old_points.unwrap_or(true) })
+            }
+            Step::Mask { frame, obj, mask } => {
+                let (rows, columns, pixels) = io::read_mask(self.folder.join(mask))?;
+                self.prompt(i, *frame, *obj, Marks { mask: Some(Mask { rows, columns, pixels }), ..Marks::default() })
+            }
+            &Step::Propagate { start, reverse, max } => {
+                let direction = if reverse { Direction::Backward } else { Direction::Forward };
+                self.propagate(i, Range { direction, start, max_frames: max }, observer)
+            }
+            &Step::ClearFrame { frame, obj } => {
+                self.session.clear_slice(frame, obj)?;
+                self.slice(format!("s{i}.logits"), frame)
+            }
+            &Step::Remove { obj } => {
+                let frames = self.session.prompted_frames(obj);
+                self.session.remove_object(obj)?;
+                let left = !self.session.objects().is_empty();
+                frames.into_iter().filter(|_| left).try_for_each(|frame| self.slice(format!("s{i}.updated.{frame}"), frame))
+            }
+            Step::Reset => {
+                self.session.reset();
+                Ok(())
+            }
+        }
+    }
+
+    fn prompt(&mut self, i: usize, frame: usize, object: u32, marks: Marks) -> Result<()> {
+        let mask = self.session.prompt(frame, object, marks)?;
+        self.slice(format!("s{i}.logits"), frame)?;
+        self.answers.push(Answer::new(format!("s{i}.object_score_logits"), Tensor::from_slice(&[mask.object_score]).view([1, 1])));
+        Ok(())
+    }
+
+    /// `[objects, 1, rows, columns]`
+    fn slice(&mut self, name: String, frame: usize) -> Result<()> {
+        let logits = self.session.slice_logits(frame)?;
+        self.answers.push(Answer::new(name, logits.unsqueeze(1)));
+        Ok(())
+    }
+
+    /// Logits `[slices, objects, 1, rows, columns]` and scores `[slices, objects, 1]`, in the order of the propagation.
+    fn propagate(&mut self, i: usize, range: Range, observer: &mut dyn Observer) -> Result<()> {
+        let ids = self.session.objects();
+        let Volume { rows, columns, .. } = **self.session.volume();
+        let (mut logits, mut scores) = (Vec::new(), Vec::new());
+        let absent = || Tensor::full([rows as i64, columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
+        self.session.propagate(range, |slice| {
+            let of = |id: &u32| slice.masks.iter().find(|mask| mask.object == *id);
+            let masks: Vec<_> = ids.iter().map(|id| of(id).map_or_else(absent, |mask| mask.logits.shallow_clone())).collect();
+            logits.push(Tensor::stack(&masks, 0).unsqueeze(1));
+            scores.extend(ids.iter().map(|id| of(id).map_or(NO_OBJ_SCORE as f32, |mask| mask.object_score)));
+            observer.step("propagate", slice.done, slice.total).map(|()| Flow::Continue)
+        })?;
+        let (slices, objects) = (logits.len() as i64, ids.len() as i64);
+        let logits = if logits.is_empty() { Tensor::zeros([0, objects, 1, rows as i64, columns as i64], (Kind::Float, Device::Cpu)) } else { Tensor::stack(&logits, 0) };
+        self.answers.push(Answer::new(format!("s{i}.logits"), logits));
+        self.answers.push(Answer::new(format!("s{i}.object_score_logits"), Tensor::from_slice(&scores).view([slices, objects, 1])));
+        Ok(())
+    }
+}
+
+fn pairs(points: &[[f32; 2]], labels: &[i32]) -> Result<Vec<Point>> {
+    if points.len() != labels.len() {
+        return Err(Error::invalid(format!("{} points but {} labels", points.len(), labels.len())));
+    }
+    Ok(points.iter().zip(labels).map(|(&[x, y], &label)| Point { x, y, positive: label == 1 }).collect())
+}

@@ -1,0 +1,105 @@
+//! From what a user names to a model that is ready: find the checkpoint, know its configuration, choose device and precision, build.
+
+use crate::device::{Device, Precision};
+use crate::guard::guard;
+use crate::model::config::Official;
+use crate::model::params::Params;
+use crate::model::{ModelConfig, Sam2};
+use crate::{Result, weights};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Which weights to use, in which shape, where and how exactly.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ModelRequest {
+    /// an official size by name (`tiny`, `2.1-base_plus`, ...), looked up in the weights folders, or a checkpoint file
+    pub model: String,
+    /// an official size by name or a configuration file; default: implied by the checkpoint
+    #[serde(default)]
+    pub model_config: Option<String>,
+    /// where to compute
+    #[serde(default)]
+    pub device: Device,
+    /// how exactly to compute
+    #[serde(default)]
+    pub precision: Precision,
+    /// folders searched for checkpoints, besides `$SAM_OCTA2_WEIGHTS`, `./sam2_weights` and those beside and above the program
+    #[serde(default)]
+    pub weights_dirs: Vec<PathBuf>,
+}
+
+/// A model with where it came from.
+#[derive(Clone)]
+pub struct LoadedModel {
+    /// the model
+    pub model: Arc<Sam2>,
+    /// its checkpoint
+    pub path: PathBuf,
+}
+
+impl ModelRequest {
+    /// Folders to search, nearest first.
+    fn dirs(&self) -> Vec<PathBuf> {
+        let program = std::env::current_exe().unwrap_or_default();
+        self.weights_dirs.iter().cloned().chain(weights::default_dirs(&program)).collect()
+    }
+
+    /// Loads the model.
+    pub fn load(&self) -> Result<LoadedModel> {
+        self.load_with(|config| config)
+    }
+
+    /// Loads the model with a changed configuration.
+    pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
+        let path = weights::find(&self.model, &self.dirs())?;
+        let device = self.device.resolve()?;
+        let kind = self.precision.resolve(device)?;
+        let checkpoint = weights::read(&path)?;
+        let config = match &self.model_config {
+            Some(name) => ModelConfig::load(name)?,
+            None => checkpoint.require_config()?.clone(),
+        };
+        let tensors = checkpoint.merged(1.0)?;
+        let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))
+            .map_err(|error| crate::Error::format(&path, error.to_string()))?;
+        Ok(LoadedModel { model: Arc::new(model), path })
+    }
+}
+
+/// A checkpoint by name, and where it lies (or where it can be had).
+#[derive(Debug, Serialize)]
+pub struct KnownModel {
+    /// the name to give
+    pub name: String,
+    /// the file, if it is there
+    pub path: Option<PathBuf>,
+    /// where an official checkpoint is published
+    pub url: Option<String>,
+}
+
+/// The official sizes, present or not, and every other checkpoint in the weights folders.
+pub fn list(weights_dirs: &[PathBuf]) -> Vec<KnownModel> {
+    let request = ModelRequest { weights_dirs: weights_dirs.to_vec(), ..ModelRequest::default() };
+    let dirs = request.dirs();
+    let official = Official::all().map(|official| KnownModel {
+        name: official.to_string(),
+        path: weights::find(&official.to_string(), &dirs).ok(),
+        url: Some(official.url()),
+    });
+    let mut known: Vec<_> = official.collect();
+    for path in dirs.iter().chain([&PathBuf::from("sam2_weights")]).flat_map(|dir| checkpoints(dir)) {
+        if !known.iter().any(|model| model.path.as_ref() == Some(&path)) {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            known.push(KnownModel { name, path: Some(path), url: None });
+        }
+    }
+    known
+}
+
+fn checkpoints(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "pt" || e == "pth" || e == "safetensors")).collect();
+    found.sort();
+    found
+}
