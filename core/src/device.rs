@@ -164,7 +164,7 @@ fn cuda_devices() -> Result<usize, String> {
 /// Opens the CUDA part of libtorch, once per process; the reason of a failure is kept.
 pub fn load_cuda() -> std::result::Result<(), &'static str> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().map(|()| ()).map_err(String::as_str)
+    LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().copied().map_err(String::as_str)
 }
 
 /// Where the libtorch lies that this process uses.
@@ -188,7 +188,10 @@ fn open_cuda(folder: &Path) -> Result<(), String> {
     // SAFETY: the library belongs to the libtorch that is linked already; its initialisers register kernels and are made for this.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
     // registered kernels must never go away
-    library.map(std::mem::forget).map_err(|error| error.to_string())
+    library.map(std::mem::forget).map_err(|error| {
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        reason.unwrap_or_else(|| error.to_string()).lines().next().unwrap_or_default().to_owned()
+    })
 }
 
 #[cfg(not(unix))]
