@@ -154,14 +154,19 @@ as_text!(Device, Precision);
 fn cuda_devices() -> Result<usize, String> {
     load_cuda().map_err(str::to_owned)?;
     match usize::try_from(tch::Cuda::device_count()) {
-        Ok(0) | Err(_) => {
-            Err("the CUDA part of libtorch is loaded, but finds no device (is the NVIDIA driver installed?)".into())
-        }
+        Ok(0) | Err(_) => Err(
+            "the CUDA part of libtorch is loaded, but finds no device: no NVIDIA driver, or this process had seeded \
+             or asked for CUDA before (then start it again with the device named first)"
+                .into(),
+        ),
         Ok(count) => Ok(count),
     }
 }
 
 /// Opens the CUDA part of libtorch, once per process; the reason of a failure is kept.
+///
+/// libtorch asks once whether it is there and remembers the answer: after `tch::manual_seed` or any `tch::Cuda` call it comes too
+/// late for this process (measured; tensors made on the CPU before do no harm). So choose the device first, then seed.
 pub fn load_cuda() -> std::result::Result<(), &'static str> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().copied().map_err(String::as_str)
