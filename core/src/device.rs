@@ -154,17 +154,22 @@ as_text!(Device, Precision);
 fn cuda_devices() -> Result<usize, String> {
     load_cuda().map_err(str::to_owned)?;
     match usize::try_from(tch::Cuda::device_count()) {
-        Ok(0) | Err(_) => {
-            Err("the CUDA part of libtorch is loaded, but finds no device (is the NVIDIA driver installed?)".into())
-        }
+        Ok(0) | Err(_) => Err(
+            "the CUDA part of libtorch is loaded, but finds no device: no NVIDIA driver, or this process had seeded \
+             or asked for CUDA before (then start it again with the device named first)"
+                .into(),
+        ),
         Ok(count) => Ok(count),
     }
 }
 
 /// Opens the CUDA part of libtorch, once per process; the reason of a failure is kept.
+///
+/// libtorch asks once whether it is there and remembers the answer: after `tch::manual_seed` or any `tch::Cuda` call it comes too
+/// late for this process (measured; tensors made on the CPU before do no harm). So choose the device first, then seed.
 pub fn load_cuda() -> std::result::Result<(), &'static str> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().map(|()| ()).map_err(String::as_str)
+    LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().copied().map_err(String::as_str)
 }
 
 /// Where the libtorch lies that this process uses.
@@ -188,7 +193,10 @@ fn open_cuda(folder: &Path) -> Result<(), String> {
     // SAFETY: the library belongs to the libtorch that is linked already; its initialisers register kernels and are made for this.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
     // registered kernels must never go away
-    library.map(std::mem::forget).map_err(|error| error.to_string())
+    library.map(std::mem::forget).map_err(|error| {
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        reason.unwrap_or_else(|| error.to_string()).lines().next().unwrap_or_default().to_owned()
+    })
 }
 
 #[cfg(not(unix))]

@@ -1,7 +1,9 @@
 //! Strict loading, and where checkpoints are looked for.
 
 use crate::data;
-use sam_octa2_core::weights::{self, Tensors};
+use sam_octa2_core::model::config::Official;
+use sam_octa2_core::weights::{self, Checkpoint, Tensors};
+use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor, nn};
 
 fn variables(vs: &nn::VarStore) {
@@ -71,4 +73,23 @@ fn official_sizes_are_found_by_name() {
     }
     assert!(weights::find("yours", &dirs).unwrap_err().to_string().contains("2.1-base_plus"));
     assert_eq!(weights::default_dirs(&folder.path().join("target/release/demo"))[0], dirs[0]);
+}
+
+#[test]
+fn a_nameless_checkpoint_is_likened_to_a_size() {
+    let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    for official in Official::all() {
+        let trunk = official.config().image_encoder.trunk;
+        let mut tensors: Tensors = (0..trunk.depth())
+            .map(|i| (format!("image_encoder.trunk.blocks.{i}.norm1.weight"), zeros(&[1])))
+            .chain([("image_encoder.trunk.patch_embed.proj.bias".to_owned(), zeros(&[trunk.embed_dim]))])
+            .collect();
+        if official.config().no_obj_embed_spatial {
+            tensors.insert("no_obj_embed_spatial".to_owned(), zeros(&[1, 64]));
+        }
+        let checkpoint = Checkpoint { path: "mine.pth".into(), tensors, adapters: BTreeMap::new(), config: None };
+        assert_eq!(checkpoint.resembles(), Some(official));
+        let error = checkpoint.require_config().unwrap_err().to_string();
+        assert!(error.contains(&format!("the shapes of \"{official}\"")), "{error}");
+    }
 }

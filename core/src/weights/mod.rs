@@ -26,6 +26,9 @@ use tch::Tensor;
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
+/// What a file holds, as it names it.
+type Raw = Vec<(String, Tensor)>;
+
 /// What a file holds, under the official names.
 #[derive(Debug)]
 pub struct Checkpoint {

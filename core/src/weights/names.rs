@@ -3,7 +3,7 @@
 //! SAM-OCTA2 saves its model with PEFT around the image encoder: `image_encoder.base_model.model.trunk.blocks.0.attn.qkv` has
 //! `base_layer.weight`, `lora_A.default.weight` `[r, in]` and `lora_B.default.weight` `[out, r]`.
 
-use super::Tensors;
+use super::{Raw, Tensors};
 use crate::Error;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -41,7 +41,7 @@ impl Adapter {
 type Halves = (Option<Tensor>, Option<Tensor>);
 
 /// Official names, and the adapters by the name of their layer.
-pub fn normalise(raw: Vec<(String, Tensor)>) -> Result<(Tensors, BTreeMap<String, Adapter>), String> {
+pub fn normalise(raw: Raw) -> Result<(Tensors, BTreeMap<String, Adapter>), String> {
     let prefix = wrapper(&raw);
     let (mut tensors, mut halves) = (Tensors::new(), BTreeMap::<String, Halves>::new());
     for (key, tensor) in raw {

@@ -396,7 +396,7 @@ const TRUNCATED: &str = "its pickle is cut short";
 const NO_STORAGE: &str = "its pickle is damaged: a reference to something that is no storage";
 
 fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
-    if items.len() % 2 != 0 {
+    if !items.len().is_multiple_of(2) {
         return Err("its pickle is damaged: a key without a value".into());
     }
     Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())

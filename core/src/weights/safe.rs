@@ -1,5 +1,6 @@
 //! `.safetensors`: a JSON header, then the bytes; its metadata may carry the model's configuration under `config`.
 
+use super::Raw;
 use crate::Error;
 use crate::model::ModelConfig;
 use safetensors::Dtype;
@@ -14,7 +15,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 const MOST_HEADER: u64 = 16 << 20;
 
 /// The tensors by the names in the file, and the configuration.
-pub fn read(mut file: File, path: &Path) -> Result<(Vec<(String, Tensor)>, Option<ModelConfig>)> {
+pub fn read(mut file: File, path: &Path) -> Result<(Raw, Option<ModelConfig>)> {
     let length = file.metadata().map_err(Error::io(path))?.len();
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(Error::io(path))?;

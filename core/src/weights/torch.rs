@@ -1,5 +1,6 @@
 //! `.pt` and `.pth`: a zip archive with a pickle (`*/data.pkl`) and the bytes of the tensors (`*/data/0`, ...), stored as they are.
 
+use super::Raw;
 use super::pickle::{Pickle, StorageRef, TensorRef};
 use crate::Error;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ const MOST_PICKLE: u64 = 16 << 20;
 const BUFFER: usize = 64 << 10;
 
 /// The tensors of an archive by the names in the file.
-pub fn read(file: File, path: &Path) -> Result<Vec<(String, Tensor)>> {
+pub fn read(file: File, path: &Path) -> Result<Raw> {
     let length = file.metadata().map_err(Error::io(path))?.len();
     let zip = ZipArchive::new(BufReader::with_capacity(BUFFER, file))
         .map_err(|error| Error::format(path, format!("damaged or cut short ({error}); fetch it again")))?;
@@ -33,7 +34,7 @@ struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    fn read(&mut self) -> Result<Vec<(String, Tensor)>, String> {
+    fn read(&mut self) -> Result<Raw, String> {
         self.prefix = self.find_prefix()?;
         if self.zip.index_for_name(&format!("{}byteorder", self.prefix)).is_some()
             && self.entry("byteorder", 16)? != b"little"
