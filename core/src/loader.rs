@@ -99,7 +99,9 @@ pub fn list(weights_dirs: &[PathBuf]) -> Vec<KnownModel> {
 
 fn checkpoints(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "pt" || e == "pth" || e == "safetensors")).collect();
+    let mut found: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|e| e == "pt" || e == "pth" || e == "safetensors"))
+        .collect();
     found.sort();
     found
 }

@@ -86,7 +86,9 @@ fn damage_never_panics() {
         "pictures/pages.tif",
     ];
     for fixture in fixtures {
-        if !fixture.contains(&only) { continue }
+        if !fixture.contains(&only) {
+            continue;
+        }
         let whole = std::fs::read(data("io").join(fixture)).unwrap();
         let path = folder.path().join(fixture.rsplit('/').next().unwrap());
         let step = (whole.len() / 150).max(1);

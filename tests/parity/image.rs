@@ -34,9 +34,13 @@ fn check_encoder(root: PathBuf) {
             expected(format!("trunk.{i}")).iter().for_each(|wanted| close(&format!("stage {i}"), stage, wanted, 2e-4));
         }
         for (i, level) in encoder.forward(&input).iter().enumerate() {
-            expected(format!("backbone_fpn.{i}")).iter().for_each(|wanted| close(&format!("level {i}"), level, wanted, 2e-4));
+            expected(format!("backbone_fpn.{i}"))
+                .iter()
+                .for_each(|wanted| close(&format!("level {i}"), level, wanted, 2e-4));
             let position = encoder.position(level.size()[3], device());
-            expected(format!("vision_pos_enc.{i}")).iter().for_each(|wanted| close("position", &position, wanted, 2e-5));
+            expected(format!("vision_pos_enc.{i}"))
+                .iter()
+                .for_each(|wanted| close("position", &position, wanted, 2e-5));
         }
     });
 }
@@ -67,7 +71,8 @@ fn predict(model: &Sam2, fixture: &Fixture, features: &ImageFeatures, case: &str
         None => encoder.no_mask(1),
     };
     let image = model.without_memory(features) + dense;
-    let out = model.mask_decoder().forward(&image, &encoder.dense_position(), &sparse, features.high_res.as_ref(), multimask);
+    let out =
+        model.mask_decoder().forward(&image, &encoder.dense_position(), &sparse, features.high_res.as_ref(), multimask);
     (out.masks.squeeze_dim(0), out.ious.squeeze_dim(0))
 }
 
@@ -100,7 +105,12 @@ fn check_predictor(root: PathBuf) {
                     }
                     let (masks, ious) = predict(&model, &fixture, &features, case, multimask);
                     close(&format!("{key} ious"), &ious, &fixture.get(&format!("{key}.ious")), 1e-4);
-                    close(&format!("{key} low_res"), &masks.clamp(-32.0, 32.0), &fixture.get(&format!("{key}.low_res")), 2e-3);
+                    close(
+                        &format!("{key} low_res"),
+                        &masks.clamp(-32.0, 32.0),
+                        &fixture.get(&format!("{key}.low_res")),
+                        2e-3,
+                    );
                     if let Some(expected) = fixture.tensors.get(&format!("{key}.masks")) {
                         let size = [expected.size()[1], expected.size()[2]];
                         let full = resize_bilinear(&masks.unsqueeze(0), size).squeeze_dim(0);

@@ -100,5 +100,8 @@ fn mask_as_logits() {
 #[test]
 fn tokens_of_an_image_run_along_rows() {
     let x = Tensor::arange(12, (Kind::Float, tch::Device::Cpu)).view([1, 2, 2, 3]);
-    assert_eq!(Vec::<f32>::try_from(to_tokens(&x).flatten(0, -1)).unwrap(), [0., 6., 1., 7., 2., 8., 3., 9., 4., 10., 5., 11.]);
+    assert_eq!(
+        Vec::<f32>::try_from(to_tokens(&x).flatten(0, -1)).unwrap(),
+        [0., 6., 1., 7., 2., 8., 3., 9., 4., 10., 5., 11.]
+    );
 }

@@ -49,7 +49,10 @@ fn check(what: &str, found: &Tensor, fixture: &Fixture, key: &str, tolerance: &T
     let p999 = sorted.double_value(&[((sorted.numel() as f64 * 0.999) as i64).min(sorted.numel() as i64 - 1)]);
     let flips = found.gt(0.0).logical_xor(&expected.gt(0.0)).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
     println!("{what} {key}: max {max:.2e}, mean {mean:.2e}, p99.9 {p999:.2e}, flips {:.3} %", 100.0 * flips);
-    assert!(max <= tolerance.max + rounding && mean <= tolerance.mean + rounding && p999 <= tolerance.p999 + rounding, "{what} {key}");
+    assert!(
+        max <= tolerance.max + rounding && mean <= tolerance.mean + rounding && p999 <= tolerance.p999 + rounding,
+        "{what} {key}"
+    );
     assert!(flips <= tolerance.flips + if rounding > 0.0 { 2e-4 } else { 0.0 }, "{what} {key}: {flips} flips");
 }
 
@@ -66,7 +69,9 @@ fn number(step: &Value, key: &str) -> Option<usize> {
 }
 
 fn marks(step: &Value, mask: Option<Tensor>) -> Marks {
-    let floats = |value: &Value| value.as_array().map(|list| list.iter().map(|v| v.as_f64().expect("number") as f32).collect::<Vec<_>>());
+    let floats = |value: &Value| {
+        value.as_array().map(|list| list.iter().map(|v| v.as_f64().expect("number") as f32).collect::<Vec<_>>())
+    };
     let points = step["points"].as_array().into_iter().flatten().zip(step["labels"].as_array().into_iter().flatten());
     let points = points.map(|(xy, label)| {
         let xy = floats(xy).expect("point");
@@ -100,7 +105,14 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
                 let first = step["is_cond"].as_bool() != Some(false);
                 let answer = session.prompt(frame, object, marks(step, mask)).expect("prompt");
                 let tolerance = if first && i == 0 { &NO_MEMORY } else { tracked };
-                check(&what, &session.slice_logits(frame).expect("logits").unsqueeze(1), fixture, &format!("s{i}.logits"), tolerance, rounding);
+                check(
+                    &what,
+                    &session.slice_logits(frame).expect("logits").unsqueeze(1),
+                    fixture,
+                    &format!("s{i}.logits"),
+                    tolerance,
+                    rounding,
+                );
                 check_scores(&what, &[answer.object_score], fixture, &format!("s{i}.object_score_logits"), tolerance);
             }
             "propagate" => {
@@ -110,11 +122,14 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
                 let followed = session.propagate(range, |slice| {
                     frames.push(slice.frame);
                     scores.extend(slice.masks.iter().map(|mask| mask.object_score));
-                    logits.push(Tensor::stack(&slice.masks.iter().map(|mask| &mask.logits).collect::<Vec<_>>(), 0).unsqueeze(1));
+                    logits.push(
+                        Tensor::stack(&slice.masks.iter().map(|mask| &mask.logits).collect::<Vec<_>>(), 0).unsqueeze(1),
+                    );
                     Ok(Flow::Continue)
                 });
                 followed.expect("propagate");
-                let expected: Vec<usize> = step["frames"].as_array().expect("frames").iter().map(|v| v.as_u64().unwrap() as usize).collect();
+                let expected: Vec<usize> =
+                    step["frames"].as_array().expect("frames").iter().map(|v| v.as_u64().unwrap() as usize).collect();
                 assert_eq!(frames, expected, "{what} step {i}");
                 check(&what, &Tensor::stack(&logits, 0), fixture, &format!("s{i}.logits"), tracked, rounding);
                 check_scores(&what, &scores, fixture, &format!("s{i}.object_score_logits"), tracked);
@@ -136,7 +151,10 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
 
 fn run_all(root: PathBuf) {
     for config in ["mini", "mini21"] {
-        let mut names: Vec<_> = std::fs::read_dir(root.join(config)).expect("fixtures").filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(root.join(config))
+            .expect("fixtures")
+            .filter_map(|e| e.ok()?.file_name().into_string().ok())
+            .collect();
         names.sort();
         for name in names.iter().filter_map(|name| name.strip_prefix("video_")?.strip_suffix(".json")) {
             run(config, name, &Fixture::read(root.join(config).join(format!("video_{name}"))));

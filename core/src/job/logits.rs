@@ -70,7 +70,10 @@ pub fn write(path: &Path, entries: &[Entry], fill: impl FnOnce(&mut Sink) -> Res
     for entry in entries {
         let begin = end;
         end += entry.bytes();
-        header.insert(entry.name.clone(), json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [begin, end]}));
+        header.insert(
+            entry.name.clone(),
+            json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [begin, end]}),
+        );
     }
     let mut header = Value::Object(header).to_string();
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));

@@ -62,7 +62,11 @@ enum Step {
         #[serde(default)]
         clear_old_points: Option<bool>,
     },
-    Mask { frame: usize, obj: u32, mask: PathBuf },
+    Mask {
+        frame: usize,
+        obj: u32,
+        mask: PathBuf,
+    },
     Propagate {
         #[serde(default)]
         start: Option<usize>,
@@ -71,8 +75,13 @@ enum Step {
         #[serde(default)]
         max: Option<usize>,
     },
-    ClearFrame { frame: usize, obj: u32 },
-    Remove { obj: u32 },
+    ClearFrame {
+        frame: usize,
+        obj: u32,
+    },
+    Remove {
+        obj: u32,
+    },
     Reset,
 }
 
@@ -98,7 +107,10 @@ pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Va
     let options = OpenOptions::with_crop(request.crop.as_deref())?;
     let volume = Arc::new(io::open_observed(&request.input, &options, observer)?);
     observer.step("load", 0, 1)?;
-    let model = request.model.load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?.model;
+    let model = request
+        .model
+        .load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?
+        .model;
     let session = Session::new(model, volume.clone(), Settings { compat, ..Settings::default() });
     let mut replay = Replay { session, folder: request.steps.parent().unwrap_or(Path::new(".")), answers: Vec::new() };
     for (i, step) in steps.iter().enumerate() {
@@ -126,7 +138,12 @@ impl Replay<'_> {
         match step {
             Step::Points { frame, obj, points, labels, bounds, clear_old_points } => {
                 let points = pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
-                self.prompt(i, *frame, *obj, Marks { points, bounds: *bounds, mask: None, replace: clear_old_points.unwrap_or(true) })
+                self.prompt(
+                    i,
+                    *frame,
+                    *obj,
+                    Marks { points, bounds: *bounds, mask: None, replace: clear_old_points.unwrap_or(true) },
+                )
             }
             Step::Mask { frame, obj, mask } => {
                 let (rows, columns, pixels) = io::read_mask(self.folder.join(mask))?;
@@ -144,7 +161,10 @@ impl Replay<'_> {
                 let frames = self.session.prompted_frames(obj);
                 self.session.remove_object(obj)?;
                 let left = !self.session.objects().is_empty();
-                frames.into_iter().filter(|_| left).try_for_each(|frame| self.slice(format!("s{i}.updated.{frame}"), frame))
+                frames
+                    .into_iter()
+                    .filter(|_| left)
+                    .try_for_each(|frame| self.slice(format!("s{i}.updated.{frame}"), frame))
             }
             Step::Reset => {
                 self.session.reset();
@@ -156,7 +176,10 @@ impl Replay<'_> {
     fn prompt(&mut self, i: usize, frame: usize, object: u32, marks: Marks) -> Result<()> {
         let mask = self.session.prompt(frame, object, marks)?;
         self.slice(format!("s{i}.logits"), frame)?;
-        self.answers.push(Answer::new(format!("s{i}.object_score_logits"), Tensor::from_slice(&[mask.object_score]).view([1, 1])));
+        self.answers.push(Answer::new(
+            format!("s{i}.object_score_logits"),
+            Tensor::from_slice(&[mask.object_score]).view([1, 1]),
+        ));
         Ok(())
     }
 
@@ -175,15 +198,23 @@ impl Replay<'_> {
         let absent = || Tensor::full([rows as i64, columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
         self.session.propagate(range, |slice| {
             let of = |id: &u32| slice.masks.iter().find(|mask| mask.object == *id);
-            let masks: Vec<_> = ids.iter().map(|id| of(id).map_or_else(absent, |mask| mask.logits.shallow_clone())).collect();
+            let masks: Vec<_> =
+                ids.iter().map(|id| of(id).map_or_else(absent, |mask| mask.logits.shallow_clone())).collect();
             logits.push(Tensor::stack(&masks, 0).unsqueeze(1));
             scores.extend(ids.iter().map(|id| of(id).map_or(NO_OBJ_SCORE as f32, |mask| mask.object_score)));
             observer.step("propagate", slice.done, slice.total).map(|()| Flow::Continue)
         })?;
         let (slices, objects) = (logits.len() as i64, ids.len() as i64);
-        let logits = if logits.is_empty() { Tensor::zeros([0, objects, 1, rows as i64, columns as i64], (Kind::Float, Device::Cpu)) } else { Tensor::stack(&logits, 0) };
+        let logits = if logits.is_empty() {
+            Tensor::zeros([0, objects, 1, rows as i64, columns as i64], (Kind::Float, Device::Cpu))
+        } else {
+            Tensor::stack(&logits, 0)
+        };
         self.answers.push(Answer::new(format!("s{i}.logits"), logits));
-        self.answers.push(Answer::new(format!("s{i}.object_score_logits"), Tensor::from_slice(&scores).view([slices, objects, 1])));
+        self.answers.push(Answer::new(
+            format!("s{i}.object_score_logits"),
+            Tensor::from_slice(&scores).view([slices, objects, 1]),
+        ));
         Ok(())
     }
 }

@@ -80,9 +80,10 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let seconds = started.elapsed().as_secs_f64();
     let labels = session.labels()?;
     write_outputs(request, &session, &prompts, &labels, &scores)?;
-    let objects = session.objects().into_iter().map(|id| {
-        json!({"id": id, "voxels": labels.count(id as u16), "slices": session.frames_of(id).len()})
-    });
+    let objects = session
+        .objects()
+        .into_iter()
+        .map(|id| json!({"id": id, "voxels": labels.count(id as u16), "slices": session.frames_of(id).len()}));
     Ok(json!({
         "labels": request.out, "logits": request.logits, "overlay": request.overlay,
         "model": loaded.path, "device": device_name(loaded.model.device()), "precision": precision_name(loaded.model.kind()),
@@ -145,7 +146,12 @@ fn marks(prompt: &SlicePrompt, file: &Path) -> Result<Marks> {
     Ok(Marks { points: points.collect(), bounds: prompt.bounds, mask, replace: false })
 }
 
-fn propagate(session: &mut Session, prompts: &PromptFile, done: &mut Vec<SliceScores>, observer: &mut dyn Observer) -> Result<()> {
+fn propagate(
+    session: &mut Session,
+    prompts: &PromptFile,
+    done: &mut Vec<SliceScores>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let range = Range { direction: prompts.direction, start: prompts.start, max_frames: prompts.max_frames };
     session.propagate(range, |slice| {
         let scores = slice.masks.iter().map(|mask| (mask.object, mask.object_score)).collect();
@@ -171,7 +177,13 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
     }
 }
 
-fn write_outputs(request: &SegmentRequest, session: &Session, prompts: &PromptFile, labels: &Labels, scores: &[SliceScores]) -> Result<()> {
+fn write_outputs(
+    request: &SegmentRequest,
+    session: &Session,
+    prompts: &PromptFile,
+    labels: &Labels,
+    scores: &[SliceScores],
+) -> Result<()> {
     if let Some(path) = &request.out {
         io::write_labels(labels, path)?;
     }
@@ -203,7 +215,11 @@ fn write_logits(path: &Path, session: &Session, scores: &[SliceScores]) -> Resul
         }
         for &frame in &frames {
             let of = |id: u32| {
-                let newest = scores.iter().rev().filter(|slice| slice.frame == frame).find_map(|slice| slice.scores.iter().find(|score| score.0 == id));
+                let newest = scores
+                    .iter()
+                    .rev()
+                    .filter(|slice| slice.frame == frame)
+                    .find_map(|slice| slice.scores.iter().find(|score| score.0 == id));
                 newest.map_or(NO_OBJ_SCORE as f32, |score| score.1)
             };
             sink.float_values(&ids.iter().map(|&id| of(id)).collect::<Vec<_>>())?;
@@ -220,7 +236,8 @@ fn drawn(prompts: &PromptFile) -> Vec<Mark> {
         for prompt in &object.prompts {
             let mark = |kind| Mark { frame: prompt.frame, object: object.id as u16, kind };
             let positive = |i: usize| prompt.labels.get(i) != Some(&0);
-            let points = prompt.points.iter().enumerate().map(|(i, &[x, y])| MarkKind::Point { x, y, positive: positive(i) });
+            let points =
+                prompt.points.iter().enumerate().map(|(i, &[x, y])| MarkKind::Point { x, y, positive: positive(i) });
             drawn.extend(points.map(mark));
             drawn.extend(prompt.bounds.map(MarkKind::Box).map(mark));
         }

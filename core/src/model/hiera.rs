@@ -83,7 +83,12 @@ impl MultiScaleBlock {
         } else {
             let windows = window_partition(&normed, window_size);
             let (height, width) = (shortcut.size()[1], shortcut.size()[2]);
-            window_unpartition(&self.attn.forward(&windows), window_size / q_stride.map_or(1, |[stride, _]| stride), height, width)
+            window_unpartition(
+                &self.attn.forward(&windows),
+                window_size / q_stride.map_or(1, |[stride, _]| stride),
+                height,
+                width,
+            )
         };
         let x = shortcut + attended;
         &x + self.mlp.forward(&self.norm2.forward(&x))

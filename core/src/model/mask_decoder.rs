@@ -54,7 +54,9 @@ impl MaskDecoder {
     pub fn new(p: Params, config: &ModelConfig) -> Self {
         let width = config.hidden_dim();
         let transformer = TwoWayConfig { depth: 2, width, heads: 8, mlp_width: 2048 };
-        let hyper = |i| Mlp::new(p.sub("output_hypernetworks_mlps").sub(i), &[width, width, width, width / 8], Activation::Relu);
+        let hyper = |i| {
+            Mlp::new(p.sub("output_hypernetworks_mlps").sub(i), &[width, width, width, width / 8], Activation::Relu)
+        };
         let iou_head = Mlp::new(p.sub("iou_prediction_head"), &[width, 256, 256, MASK_TOKENS], Activation::Relu);
         let lateral = |name: &str, channels| Conv2d::new(p.sub(name), width, channels, Conv::default());
         let extra = &config.sam_mask_decoder_extra_args;
@@ -64,7 +66,9 @@ impl MaskDecoder {
             mask_tokens: p.sub("mask_tokens").get("weight", &[MASK_TOKENS, width]),
             obj_score: config.pred_obj_scores.then(|| object_score(&p, width, config.pred_obj_scores_mlp)),
             output_upscaling: OutputUpscaling::new(p.sub("output_upscaling"), width),
-            conv_s: config.use_high_res_features_in_sam.then(|| [lateral("conv_s0", width / 8), lateral("conv_s1", width / 4)]),
+            conv_s: config
+                .use_high_res_features_in_sam
+                .then(|| [lateral("conv_s0", width / 8), lateral("conv_s1", width / 4)]),
             output_hypernetworks_mlps: (0..MASK_TOKENS).map(hyper).collect(),
             iou_prediction_head: iou_head.with_sigmoid(config.iou_prediction_use_sigmoid),
             use_multimask_token_for_obj_ptr: config.use_multimask_token_for_obj_ptr,
@@ -82,11 +86,19 @@ impl MaskDecoder {
     }
 
     /// `image` `[B, C, side, side]` (prompt's dense map already added), its position `[1, C, side, side]`, prompt tokens `[B, N, C]`.
-    pub fn forward(&self, image: &Tensor, position: &Tensor, prompts: &Tensor, high_res: Option<&[Tensor; 2]>, multimask: bool) -> Decoded {
+    pub fn forward(
+        &self,
+        image: &Tensor,
+        position: &Tensor,
+        prompts: &Tensor,
+        high_res: Option<&[Tensor; 2]>,
+        multimask: bool,
+    ) -> Decoded {
         let (masks, ious, tokens, object_score_logits) = self.predict(image, position, prompts, high_res);
         let several = |x: &Tensor| x.narrow(1, 1, MASK_TOKENS - 1);
         let single = |x: &Tensor| x.narrow(1, 0, 1);
-        let pointer_tokens = if multimask && self.use_multimask_token_for_obj_ptr { several(&tokens) } else { single(&tokens) };
+        let pointer_tokens =
+            if multimask && self.use_multimask_token_for_obj_ptr { several(&tokens) } else { single(&tokens) };
         let (masks, ious) = match self.stability {
             _ if multimask => (several(&masks), several(&ious)),
             Some(fallback) => fallback.select(&masks, &ious),
@@ -96,9 +108,16 @@ impl MaskDecoder {
     }
 
     /// All four masks, their IoUs, their tokens, and the presence.
-    fn predict(&self, image: &Tensor, position: &Tensor, prompts: &Tensor, high_res: Option<&[Tensor; 2]>) -> (Tensor, Tensor, Tensor, Tensor) {
+    fn predict(
+        &self,
+        image: &Tensor,
+        position: &Tensor,
+        prompts: &Tensor,
+        high_res: Option<&[Tensor; 2]>,
+    ) -> (Tensor, Tensor, Tensor, Tensor) {
         let (batch, side) = (prompts.size()[0], image.size()[3]);
-        let own: Vec<&Tensor> = self.obj_score.iter().map(|(token, _)| token).chain([&self.iou_token, &self.mask_tokens]).collect();
+        let own: Vec<&Tensor> =
+            self.obj_score.iter().map(|(token, _)| token).chain([&self.iou_token, &self.mask_tokens]).collect();
         let own = Tensor::cat(&own, 0).unsqueeze(0).expand([batch, -1, -1], false);
         let tokens = Tensor::cat(&[own, prompts.shallow_clone()], 1);
         let (out, image) = self.transformer.forward(&to_tokens(image), &to_tokens(position), &tokens);
@@ -106,9 +125,18 @@ impl MaskDecoder {
         let first = self.obj_score.iter().count() as i64;
         let mask_tokens = out.narrow(1, first + 1, MASK_TOKENS);
         let upscaled = self.output_upscaling.forward(&to_image(&image, side), high_res);
-        let weights = self.output_hypernetworks_mlps.iter().enumerate().map(|(i, mlp)| mlp.forward(&mask_tokens.select(1, i as i64)));
+        let weights = self
+            .output_hypernetworks_mlps
+            .iter()
+            .enumerate()
+            .map(|(i, mlp)| mlp.forward(&mask_tokens.select(1, i as i64)));
         let weights = Tensor::stack(&weights.collect::<Vec<_>>(), 1);
-        let masks = weights.matmul(&upscaled.flatten(2, 3)).reshape([batch, MASK_TOKENS, upscaled.size()[2], upscaled.size()[3]]);
+        let masks = weights.matmul(&upscaled.flatten(2, 3)).reshape([
+            batch,
+            MASK_TOKENS,
+            upscaled.size()[2],
+            upscaled.size()[3],
+        ]);
 
         let ious = self.iou_prediction_head.forward(&out.select(1, first));
         let object_score_logits = match &self.obj_score {

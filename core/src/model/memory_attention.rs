@@ -74,7 +74,8 @@ pub struct MemoryAttention {
 impl MemoryAttention {
     /// Reads the layers below `p`, for images of `side` x `side` tokens.
     pub fn new(p: Params, config: &MemoryAttentionConfig, side: i64) -> Self {
-        let layers = (0..config.num_layers).map(|i| MemoryAttentionLayer::new(p.sub("layers").sub(i), &config.layer, side));
+        let layers =
+            (0..config.num_layers).map(|i| MemoryAttentionLayer::new(p.sub("layers").sub(i), &config.layer, side));
         let norm = LayerNorm::new(p.sub("norm"), config.d_model, EPS);
         Self { layers: layers.collect(), norm, pos_enc_at_input: config.pos_enc_at_input }
     }

@@ -28,7 +28,9 @@ impl MaskDownSampler {
     }
 
     fn forward(&self, mask: &Tensor) -> Tensor {
-        let step = |x: Tensor, (conv, norm): &(Conv2d, LayerNorm2d)| Activation::Gelu.forward(&norm.forward(&conv.forward(&x)));
+        let step = |x: Tensor, (conv, norm): &(Conv2d, LayerNorm2d)| {
+            Activation::Gelu.forward(&norm.forward(&conv.forward(&x)))
+        };
         self.project.forward(&self.stages.iter().fold(mask.shallow_clone(), step))
     }
 }
@@ -81,11 +83,15 @@ impl MemoryEncoder {
     pub fn new(p: Params, config: &MemoryEncoderConfig) -> Self {
         let (input, output) = (config.in_dim, config.out_dim);
         let fuser = p.sub("fuser");
-        let layers = (0..config.fuser.num_layers).map(|i| CxBlock::new(fuser.sub("layers").sub(i), &config.fuser.layer));
+        let layers =
+            (0..config.fuser.num_layers).map(|i| CxBlock::new(fuser.sub("layers").sub(i), &config.fuser.layer));
         Self {
             mask_downsampler: MaskDownSampler::new(p.sub("mask_downsampler"), &config.mask_downsampler),
             pix_feat_proj: Conv2d::new(p.sub("pix_feat_proj"), input, input, Conv::default()),
-            fuser_proj: config.fuser.input_projection.then(|| Conv2d::new(fuser.sub("proj"), input, input, Conv::default())),
+            fuser_proj: config
+                .fuser
+                .input_projection
+                .then(|| Conv2d::new(fuser.sub("proj"), input, input, Conv::default())),
             fuser_layers: layers.collect(),
             out_proj: (output != input).then(|| Conv2d::new(p.sub("out_proj"), input, output, Conv::default())),
             config: config.clone(),

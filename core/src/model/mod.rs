@@ -164,7 +164,9 @@ impl Sam2 {
             sam_prompt_encoder,
             sam_mask_decoder: MaskDecoder::new(p.sub("sam_mask_decoder"), &config),
             obj_ptr_proj: pointer_projection(&p, &config),
-            obj_ptr_tpos_proj: config.proj_tpos_enc_in_obj_ptrs.then(|| Linear::new(p.sub("obj_ptr_tpos_proj"), width, mem_dim)),
+            obj_ptr_tpos_proj: config
+                .proj_tpos_enc_in_obj_ptrs
+                .then(|| Linear::new(p.sub("obj_ptr_tpos_proj"), width, mem_dim)),
             device: p.device(),
             kind: p.kind(),
             constants,
@@ -232,14 +234,23 @@ impl Sam2 {
         if self.config.directly_add_no_mem_embed {
             return vision + self.no_mem_embed.view([1, width, 1, 1]);
         }
-        let memory =
-            Memory { tokens: self.no_mem_embed.shallow_clone(), position: self.no_mem_pos_enc.shallow_clone(), pointer_tokens: 0 };
+        let memory = Memory {
+            tokens: self.no_mem_embed.shallow_clone(),
+            position: self.no_mem_pos_enc.shallow_clone(),
+            pointer_tokens: 0,
+        };
         self.attend(vision, &memory)
     }
 
     /// Features of a slice that looks at memories and object pointers of one object (`_prepare_memory_conditioned_features`).
     /// `frames` is the length of the stack, to which SAM 2.1 relates the distances of pointers.
-    pub fn with_memory(&self, features: &ImageFeatures, memories: &[MemoryEntry], pointers: &[PointerEntry], frames: usize) -> Tensor {
+    pub fn with_memory(
+        &self,
+        features: &ImageFeatures,
+        memories: &[MemoryEntry],
+        pointers: &[PointerEntry],
+        frames: usize,
+    ) -> Tensor {
         let mut tokens = Vec::new();
         let mut position = Vec::new();
         for entry in memories {
@@ -313,7 +324,8 @@ impl Sam2 {
             Some(mask) => self.sam_prompt_encoder.embed_mask(mask),
             None => self.sam_prompt_encoder.no_mask(batch),
         };
-        let decoded = self.sam_mask_decoder.forward(&(conditioned + dense), &self.constants.dense, &sparse, high_res, multimask);
+        let decoded =
+            self.sam_mask_decoder.forward(&(conditioned + dense), &self.constants.dense, &sparse, high_res, multimask);
         self.choose(decoded)
     }
 

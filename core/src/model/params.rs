@@ -10,6 +10,9 @@ use std::fmt::Display;
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
+/// names listed of each kind of mistake
+const SHOWN: usize = 8;
+
 /// A place in the tree of parameter names. Cheap to clone.
 #[derive(Clone)]
 pub struct Params {
@@ -22,7 +25,9 @@ pub struct Params {
 struct Source {
     /// tensors not asked for yet; `None`: make random ones
     tensors: Option<BTreeMap<String, Tensor>>,
-    problems: Vec<String>,
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+    not_float: Vec<String>,
 }
 
 impl Params {
@@ -38,7 +43,7 @@ impl Params {
     }
 
     fn new(tensors: Option<BTreeMap<String, Tensor>>, device: Device, kind: Kind) -> Self {
-        let source = Source { tensors, problems: Vec::new() };
+        let source = Source { tensors, missing: Vec::new(), misshapen: Vec::new(), not_float: Vec::new() };
         Self { source: Rc::new(RefCell::new(source)), prefix: String::new(), device, kind }
     }
 
@@ -66,31 +71,42 @@ impl Params {
     pub fn get_kind(&self, name: &str, shape: &[i64], kind: Kind) -> Tensor {
         let full = self.full(name);
         let mut source = self.source.borrow_mut();
-        let problem = match &mut source.tensors {
-            None => return random(&full, shape).to_device(self.device).to_kind(kind),
-            Some(tensors) => match tensors.remove(&full) {
-                Some(tensor) if !tensor.is_floating_point() => format!("{full} holds {:?}, not numbers with a fraction", tensor.kind()),
-                Some(tensor) if tensor.size() == shape => return tensor.to_device(self.device).to_kind(kind),
-                Some(tensor) => format!("{full} has shape {:?} instead of {shape:?}", tensor.size()),
-                None => format!("{full} is missing"),
-            },
+        let Some(tensors) = &mut source.tensors else {
+            return random(&full, shape).to_device(self.device).to_kind(kind);
         };
-        source.problems.push(problem);
+        match tensors.remove(&full) {
+            Some(tensor) if !tensor.is_floating_point() => {
+                source.not_float.push(format!("{full} ({:?})", tensor.kind()))
+            }
+            Some(tensor) if tensor.size() == shape => return tensor.to_device(self.device).to_kind(kind),
+            Some(tensor) => source.misshapen.push(format!("{full} {:?} instead of {shape:?}", tensor.size())),
+            None => source.missing.push(full),
+        }
         Tensor::zeros(shape, (kind, self.device)) // never used: `finish` fails
     }
 
     /// Ends the building: an error that lists everything missing, misshapen or left over.
     pub fn finish(self) -> Result<()> {
-        let mut source = self.source.borrow_mut();
-        let unexpected: Vec<_> = source.tensors.iter().flat_map(|left| left.keys()).map(|name| format!("{name} is not part of it")).collect();
-        source.problems.extend(unexpected);
-        if source.problems.is_empty() {
+        let source = self.source.borrow();
+        let unexpected = source.tensors.iter().flat_map(BTreeMap::keys).cloned().collect();
+        let groups = [
+            (&source.missing, "missing"),
+            (&unexpected, "unexpected"),
+            (&source.misshapen, "of wrong shape"),
+            (&source.not_float, "not of a float type"),
+        ];
+        let list: Vec<_> = groups
+            .into_iter()
+            .filter(|(names, _)| !names.is_empty())
+            .map(|(names, what)| {
+                let more = if names.len() > SHOWN { ", ..." } else { "" };
+                format!("{} {what}: {}{more}", names.len(), names[..names.len().min(SHOWN)].join(", "))
+            })
+            .collect();
+        if list.is_empty() {
             return Ok(());
         }
-        let (total, shown) = (source.problems.len(), 8);
-        let rest = if total > shown { format!("; and {} more", total - shown) } else { String::new() };
-        let list = source.problems[..total.min(shown)].join("; ");
-        Err(Error::invalid(format!("the weights do not fit the model configuration ({total} differences): {list}{rest}")))
+        Err(Error::invalid(format!("the weights do not fit the model configuration: {}", list.join("; "))))
     }
 
     fn full(&self, name: impl Display) -> String {

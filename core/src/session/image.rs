@@ -37,11 +37,16 @@ impl Window {
 /// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training.
 pub fn prepare(volume: &Volume, frame: usize, window: Window, size: i64) -> Result<Tensor> {
     let unit = match &volume.voxels {
-        Voxels::U8(values) if window == (Window { low: 0.0, high: 255.0 }) => eight_bit(volume, &values[volume.frame_range(frame)?], size as usize),
+        Voxels::U8(values) if window == (Window { low: 0.0, high: 255.0 }) => {
+            eight_bit(volume, &values[volume.frame_range(frame)?], size as usize)
+        }
         _ => linear(volume, frame, window, size as usize)?,
     };
     let channels = volume.channels as i64;
-    let image = Tensor::from_slice(&unit).view([1, size, size, channels]).permute([0, 3, 1, 2]).expand([1, 3, size, size], false);
+    let image = Tensor::from_slice(&unit)
+        .view([1, size, size, channels])
+        .permute([0, 3, 1, 2])
+        .expand([1, 3, size, size], false);
     let mean = Tensor::from_slice(&MEAN).view([1, 3, 1, 1]);
     let std = Tensor::from_slice(&STD).view([1, 3, 1, 1]);
     Ok(((image - mean) / std).to_kind(Kind::Float))

@@ -20,7 +20,9 @@ pub use propagate::{Range, SliceResult};
 
 use crate::guard::guard;
 use crate::model::layers::resize_bilinear;
-use crate::model::{ImageFeatures, MemoryEntry, NO_OBJ_SCORE, PointerEntry, Points, Sam2, SamOutput, prompt_encoder::label};
+use crate::model::{
+    ImageFeatures, MemoryEntry, NO_OBJ_SCORE, PointerEntry, Points, Sam2, SamOutput, prompt_encoder::label,
+};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use memory::Timeline;
@@ -181,7 +183,10 @@ impl Session {
     pub fn remove_prompt(&mut self, frame: usize, object: u32, index: usize) -> Result<()> {
         let mut history = self.prompts(frame, object).to_vec();
         if index >= history.len() {
-            return Err(Error::invalid(format!("object {object} has {} prompts on slice {frame}, no number {index}", history.len())));
+            return Err(Error::invalid(format!(
+                "object {object} has {} prompts on slice {frame}, no number {index}",
+                history.len()
+            )));
         }
         history.remove(index);
         let before = self.take_prompts(frame, object);
@@ -221,21 +226,28 @@ impl Session {
     pub fn mask(&self, frame: usize, object: u32) -> Result<ObjectMask> {
         let at = self.position(object)?;
         let output = self.objects[at].latest(frame);
-        let output = output.ok_or_else(|| Error::NotFound(format!("object {object} has no mask on slice {frame}: prompt or propagate first")))?;
+        let output = output.ok_or_else(|| {
+            Error::NotFound(format!("object {object} has no mask on slice {frame}: prompt or propagate first"))
+        })?;
         guard(|| self.object_mask(object, output))
     }
 
     /// Logits of all objects on a slice, `[objects, rows, columns]` float32 on the host; -1024 where an object has no mask yet.
     pub fn slice_logits(&self, frame: usize) -> Result<Tensor> {
         let volume = self.volume();
-        let missing = || Tensor::full([volume.rows as i64, volume.columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
+        let missing =
+            || Tensor::full([volume.rows as i64, volume.columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
         guard(|| {
             let logits = self.objects.iter().map(|object| match object.latest(frame) {
                 Some(output) => self.full_size(output),
                 None => Ok(missing()),
             });
             let logits = logits.collect::<Result<Vec<_>>>()?;
-            if logits.is_empty() { Ok(Tensor::zeros([0, volume.rows as i64, volume.columns as i64], (Kind::Float, Device::Cpu))) } else { Ok(Tensor::stack(&logits, 0)) }
+            if logits.is_empty() {
+                Ok(Tensor::zeros([0, volume.rows as i64, volume.columns as i64], (Kind::Float, Device::Cpu)))
+            } else {
+                Ok(Tensor::stack(&logits, 0))
+            }
         })
     }
 
@@ -330,16 +342,25 @@ impl Session {
         let drawn = marks.mask.as_ref().map(|mask| Object::model_mask(mask, size).to_device(model.device()));
         let points = self.points(marks);
         let start = match (&drawn, &points) {
-            (Some(mask), None) if model.config.use_mask_input_as_output_without_sam => return Ok(model.use_mask_as_output(&features, mask)),
+            (Some(mask), None) if model.config.use_mask_input_as_output_without_sam => {
+                return Ok(model.use_mask_as_output(&features, mask));
+            }
             (Some(mask), _) => Some(model.mask_to_logits(mask)),
             (None, _) => match self.objects[at].latest(frame) {
                 Some(output) => Some(output.low_res.get()?.clamp(-32.0, 32.0)),
                 None => None,
             },
         };
-        let conditioned = if first { model.without_memory(&features) } else { self.conditioned(at, frame, reverse, &features)? };
+        let conditioned =
+            if first { model.without_memory(&features) } else { self.conditioned(at, frame, reverse, &features)? };
         let multimask = model.use_multimask(first, marks.tokens());
-        Ok(model.forward_sam_heads(&conditioned, features.high_res.as_ref(), points.as_ref(), start.as_ref(), multimask))
+        Ok(model.forward_sam_heads(
+            &conditioned,
+            features.high_res.as_ref(),
+            points.as_ref(),
+            start.as_ref(),
+            multimask,
+        ))
     }
 
     /// Box corners, then clicks, in the model's pixels; `None` where there are neither.
@@ -371,9 +392,13 @@ impl Session {
         let prompted: Vec<_> = object.prompted.keys().copied().filter(own).collect();
         let tracked: Vec<_> = object.tracked.keys().copied().collect();
         if prompted.is_empty() {
-            return Err(Error::invalid(format!("object {} has no prompted slice to remember; prompt it first", object.id)));
+            return Err(Error::invalid(format!(
+                "object {} has no prompted slice to remember; prompt it first",
+                object.id
+            )));
         }
-        let timeline = Timeline { prompted: &prompted, tracked: &tracked, frame, reverse, frames: self.volume().frames };
+        let timeline =
+            Timeline { prompted: &prompted, tracked: &tracked, frame, reverse, frames: self.volume().frames };
         let output = |frame: usize| object.prompted.get(&frame).or_else(|| object.tracked.get(&frame));
         let mut memories = Vec::new();
         for (frame, t_pos) in timeline.memories(&self.model.config) {
@@ -386,7 +411,8 @@ impl Session {
             .into_iter()
             .filter_map(|(frame, distance)| Some(PointerEntry { obj_ptr: &output(frame)?.obj_ptr, distance }))
             .collect();
-        let memories: Vec<_> = memories.iter().map(|(features, t_pos)| MemoryEntry { features, t_pos: *t_pos }).collect();
+        let memories: Vec<_> =
+            memories.iter().map(|(features, t_pos)| MemoryEntry { features, t_pos: *t_pos }).collect();
         Ok(self.model.with_memory(features, &memories, &pointers, self.volume().frames))
     }
 
@@ -427,7 +453,12 @@ impl Session {
 
     fn object_mask(&self, object: u32, output: &Output) -> Result<ObjectMask> {
         let number = |x: &Tensor| x.double_value(&[0, 0]) as f32;
-        Ok(ObjectMask { object, logits: self.full_size(output)?, iou: number(&output.iou), object_score: number(&output.score) })
+        Ok(ObjectMask {
+            object,
+            logits: self.full_size(output)?,
+            iou: number(&output.iou),
+            object_score: number(&output.score),
+        })
     }
 
     /// Removes prompts and their answer from a slice; what was tracked there comes back. -> what was removed

@@ -69,7 +69,9 @@ impl Marks {
         if let Some([x0, y0, x1, y1]) = self.bounds
             && !(inside(x0, y0) && inside(x1, y1) && x0 < x1 && y0 < y1)
         {
-            return Err(Error::invalid(format!("box [{x0}, {y0}, {x1}, {y1}] must be [left, top, right, bottom] inside the slice: {size}")));
+            return Err(Error::invalid(format!(
+                "box [{x0}, {y0}, {x1}, {y1}] must be [left, top, right, bottom] inside the slice: {size}"
+            )));
         }
         match &self.mask {
             Some(mask) if (mask.rows, mask.columns) != (rows, columns) || mask.pixels.len() != rows * columns => {
@@ -165,7 +167,8 @@ impl Object {
     /// A mask `[H, W]` of 0 and 1 as the model wants it: `[1, 1, size, size]`, resized with antialiasing, cut at one half.
     pub fn model_mask(mask: &Mask, size: i64) -> Tensor {
         let pixels: Vec<u8> = mask.pixels.iter().map(|&inside| u8::from(inside)).collect();
-        let image = Tensor::from_slice(&pixels).view([1, 1, mask.rows as i64, mask.columns as i64]).to_kind(Kind::Float);
+        let image =
+            Tensor::from_slice(&pixels).view([1, 1, mask.rows as i64, mask.columns as i64]).to_kind(Kind::Float);
         if (mask.rows as i64, mask.columns as i64) == (size, size) {
             return image;
         }

@@ -140,9 +140,10 @@ impl Session {
         let lacking = |object: &&Object| object.anchors().next().is_none();
         let all = self.settings.compat == Compat::Reference;
         match self.objects.iter().find(lacking) {
-            Some(object) if all || self.objects.iter().all(|object| lacking(&object)) => {
-                Err(Error::invalid(format!("nothing to propagate: object {} has no prompts; mark or remove it", object.id)))
-            }
+            Some(object) if all || self.objects.iter().all(|object| lacking(&object)) => Err(Error::invalid(format!(
+                "nothing to propagate: object {} has no prompts; mark or remove it",
+                object.id
+            ))),
             _ => Ok(()),
         }
     }

@@ -50,7 +50,8 @@ impl Pixel for u8 {
     }
 
     fn sum(pixels: impl Iterator<Item = (u8, i32)>) -> u8 {
-        let sum = pixels.fold(1 << (PRECISION - 1), |sum: i32, (pixel, weight)| sum.wrapping_add(i32::from(pixel) * weight));
+        let sum =
+            pixels.fold(1 << (PRECISION - 1), |sum: i32, (pixel, weight)| sum.wrapping_add(i32::from(pixel) * weight));
         (sum >> PRECISION).clamp(0, 255) as u8
     }
 }
@@ -81,7 +82,9 @@ fn along<P: Pixel>(pixels: &[P], [outer, length, inner]: [usize; 3], size: usize
     for line in pixels.chunks_exact(length * inner).take(outer) {
         for (first, weights) in &taps {
             let window = &line[first * inner..(first + weights.len()) * inner];
-            out.extend((0..inner).map(|i| P::sum(window[i..].iter().step_by(inner).copied().zip(weights.iter().copied()))));
+            out.extend(
+                (0..inner).map(|i| P::sum(window[i..].iter().step_by(inner).copied().zip(weights.iter().copied()))),
+            );
         }
     }
     out

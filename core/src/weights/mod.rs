@@ -1,17 +1,15 @@
-//! Checkpoints: `file -> named tensors -> the variables of a model`.
+//! Checkpoints: `file -> named tensors`, from which a model is built (`model::params`).
 //!
 //! [`read`] understands official `.pt` files, SAM-OCTA2's fine-tuned `.pth` files and `.safetensors` (what a file is, its content
-//! says, not its ending); [`load_into`] is strict as upstream's `_load_checkpoint`. Nothing that a file says is ever run.
+//! says, not its ending). Nothing that a file says is ever run.
 
 mod find;
-mod load;
 mod names;
 mod pickle;
 mod safe;
 mod torch;
 
 pub use find::{default_dirs, find};
-pub use load::{LoadReport, load_into};
 pub use names::Adapter;
 
 use crate::model::ModelConfig;
