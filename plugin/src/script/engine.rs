@@ -43,7 +43,7 @@ pub fn new(limits: &Limits, context: &Context, path: &Path) -> Engine {
         .set_max_array_size(limits.array_elements)
         .set_max_map_size(limits.map_entries)
         .set_max_variables(limits.variables)
-        .set_max_modules(0);
+        .set_max_modules(1);
     register_output(&mut engine, context, path);
     register_arguments(&mut engine, context);
     register_time(&mut engine, context);

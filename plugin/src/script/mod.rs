@@ -39,7 +39,7 @@ pub struct Limits {
     pub call_depth: usize,
     /// bytes of one string
     pub string_bytes: usize,
-    /// elements of one array
+    /// elements of one array; Rhai counts them all at each `push`, so that a million would take minutes
     pub array_elements: usize,
     /// entries of one map
     pub map_entries: usize,
@@ -53,8 +53,8 @@ impl Default for Limits {
             operations: 200_000_000,
             call_depth: 64,
             string_bytes: 16 << 20,
-            array_elements: 1 << 20,
-            map_entries: 1 << 18,
+            array_elements: 100_000,
+            map_entries: 100_000,
             variables: 10_000,
         }
     }
