@@ -22,7 +22,12 @@ const CHECKS: [Check; 13] = [
     Check { name: "file", title: "is a whole shared library", needs: None, run: file },
     Check { name: "load", title: "loads, and its root is the one of this interface", needs: Some("file"), run: load },
     Check { name: "manifest", title: "manifest says who it is", needs: Some("load"), run: manifest },
-    Check { name: "task-layout", title: "extension sam_octa2.task/1 is laid out as expected", needs: Some("load"), run: task_layout },
+    Check {
+        name: "task-layout",
+        title: "extension sam_octa2.task/1 is laid out as expected",
+        needs: Some("load"),
+        run: task_layout,
+    },
     Check {
         name: "selftest-layout",
         title: "extension sam_octa2.selftest/1 is laid out as expected",
@@ -34,7 +39,12 @@ const CHECKS: [Check; 13] = [
     Check { name: "echo", title: "text crosses both ways unchanged", needs: Some("selftest-layout"), run: echo },
     Check { name: "panic", title: "a panic becomes an error", needs: Some("selftest-layout"), run: panic },
     Check { name: "unknown-task", title: "an unknown task is an error", needs: Some("task-layout"), run: unknown_task },
-    Check { name: "garbage", title: "requests that make no sense are errors", needs: Some("task-layout"), run: garbage },
+    Check {
+        name: "garbage",
+        title: "requests that make no sense are errors",
+        needs: Some("task-layout"),
+        run: garbage,
+    },
     Check { name: "cancel", title: "long work can be cancelled", needs: Some("selftest-layout"), run: cancel },
     Check { name: "cancel-script", title: "a script can be cancelled", needs: Some("task-layout"), run: cancel_script },
 ];
@@ -52,7 +62,8 @@ enum Outcome {
 pub fn all(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let mut done: Vec<(&Check, Outcome)> = Vec::new();
     for check in &CHECKS {
-        let passed = |name| done.iter().any(|(check, outcome)| check.name == name && matches!(outcome, Outcome::Passed(_)));
+        let passed =
+            |name| done.iter().any(|(check, outcome)| check.name == name && matches!(outcome, Outcome::Passed(_)));
         let outcome = match check.needs {
             Some(needed) if !passed(needed) => Outcome::Skipped(format!("needs `{needed}`")),
             _ => in_a_child(file, check.name)?,
@@ -221,7 +232,15 @@ fn consistent(path: &Path) -> anyhow::Result<String> {
 
 fn unknown_id(path: &Path) -> anyhow::Result<String> {
     let plugin = find::load(Some(path))?;
-    let ids = ["", "nonsense", "sam_octa2.task", "sam_octa2.task/", "sam_octa2.task/1x", "sam_octa2.task/1\0", "sam_octa2.task/999999"];
+    let ids = [
+        "",
+        "nonsense",
+        "sam_octa2.task",
+        "sam_octa2.task/",
+        "sam_octa2.task/1x",
+        "sam_octa2.task/1\0",
+        "sam_octa2.task/999999",
+    ];
     for id in ids.map(str::to_owned).into_iter().chain(["x".repeat(1 << 20)]) {
         ensure!(!plugin.has_extension(&id), "there is an extension under the id {:?}", id.get(..40).unwrap_or(&id));
     }
@@ -259,7 +278,9 @@ fn garbage(path: &Path) -> anyhow::Result<String> {
     let tasks: Value = serde_json::from_str(&plugin.tasks_json()?)?;
     let deep = "[".repeat(100_000);
     for task in strings(&tasks).context("the list of tasks is no list of text")? {
-        for request in ["", "{", "not JSON", "[1, 2]", "null", "{\"input\": 5, \"path\": 5, \"weights_dirs\": 5}", &deep] {
+        for request in
+            ["", "{", "not JSON", "[1, 2]", "null", "{\"input\": 5, \"path\": 5, \"weights_dirs\": 5}", &deep]
+        {
             let shown = request.get(..40).unwrap_or(request);
             expect_code(plugin.task(task, request, &mut ()), "invalid_argument")
                 .with_context(|| format!("task `{task}`, request {shown:?}"))?;

@@ -47,7 +47,9 @@ pub enum Command {
 #[derive(Subcommand)]
 pub enum Task {
     /// Show shape, type, spacing, affine, intensity range and format of a volume
-    #[command(after_long_help = "Examples:\n  host-demo info scan.nii.gz\n  host-demo info slices/ --crop 75%,0,25%,100% --json")]
+    #[command(
+        after_long_help = "Examples:\n  host-demo info scan.nii.gz\n  host-demo info slices/ --crop 75%,0,25%,100% --json"
+    )]
     Info {
         #[command(flatten)]
         input: Input,
@@ -60,7 +62,9 @@ pub enum Task {
     ///
     /// The format follows from the ending of OUTPUT: .nii, .nii.gz, .npy ([frames, rows, columns], or [frames, rows, columns, 3] for
     /// colour), or a folder for a stack of PNG files.
-    #[command(after_long_help = "Examples:\n  host-demo convert dicom-folder/ scan.nii.gz\n  host-demo convert scan.nii.gz slices/")]
+    #[command(
+        after_long_help = "Examples:\n  host-demo convert dicom-folder/ scan.nii.gz\n  host-demo convert scan.nii.gz slices/"
+    )]
     Convert {
         #[command(flatten)]
         input: Input,

@@ -33,7 +33,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             };
             check::all(&file, *json)
         }
-        Command::Plugin { command: PluginCommand::RunCheck { file, name } } => Ok(check::one_in_this_process(file, name)),
+        Command::Plugin { command: PluginCommand::RunCheck { file, name } } => {
+            Ok(check::one_in_this_process(file, name))
+        }
         Command::Task(task) => {
             tasks::run(cli, task)?;
             Ok(ExitCode::SUCCESS)

@@ -29,7 +29,9 @@ pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
 fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
     Ok(match task {
         Task::Info { input, json } => ("info", volume(input)?, *json),
-        Task::Convert { input, output, json } => ("convert", with(volume(input)?, json!({"output": text(output)?})), *json),
+        Task::Convert { input, output, json } => {
+            ("convert", with(volume(input)?, json!({"output": text(output)?})), *json)
+        }
         Task::Segment { input, model, prompts, out, logits, overlay, json } => {
             let files = json!({
                 "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
@@ -84,9 +86,11 @@ fn optional(path: Option<&Path>) -> anyhow::Result<Option<&str>> {
 fn readable(report: &Value) -> Vec<String> {
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match report {
-        Value::Object(fields) => {
-            fields.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| format!("{key}: {}", shown(value))).collect()
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| format!("{key}: {}", shown(value)))
+            .collect(),
         Value::Array(values) => values.iter().map(shown).collect(),
         value => vec![shown(value)],
     }

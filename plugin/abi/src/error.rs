@@ -133,7 +133,9 @@ impl fmt::Display for ExtensionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { id } => write!(f, "the plugin does not have the extension `{id}`"),
-            Self::Layout { id, .. } => write!(f, "the plugin's extension `{id}` is laid out differently from this program's"),
+            Self::Layout { id, .. } => {
+                write!(f, "the plugin's extension `{id}` is laid out differently from this program's")
+            }
         }
     }
 }

@@ -63,9 +63,7 @@ impl Plugin {
     /// Does one task and blocks until it is done. Request and reply are JSON (docs/abi.md).
     pub fn task(&self, name: &str, request: &str, observer: &mut dyn HostObserver) -> Result<String, PluginError> {
         let task = self.extension::<Task1>()?;
-        HostCalls::scope(observer, |host| (task.run)(name.into(), request.into(), host))
-            .into_result()
-            .map(String::from)
+        HostCalls::scope(observer, |host| (task.run)(name.into(), request.into(), host)).into_result().map(String::from)
     }
 
     /// Has the plugin return the text.
@@ -138,7 +136,6 @@ fn cannot_open(reason: &str) -> String {
     };
     format!("cannot be loaded: {first}{advice}")
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,8 @@ impl Arguments {
 
     /// The value as it was given: a string if it comes from a command line.
     pub fn required(&self, key: &str) -> Result<Dynamic, Failure> {
-        let missing = || Failure::invalid(format!("the script needs the argument `{key}` (host-demo: --set {key}=VALUE)"));
+        let missing =
+            || Failure::invalid(format!("the script needs the argument `{key}` (host-demo: --set {key}=VALUE)"));
         self.get(key).ok_or_else(missing).and_then(|value| plain(key, value))
     }
 
@@ -50,7 +51,8 @@ fn plain(key: &str, value: &Value) -> Result<Dynamic, Failure> {
 
 /// `value` in the type of `like`.
 fn typed(key: &str, value: &Value, like: &Dynamic) -> Result<Dynamic, Failure> {
-    let refused = |wanted: &str| Failure::invalid(format!("argument `{key}`: expected {wanted}, got `{}`", shown(value)));
+    let refused =
+        |wanted: &str| Failure::invalid(format!("argument `{key}`: expected {wanted}, got `{}`", shown(value)));
     let text = shown(value);
     if like.is::<INT>() {
         text.trim().parse::<INT>().map(Dynamic::from_int).map_err(|_| refused("a whole number"))

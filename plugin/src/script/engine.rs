@@ -78,13 +78,16 @@ fn register_time(engine: &mut Engine, context: &Context) {
         let asked = operations % 64 == 0 && host.calls().is_cancelled();
         asked.then_some(Dynamic::UNIT)
     });
-    engine.register_fn("progress", move |call: NativeCallContext, stage: &str, done: INT, total: INT| -> Fallible<()> {
-        let (done, total) = (done.max(0).unsigned_abs(), total.max(0).unsigned_abs());
-        match host.calls().progress(stage, done, total) {
-            Flow::CONTINUE => Ok(()),
-            _ => Err(errors::raise(&call, Error::Cancelled)),
-        }
-    });
+    engine.register_fn(
+        "progress",
+        move |call: NativeCallContext, stage: &str, done: INT, total: INT| -> Fallible<()> {
+            let (done, total) = (done.max(0).unsigned_abs(), total.max(0).unsigned_abs());
+            match host.calls().progress(stage, done, total) {
+                Flow::CONTINUE => Ok(()),
+                _ => Err(errors::raise(&call, Error::Cancelled)),
+            }
+        },
+    );
     // instead of the standard package's, which cannot be cancelled
     engine.register_fn("sleep", move |call: NativeCallContext, seconds: INT| sleep(&call, host, seconds as FLOAT));
     engine.register_fn("sleep", move |call: NativeCallContext, seconds: FLOAT| sleep(&call, host, seconds));

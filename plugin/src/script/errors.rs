@@ -99,9 +99,13 @@ impl Script<'_> {
                  --max-operations)",
                 self.limits.operations
             ),
-            EvalAltResult::ErrorStackOverflow(_) => limit("too many calls inside calls", "call_depth", self.limits.call_depth),
+            EvalAltResult::ErrorStackOverflow(_) => {
+                limit("too many calls inside calls", "call_depth", self.limits.call_depth)
+            }
             EvalAltResult::ErrorTooManyVariables(_) => limit("too many variables", "variables", self.limits.variables),
-            EvalAltResult::ErrorModuleNotFound(name, _) => format!("cannot import `{name}`: a script cannot read other files as modules"),
+            EvalAltResult::ErrorModuleNotFound(name, _) => {
+                format!("cannot import `{name}`: a script cannot read other files as modules")
+            }
             EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
             other => other.to_string(),
         }

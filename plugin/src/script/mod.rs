@@ -96,7 +96,7 @@ pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginErr
 /// A first line that starts an interpreter is a comment; the lines keep their numbers.
 fn unshebanged(source: &str) -> String {
     match source.strip_prefix("#!") {
-        Some(rest) => format!("//{rest}"),
+        Some(rest) => format!("// {rest}"), // with a blank: `///` would be documentation
         None => source.to_owned(),
     }
 }
