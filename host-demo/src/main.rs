@@ -1,3 +1,61 @@
-//! The demo host.
+//! The demo host: drives the SAM-OCTA2 plugin from a terminal, as a viewer would. It knows the plugin's interface and nothing else.
+//!
+//! `cli (what was typed) -> find (the plugin) -> tasks | check -> exit code`
 
-fn main() {}
+mod check;
+mod cli;
+mod find;
+mod observer;
+mod output;
+mod tasks;
+
+use clap::Parser;
+use cli::{Cli, Command, PluginCommand};
+use sam_octa2_abi::PluginError;
+use std::process::ExitCode;
+
+const CANCELLED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Plugin { command: PluginCommand::Check { file, json } } => {
+            let file = match file {
+                Some(file) => file.clone(),
+                None => find::plugin(cli.plugin.as_deref())?,
+            };
+            check::all(&file, *json)
+        }
+        Command::Plugin { command: PluginCommand::RunCheck { file, name } } => {
+            Ok(check::one_in_this_process(file, name))
+        }
+        Command::Task(task) => {
+            tasks::run(cli, task)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One line on stderr; for an error in a script the place is shown below it.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if output::is_broken_pipe(error) {
+        return ExitCode::SUCCESS; // the reader (`| head`) has what it wants
+    }
+    output::note(&format!("error: {error:#}"));
+    let Some(error) = error.downcast_ref::<PluginError>() else { return ExitCode::FAILURE };
+    let detail: serde_json::Value = serde_json::from_str(&error.detail_json).unwrap_or_default();
+    if let Some(excerpt) = detail["excerpt"].as_str() {
+        output::note(excerpt.trim_end());
+    }
+    match error.code.as_str() {
+        "cancelled" => ExitCode::from(CANCELLED),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,227 @@
+//! What can be typed. Nothing here looks at the world.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Segments OCT-angiography stacks with the SAM-OCTA2 plugin.
+///
+/// Every command loads the plugin, hands it one job and waits. INPUT is a NIfTI file (.nii, .nii.gz), a picture, a folder of pictures or a
+/// folder of DICOM files. Results go to stdout; progress, warnings and errors to stderr. Ctrl-C stops after the step under way and
+/// keeps what is done; a second Ctrl-C ends at once.
+///
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 130 stopped by Ctrl-C.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_long_help = EXAMPLES)]
+pub struct Cli {
+    /// The plugin; default: libsam_octa2 beside this program, then the file in SAM_OCTA2_PLUGIN
+    #[arg(long, global = true, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
+
+    /// No progress and no messages but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  host-demo info stack.nii.gz
+  host-demo segment stack.nii.gz --model tiny --prompts clicks.json --out labels.nii.gz --overlay look.gif
+  host-demo run scripts/first.rhai --set input=stack.nii.gz
+  host-demo plugin check target/release/libsam_octa2.so";
+
+#[derive(Subcommand)]
+pub enum Command {
+    #[command(flatten)]
+    Task(Task),
+
+    /// Look at a plugin
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+}
+
+/// The jobs that the plugin does.
+#[derive(Subcommand)]
+pub enum Task {
+    /// Show shape, type, spacing, affine, intensity range and format of a volume
+    #[command(
+        after_long_help = "Examples:\n  host-demo info scan.nii.gz\n  host-demo info slices/ --crop 75%,0,25%,100% --json"
+    )]
+    Info {
+        #[command(flatten)]
+        input: Input,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Write a volume in another format, with its geometry and meaning kept
+    ///
+    /// The format follows from the ending of OUTPUT: .nii, .nii.gz, .npy ([frames, rows, columns], or [frames, rows, columns, 3] for
+    /// colour), or a folder for a stack of PNG files.
+    #[command(
+        after_long_help = "Examples:\n  host-demo convert dicom-folder/ scan.nii.gz\n  host-demo convert scan.nii.gz slices/"
+    )]
+    Convert {
+        #[command(flatten)]
+        input: Input,
+        /// File or folder to write
+        output: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Segment objects from prompts and follow them through the stack
+    ///
+    /// The prompt file holds pixel coordinates of the slice (x right, y down); frames are counted from 0:
+    ///
+    /// {"objects": [{"id": 1, "prompts": [{"frame": 0, "points": [[120, 80]], "labels": [1]}]}], "direction": "forward"}
+    ///
+    /// A prompt may hold points (label 1 inside, 0 outside), "box": [x0, y0, x1, y1], and "mask": an image file. "direction" is forward,
+    /// backward or both; "start" and "max_frames" choose the slices to track.
+    #[command(after_long_help = "Examples:
+  host-demo segment stack.nii.gz --model tiny --prompts clicks.json --out labels.nii.gz
+  host-demo segment slices/ --crop 1536,0,512,512 --model mine.safetensors --prompts clicks.json --overlay look.gif --json")]
+    Segment {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        model: Model,
+        /// Prompt file
+        #[arg(long, value_name = "FILE.json")]
+        prompts: PathBuf,
+        /// Labels to write: one object number per voxel, in the geometry of the input
+        #[arg(long, value_name = "LABELS.nii.gz")]
+        out: Option<PathBuf>,
+        /// Logits to write, float32 [frames, objects, height, width], with object_ids, frames and object_scores
+        #[arg(long, value_name = "FILE.safetensors")]
+        logits: Option<PathBuf>,
+        /// Picture to write with the objects drawn in: .png, or .gif for all slices
+        #[arg(long, value_name = "FILE.png|FILE.gif")]
+        overlay: Option<PathBuf>,
+        /// Print a JSON report
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Drive one session step by step and keep the logits of each step
+    ///
+    /// STEPS.json is {"steps": [...]} with objects of "op": points, mask, propagate, clear_frame, remove, reset. Tensors are named
+    /// s0.logits, s0.object_score_logits, s1.logits and so on.
+    #[command(after_long_help = "Example:
+  host-demo replay stack.nii.gz steps.json --model tiny --compat reference --logits steps.safetensors")]
+    Replay {
+        #[command(flatten)]
+        input: Input,
+        /// Steps to do
+        steps: PathBuf,
+        #[command(flatten)]
+        model: Model,
+        /// Tensors to write
+        #[arg(long, value_name = "FILE.safetensors")]
+        logits: PathBuf,
+        /// Print a JSON report
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Run a Rhai script
+    ///
+    /// The script reads its arguments with arg("key") or arg("key", default); with a default the text is converted to the default's
+    /// type. What it prints goes to stdout.
+    #[command(after_long_help = "Example:\n  host-demo run scripts/first.rhai --set input=stack.nii.gz --set frame=3")]
+    Run {
+        /// Script to run
+        script: PathBuf,
+        /// Argument for the script; may be given several times
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+        set: Vec<(String, String)>,
+        /// Stop the script after so many steps of the interpreter; 0: never
+        #[arg(long, value_name = "N")]
+        max_operations: Option<u64>,
+        /// Print the script's last value as JSON; what it prints goes to stderr
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// List the checkpoints that --model finds by name
+    Models {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The volume to read.
+#[derive(Args)]
+pub struct Input {
+    /// Volume: a file, or a folder of slices
+    pub input: PathBuf,
+    /// Use this region of every slice only, in pixels or percent, e.g. 1536,0,512,512 or 75%,0,25%,100%
+    #[arg(long, value_name = "X,Y,W,H")]
+    pub crop: Option<String>,
+}
+
+/// The model and how to run it.
+#[derive(Args)]
+pub struct Model {
+    /// Weights: an official size by name (tiny, 2.1-base_plus, ...), or a .pt, .pth or .safetensors file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: String,
+    /// Shape of the model: an official size by name or a YAML or JSON file; needed if the weights do not tell
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model_config: Option<String>,
+    /// Where to compute: auto, cpu, cuda, cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Number format: auto, f32, bf16, f16
+    #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "bf16", "f16"])]
+    pub precision: String,
+    /// "reference": behave as the Python package sam2 1.1.0 does, also where corrections get lost
+    #[arg(long, value_name = "WHAT", value_parser = ["reference"])]
+    pub compat: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum PluginCommand {
+    /// Test a plugin: file, interface, manifest, errors, panics, cancelling
+    ///
+    /// Each check runs in a process of its own, so a plugin that crashes fails a check and nothing else. Exit code 1 if any failed.
+    Check {
+        /// Library to test; default: the plugin that the other commands would use
+        file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One check, in this process
+    #[command(hide = true)]
+    RunCheck { file: PathBuf, name: String },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_value_may_hold_an_equals_sign() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(key_value("=x").is_err() && key_value("x").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! The plugin's tasks: what was typed becomes a JSON request, the reply becomes lines.
+
+use crate::cli::{Cli, Input, Model, Task};
+use crate::observer::Terminal;
+use crate::{find, output};
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Does one task and prints its report.
+pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
+    let (name, request, as_json) = request(task)?;
+    let is_script = name == "script";
+    let plugin = find::load(cli.plugin.as_deref())?;
+    let mut terminal = Terminal::new(cli.quiet, is_script && as_json)?;
+    let reply = plugin.task(name, &request.to_string(), &mut terminal);
+    terminal.finish();
+    let reply: Value = serde_json::from_str(&reply?).context("the plugin's reply is not JSON")?;
+    match reply["text"].as_str() {
+        _ if as_json => output::line(&serde_json::to_string_pretty(&reply["report"])?)?,
+        _ if is_script => {} // has printed what it has to say
+        Some(text) => output::line(text)?,
+        None => readable(&reply["report"]).iter().try_for_each(|line| output::line(line))?,
+    }
+    Ok(())
+}
+
+/// The plugin's name of the task, its request, and whether the report is wanted as JSON.
+fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
+    Ok(match task {
+        Task::Info { input, json } => ("info", volume(input)?, *json),
+        Task::Convert { input, output, json } => {
+            ("convert", with(volume(input)?, json!({"output": text(output)?})), *json)
+        }
+        Task::Segment { input, model, prompts, out, logits, overlay, json } => {
+            let files = json!({
+                "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
+                "overlay": optional(overlay.as_deref())?,
+            });
+            ("segment", with(with(volume(input)?, choice(model)), files), *json)
+        }
+        Task::Replay { input, steps, model, logits, json } => {
+            let files = json!({"steps": text(steps)?, "logits": text(logits)?});
+            ("replay", with(with(volume(input)?, choice(model)), files), *json)
+        }
+        Task::Run { script, set, max_operations, json } => {
+            let args: Map<String, Value> = set.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+            let mut request = json!({"path": text(script)?, "args": args});
+            if let Some(operations) = max_operations {
+                request["limits"] = json!({"operations": operations});
+            }
+            ("script", request, *json)
+        }
+        Task::Models { json } => ("models", json!({}), *json),
+    })
+}
+
+fn volume(input: &Input) -> anyhow::Result<Value> {
+    Ok(json!({"input": text(&input.input)?, "crop": input.crop}))
+}
+
+fn choice(model: &Model) -> Value {
+    json!({
+        "model": model.model, "model_config": model.model_config, "device": model.device, "precision": model.precision,
+        "compat": model.compat,
+    })
+}
+
+/// The fields of two objects in one.
+fn with(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(fields), Value::Object(more)) = (&mut object, more) {
+        fields.extend(more);
+    }
+    object
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{}: the name is not UTF-8", path.display()))
+}
+
+fn optional(path: Option<&Path>) -> anyhow::Result<Option<&str>> {
+    path.map(text).transpose()
+}
+
+/// A report without a text of its own: `key: value` lines.
+fn readable(report: &Value) -> Vec<String> {
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match report {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| format!("{key}: {}", shown(value)))
+            .collect(),
+        Value::Array(values) => values.iter().map(shown).collect(),
+        value => vec![shown(value)],
+    }
+}

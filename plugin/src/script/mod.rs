@@ -1,0 +1,102 @@
+//! The task `script`: runs a Rhai file. The script has no more authority than the functions registered here give it.
+//!
+//! `request -> engine (limits, arg, print, progress) -> register (what the product can do) -> run -> the script's last value`.
+
+mod arguments;
+mod engine;
+mod errors;
+
+use crate::convert;
+use arguments::Arguments;
+use engine::HostRef;
+use rhai::{Dynamic, Engine};
+use sam_octa2_abi::{HostCalls, PluginError, Severity};
+use sam_octa2_core::Error;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The request of the task `script`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptRequest {
+    path: PathBuf,
+    /// what `arg("key")` returns: text as typed at a terminal, or any JSON value
+    #[serde(default)]
+    args: Map<String, Value>,
+    #[serde(default)]
+    limits: Limits,
+}
+
+/// What a script may use up. The defaults stop a runaway script within seconds and leave room for long honest ones.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// steps of the interpreter; work inside functions such as `propagate` does not count
+    pub operations: u64,
+    /// functions inside functions
+    pub call_depth: usize,
+    /// bytes of one string
+    pub string_bytes: usize,
+    /// elements of one array; Rhai counts them all at each `push`, so that a million would take minutes
+    pub array_elements: usize,
+    /// entries of one map
+    pub map_entries: usize,
+    /// variables at one time
+    pub variables: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            operations: 200_000_000,
+            call_depth: 64,
+            string_bytes: 16 << 20,
+            array_elements: 100_000,
+            map_entries: 100_000,
+            variables: 10_000,
+        }
+    }
+}
+
+/// What native functions may need besides their arguments.
+#[derive(Clone)]
+pub struct Context {
+    /// progress, log and cancel of the host that runs the script
+    pub host: HostRef,
+    /// what `arg` reads
+    pub arguments: Arc<Arguments>,
+}
+
+/// Makes the product's functions known to the engine: volumes, models, sessions and labels are registered here, each in a file of its
+/// own beside this one. A function that can fail or takes long receives `NativeCallContext` first and ends with
+/// `.map_err(|error| errors::raise(&context, error))`, so that the error carries the place in the script.
+fn register(_engine: &mut Engine, _context: &Context) {}
+
+/// Runs a script; the reply's report is `{"result": <its last value>}`.
+pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
+    let source = std::fs::read_to_string(&request.path).map_err(Error::io(&request.path)).map_err(convert::error)?;
+    let script = errors::Script { path: &request.path, source: &source, limits: request.limits };
+    // Safety: the engine and the values of the script, which alone get clones of it, end with this function.
+    let host = unsafe { HostRef::new(host) };
+    let context = Context { host, arguments: Arc::new(Arguments::new(request.args.clone())) };
+    let mut engine = engine::new(&request.limits, &context, &request.path);
+    register(&mut engine, &context);
+
+    let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(error.into()))?;
+    let result = engine.eval_ast::<Dynamic>(&tree).map_err(|error| script.explain(error))?;
+    for key in context.arguments.unused() {
+        host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
+    }
+    let value = rhai::serde::from_dynamic::<Value>(&result).unwrap_or_else(|_| Value::String(result.to_string()));
+    Ok(json!({"report": {"result": value}}))
+}
+
+/// A first line that starts an interpreter is a comment; the lines keep their numbers.
+fn unshebanged(source: &str) -> String {
+    match source.strip_prefix("#!") {
+        Some(rest) => format!("// {rest}"), // with a blank: `///` would be documentation
+        None => source.to_owned(),
+    }
+}

@@ -1,0 +1,101 @@
+//! `sam_octa2.task/1`: whole jobs by name, JSON in and out. Each is read the request, call the core, write the report.
+
+use crate::convert::{self, ToHost};
+use crate::guard::{guarded, infallible};
+use crate::script;
+use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
+use sam_octa2_abi::{HostCalls, PluginError};
+use sam_octa2_core::{Error, Result, job};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The tasks of this plugin.
+pub const NAMES: [&str; 6] = ["info", "convert", "segment", "replay", "script", "models"];
+
+/// The names as a JSON array.
+pub extern "C" fn list() -> RString {
+    infallible(|| json!(NAMES).to_string().into())
+}
+
+/// Runs one task.
+pub extern "C" fn run(name: RStr<'_>, request_json: RStr<'_>, host: &HostCalls) -> RResult<RString, PluginError> {
+    guarded(Some(host), || {
+        let reply = dispatch(name.as_str(), request_json.as_str(), host)?;
+        Ok(reply.to_string().into())
+    })
+}
+
+fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result<Value, PluginError> {
+    let observer = &mut ToHost(host);
+    let report = match name {
+        "info" => return info(&request(name, json)?).map_err(convert::error),
+        "convert" => volume_convert(&request(name, json)?, observer),
+        "segment" => job::segment(&request(name, json)?, observer),
+        "replay" => job::replay(&request(name, json)?, observer),
+        "script" => return script::run(&request(name, json)?, host),
+        "models" => models(&request(name, json)?),
+        _ => {
+            let message = format!("there is no task `{name}`; there are {}", NAMES.join(", "));
+            return Err(convert::error(Error::NotFound(message)));
+        }
+    };
+    report.map(|report| json!({ "report": report })).map_err(convert::error)
+}
+
+fn request<T: DeserializeOwned>(task: &str, json: &str) -> std::result::Result<T, PluginError> {
+    serde_json::from_str(json).map_err(|error| convert::invalid(format!("the request of the task `{task}`: {error}")))
+}
+
+/// `host-demo info`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "read once core::io is there")]
+struct InfoRequest {
+    input: PathBuf,
+    #[serde(default)]
+    crop: Option<String>,
+}
+
+fn info(_request: &InfoRequest) -> Result<Value> {
+    // let info = io::info(&request.input, &options(request.crop.as_deref())?)?;
+    // Ok(json!({"report": info, "text": info.to_string()}))
+    Err(Error::Unsupported("info: not built yet".into()))
+}
+
+/// `host-demo convert`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "read once core::io is there")]
+struct ConvertRequest {
+    input: PathBuf,
+    output: PathBuf,
+    #[serde(default)]
+    crop: Option<String>,
+}
+
+fn volume_convert(_request: &ConvertRequest, _observer: &mut ToHost<'_>) -> Result<Value> {
+    // io::convert(&request.input, &request.output, &options(request.crop.as_deref())?, observer)?;
+    // Ok(json!({"output": request.output}))
+    Err(Error::Unsupported("convert: not built yet".into()))
+}
+
+// fn options(crop: Option<&str>) -> Result<OpenOptions> {
+//     let mut options = OpenOptions::default();
+//     options.crop = crop.map(str::parse).transpose()?;
+//     Ok(options)
+// }
+
+/// `host-demo models`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "read once the core lists checkpoints")]
+struct ModelsRequest {
+    #[serde(default)]
+    weights_dirs: Vec<PathBuf>,
+}
+
+fn models(_request: &ModelsRequest) -> Result<Value> {
+    Err(Error::Unsupported("models: not built yet".into()))
+}

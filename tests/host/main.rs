@@ -1,0 +1,9 @@
+//! Drives the built host with the built plugin, as a user at a terminal does: command line in, output and exit code out.
+
+mod check;
+mod errors;
+mod interrupt;
+mod loading;
+mod script;
+mod usage;
+mod util;

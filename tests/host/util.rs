@@ -1,0 +1,102 @@
+//! A scratch folder per test and the host run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// The host and a folder of its own.
+pub struct Host {
+    folder: TempDir,
+    plugin: Option<PathBuf>,
+}
+
+impl Host {
+    /// With the plugin that was built with these tests.
+    pub fn new() -> Self {
+        Self { plugin: Some(built_plugin()), ..Self::without_plugin() }
+    }
+
+    /// A copy of the host that has no plugin beside it.
+    pub fn without_plugin() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, plugin: None }
+    }
+
+    /// A file in the folder.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The host with these arguments, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let program = match &self.plugin {
+            Some(_) => PathBuf::from(env!("CARGO_BIN_EXE_host-demo")),
+            None => {
+                let copy = self.folder.path().join("host-demo");
+                std::fs::copy(env!("CARGO_BIN_EXE_host-demo"), &copy).unwrap();
+                copy
+            }
+        };
+        let mut command = Command::new(program);
+        command.current_dir(&self.folder).env_remove("SAM_OCTA2_PLUGIN").stdin(Stdio::null()).args(arguments);
+        if let Some(plugin) = &self.plugin {
+            command.arg("--plugin").arg(plugin);
+        }
+        command
+    }
+
+    /// Runs the host.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a script.
+    pub fn script(&self, source: &str, arguments: &[&str]) -> Ran {
+        self.file("test.rhai", source);
+        self.run(&[&["run", "test.rhai"], arguments].concat())
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    /// It went well; its stdout.
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.stdout
+    }
+
+    /// It failed with `error: ` and one line that holds these texts; no panic, no signal.
+    pub fn fails_with(self, texts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        let line = self.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{self:#?}"));
+        for text in texts {
+            assert!(line.contains(text), "no `{text}` in {self:#?}");
+        }
+        assert!(!self.stderr.contains("panicked at"), "{self:#?}");
+        self
+    }
+}
+
+/// The plugin of this build: cargo puts a dependency's library into `deps` first, and a copy beside the programs only for `cargo build`.
+pub fn built_plugin() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_host-demo")).parent().unwrap();
+    let name = format!("{}sam_octa2{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let places = [folder.join("deps").join(&name), folder.join(&name)];
+    places.into_iter().find(|place| place.is_file()).expect("cargo builds the plugin as a dependency of these tests")
+}
