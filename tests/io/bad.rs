@@ -76,7 +76,6 @@ fn others() {
 #[test]
 fn damage_never_panics() {
     let folder = tempfile::tempdir().unwrap();
-    let only = std::env::var("ONLY").unwrap_or_default();
     let fixtures = [
         "nifti/slope.nii",
         "nifti/packed.nii.gz",
@@ -86,7 +85,6 @@ fn damage_never_panics() {
         "pictures/pages.tif",
     ];
     for fixture in fixtures {
-        if !fixture.contains(&only) { continue }
         let whole = std::fs::read(data("io").join(fixture)).unwrap();
         let path = folder.path().join(fixture.rsplit('/').next().unwrap());
         let step = (whole.len() / 150).max(1);
