@@ -106,7 +106,7 @@ fn no_permission() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("closed.nii");
     std::fs::copy(data("io/nifti/slope.nii"), &path).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&path).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;
