@@ -78,6 +78,16 @@ pub struct KnownModel {
     pub url: Option<String>,
 }
 
+impl std::fmt::Display for KnownModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.path, &self.url) {
+            (Some(path), _) => write!(f, "{:16} {}", self.name, path.display()),
+            (None, Some(url)) => write!(f, "{:16} not here; {url}", self.name),
+            (None, None) => write!(f, "{:16} not here", self.name),
+        }
+    }
+}
+
 /// The official sizes, present or not, and every other checkpoint in the weights folders.
 pub fn list(weights_dirs: &[PathBuf]) -> Vec<KnownModel> {
     let request = ModelRequest { weights_dirs: weights_dirs.to_vec(), ..ModelRequest::default() };

@@ -64,8 +64,10 @@ pub enum Voxels {
 /// Runs one expression over whichever vector a [`Voxels`] holds.
 #[macro_export]
 macro_rules! with_voxels {
-    ($voxels:expr, $values:ident => $body:expr) => {
-        match $voxels {
+    ($voxels:expr, $values:ident => $body:expr) => {{
+        // casts that seven of the ten types need
+        #[allow(clippy::unnecessary_cast, clippy::let_and_return, clippy::let_unit_value)]
+        let result = match $voxels {
             $crate::volume::Voxels::U8($values) => $body,
             $crate::volume::Voxels::I8($values) => $body,
             $crate::volume::Voxels::U16($values) => $body,
@@ -76,8 +78,9 @@ macro_rules! with_voxels {
             $crate::volume::Voxels::I64($values) => $body,
             $crate::volume::Voxels::F32($values) => $body,
             $crate::volume::Voxels::F64($values) => $body,
-        }
-    };
+        };
+        result
+    }};
 }
 
 macro_rules! voxels_from {

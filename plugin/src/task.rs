@@ -5,7 +5,8 @@ use crate::guard::{guarded, infallible};
 use crate::script;
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
-use sam_octa2_core::{Error, Result, job};
+use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_core::{Error, Result, job, loader};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result<Val
         "segment" => job::segment(&request(name, json)?, observer),
         "replay" => job::replay(&request(name, json)?, observer),
         "script" => return script::run(&request(name, json)?, host),
-        "models" => models(&request(name, json)?),
+        "models" => return Ok(models(&request(name, json)?)),
         _ => {
             let message = format!("there is no task `{name}`; there are {}", NAMES.join(", "));
             return Err(convert::error(Error::NotFound(message)));
@@ -51,23 +52,20 @@ fn request<T: DeserializeOwned>(task: &str, json: &str) -> std::result::Result<T
 /// `host-demo info`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read once core::io is there")]
 struct InfoRequest {
     input: PathBuf,
     #[serde(default)]
     crop: Option<String>,
 }
 
-fn info(_request: &InfoRequest) -> Result<Value> {
-    // let info = io::info(&request.input, &options(request.crop.as_deref())?)?;
-    // Ok(json!({"report": info, "text": info.to_string()}))
-    Err(Error::Unsupported("info: not built yet".into()))
+fn info(request: &InfoRequest) -> Result<Value> {
+    let info = io::info(&request.input, &OpenOptions::with_crop(request.crop.as_deref())?)?;
+    Ok(json!({"report": info, "text": info.to_string()}))
 }
 
 /// `host-demo convert`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read once core::io is there")]
 struct ConvertRequest {
     input: PathBuf,
     output: PathBuf,
@@ -75,27 +73,22 @@ struct ConvertRequest {
     crop: Option<String>,
 }
 
-fn volume_convert(_request: &ConvertRequest, _observer: &mut ToHost<'_>) -> Result<Value> {
-    // io::convert(&request.input, &request.output, &options(request.crop.as_deref())?, observer)?;
-    // Ok(json!({"output": request.output}))
-    Err(Error::Unsupported("convert: not built yet".into()))
+fn volume_convert(request: &ConvertRequest, observer: &mut ToHost<'_>) -> Result<Value> {
+    let options = OpenOptions::with_crop(request.crop.as_deref())?;
+    io::convert(&request.input, &request.output, &options, observer)?;
+    Ok(json!({"output": request.output}))
 }
-
-// fn options(crop: Option<&str>) -> Result<OpenOptions> {
-//     let mut options = OpenOptions::default();
-//     options.crop = crop.map(str::parse).transpose()?;
-//     Ok(options)
-// }
 
 /// `host-demo models`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read once the core lists checkpoints")]
 struct ModelsRequest {
     #[serde(default)]
     weights_dirs: Vec<PathBuf>,
 }
 
-fn models(_request: &ModelsRequest) -> Result<Value> {
-    Err(Error::Unsupported("models: not built yet".into()))
+fn models(request: &ModelsRequest) -> Value {
+    let models = loader::list(&request.weights_dirs);
+    let lines: Vec<_> = models.iter().map(ToString::to_string).collect();
+    json!({"report": models, "text": lines.join("\n")})
 }

@@ -76,7 +76,6 @@ fn others() {
 #[test]
 fn damage_never_panics() {
     let folder = tempfile::tempdir().unwrap();
-    let only = std::env::var("ONLY").unwrap_or_default();
     let fixtures = [
         "nifti/slope.nii",
         "nifti/packed.nii.gz",
@@ -86,9 +85,6 @@ fn damage_never_panics() {
         "pictures/pages.tif",
     ];
     for fixture in fixtures {
-        if !fixture.contains(&only) {
-            continue;
-        }
         let whole = std::fs::read(data("io").join(fixture)).unwrap();
         let path = folder.path().join(fixture.rsplit('/').next().unwrap());
         let step = (whole.len() / 150).max(1);
@@ -110,7 +106,7 @@ fn no_permission() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("closed.nii");
     std::fs::copy(data("io/nifti/slope.nii"), &path).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&path).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;

@@ -63,7 +63,7 @@ fn nifti_reads_as_in_nibabel() {
 
 #[test]
 fn dicom_reads_as_in_pydicom_and_simpleitk() {
-    check("dicom/", 20);
+    check("dicom/", 24);
 }
 
 #[test]

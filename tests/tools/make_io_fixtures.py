@@ -21,7 +21,13 @@ from PIL import Image, TiffImagePlugin
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, convert_color_space
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "io"
 RNG = np.random.default_rng(20240229)
@@ -294,6 +300,26 @@ def make_dicom():
     single("rgb.dcm", rgb, PhotometricInterpretation="RGB")
     single("rgb_planar.dcm", rgb, PhotometricInterpretation="RGB", PlanarConfiguration=1)
     single("ybr_full.dcm", rgb, to_rgb, PhotometricInterpretation="YBR_FULL")
+    # two pixels share their colour; width 4 of samples is width 8 of brightness
+    half = RNG.integers(0, 256, size=(1, 3, 4, 4), dtype="u1")
+    ds = dicom(folder / "ybr_full_422.dcm", rgb, PhotometricInterpretation="YBR_FULL_422", Columns=8)
+    ds.PixelData = half.tobytes()
+    ds.save_as(folder / "ybr_full_422.dcm", enforce_file_format=True)
+    ds = pydicom.dcmread(folder / "ybr_full_422.dcm")
+    expect("dicom/ybr_full_422.dcm", to_rgb(ds)[np.newaxis])
+    # packed without loss
+    for name, source, syntax in [
+        ("rle.dcm", "multiframe_unplaced.dcm", RLELossless),
+        ("rle_rgb.dcm", "rgb.dcm", RLELossless),
+        ("deflated.dcm", "multiframe_unplaced.dcm", DeflatedExplicitVRLittleEndian),
+    ]:
+        ds = pydicom.dcmread(folder / source)
+        if syntax == RLELossless:
+            ds.compress(syntax, encoding_plugin="pydicom", generate_instance_uid=False)
+        else:
+            ds.file_meta.TransferSyntaxUID = syntax
+        ds.save_as(folder / name)
+        EXPECTED[f"dicom/{name}"] = EXPECTED[f"dicom/{source}"]
     index = RNG.integers(0, 6, size=(1, 3, 4), dtype="u1")
     for name, bits in [("palette8.dcm", 8), ("palette16.dcm", 16)]:
         tags = {"PhotometricInterpretation": "PALETTE COLOR"}

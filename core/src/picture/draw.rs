@@ -60,7 +60,7 @@ impl Canvas {
             if positive { [(1, 0), (-1, 0), (0, 1), (0, -1)] } else { [(1, 1), (-1, -1), (1, -1), (-1, 1)] };
         let colour = if positive { colours::POSITIVE } else { colours::NEGATIVE };
         let length = if positive { 7 } else { 5 };
-        for (rim, colour) in [(2, [0; 3]), (1, colour)] {
+        for (rim, colour) in [(3, [0; 3]), (2, colour)] {
             for step in 0..length + rim - 1 {
                 for (dx, dy) in arms {
                     self.square(x + dx * step, y + dy * step, rim, colour);

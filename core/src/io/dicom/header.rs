@@ -1,5 +1,6 @@
 //! What a DICOM file says about its slices, read without the pixels.
 
+use super::guard;
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -53,6 +54,7 @@ impl Header {
         if !super::is_dicom(path)? {
             return Err(Error::format(path, "is not a DICOM file (no DICM mark after 128 bytes)"));
         }
+        guard::check_lengths(path)?;
         let object = OpenFileOptions::new()
             .read_until(BEFORE_PIXELS)
             .open_file(path)

@@ -5,6 +5,7 @@
 //! palettes and YBR as RGB. Standard: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.7.6.16 (multi-frame), C.11.1 (LUT).
 
 mod geometry;
+mod guard;
 mod header;
 mod pixels;
 

@@ -1,6 +1,6 @@
 //! DICOM pixel data to slices: stored bits to numbers, modality LUT, palettes and YBR to RGB.
 //!
-//! Native (uncompressed) data of any size, and compressed grey data where `dicom-pixeldata` decodes it. The arithmetic is here
+//! Native (uncompressed) data of any size, and compressed grey or RLE data where `dicom-pixeldata` decodes it. The arithmetic is here
 //! and not in that crate, which converts no palette, no YBR and no planar colour, and only to one number type per call.
 
 use super::header::{Header, unreadable};
@@ -83,10 +83,10 @@ impl Decoded {
         })?;
         let (bytes, planar) = match element.value() {
             Value::Primitive(value) => (value.to_bytes().into_owned(), header.planar),
-            Value::PixelSequence(_) if header.samples == 1 => {
+            Value::PixelSequence(_) if header.samples == 1 || is_rle(&object) => {
                 (object.decode_pixel_data().map_err(|error| compressed(path, &object, &error))?.data().to_vec(), false)
             }
-            _ => return Err(compressed(path, &object, &"colour")),
+            _ => return Err(compressed(path, &object, &"colour other than RLE")),
         };
         let decoded = Self { bytes, planar, palette, modality };
         let wanted = decoded.frame_bytes(header).saturating_mul(header.frames.len());
@@ -112,7 +112,7 @@ impl Decoded {
             ("PALETTE COLOR", 1) => (3, self.palette_colours(&stored)),
             ("RGB", 3) => (3, in_stored_type(self.by_pixel(stored), header)),
             ("YBR_FULL", 3) if header.bits_allocated == 8 => (3, ybr_to_rgb(&self.by_pixel(stored))),
-            ("YBR_FULL_422", 3) if header.bits_allocated == 8 && header.columns % 2 == 0 => {
+            ("YBR_FULL_422", 3) if header.bits_allocated == 8 && header.columns.is_multiple_of(2) => {
                 (3, ybr_to_rgb(&from_422(&stored)))
             }
             (photometric, samples) => {
@@ -268,6 +268,11 @@ fn modality_lut(path: &Path, object: &InMemDicomObject) -> Result<Table> {
     let item = object.get(tags::MODALITY_LUT_SEQUENCE).and_then(|sequence| sequence.items()?.first());
     let item = item.ok_or_else(|| Error::format(path, "has an empty Modality LUT Sequence"))?;
     Table::of(path, item, tags::LUT_DESCRIPTOR, tags::LUT_DATA)
+}
+
+/// RLE gives colours back as they were stored; what other decoders make of YBR depends on the decoder.
+fn is_rle(object: &FileDicomObject<InMemDicomObject>) -> bool {
+    object.meta().transfer_syntax.trim_end_matches('\0') == "1.2.840.10008.1.2.5"
 }
 
 fn compressed(path: &Path, object: &FileDicomObject<InMemDicomObject>, error: &dyn std::fmt::Display) -> Error {
