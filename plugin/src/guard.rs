@@ -67,10 +67,14 @@ fn install_hook() {
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> Panic {
-    let text = info.payload_as_str().unwrap_or("no text");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
     // libtorch's texts carry a C++ stack of many lines
-    Panic { text: text.lines().next().unwrap_or_default().to_owned(), place: place.unwrap_or_default() }
+    Panic {
+        text: text.unwrap_or("no text").lines().next().unwrap_or_default().to_owned(),
+        place: place.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
