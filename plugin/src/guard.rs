@@ -91,6 +91,19 @@ mod tests {
     }
 
     #[test]
+    fn the_host_hears_of_it() {
+        struct Log(Vec<String>);
+        impl sam_octa2_abi::HostObserver for Log {
+            fn log(&mut self, _: Severity, message: &str) {
+                self.0.push(message.to_owned());
+            }
+        }
+        let mut log = Log(Vec::new());
+        HostCalls::scope(&mut log, |host| guarded::<()>(Some(host), || panic!("oops"))).into_result().unwrap_err();
+        assert!(log.0.len() == 1 && log.0[0].contains("oops"), "{:?}", log.0);
+    }
+
+    #[test]
     fn an_entry_without_errors_returns_an_empty_value() {
         assert_eq!(infallible(|| -> String { panic!("oops") }), "");
     }
