@@ -1,5 +1,7 @@
 //! What can be typed. Nothing here looks at the world.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts: `[1]` is JSON")]
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -32,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   host-demo plugin check target/release/libsam_octa2.so";
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one per process")]
 pub enum Command {
     #[command(flatten)]
     Task(Task),

@@ -67,10 +67,14 @@ fn install_hook() {
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> Panic {
-    let text = info.payload_as_str().unwrap_or("no text");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
     // libtorch's texts carry a C++ stack of many lines
-    Panic { text: text.lines().next().unwrap_or_default().to_owned(), place: place.unwrap_or_default() }
+    Panic {
+        text: text.unwrap_or("no text").lines().next().unwrap_or_default().to_owned(),
+        place: place.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +88,19 @@ mod tests {
         assert!(error.message.contains("at frame 3") && error.message.contains("guard.rs"), "{error}");
         assert!(!error.message.contains("C++"), "{error}");
         assert_eq!(guarded(None, || Ok(5)), ROk(5));
+    }
+
+    #[test]
+    fn the_host_hears_of_it() {
+        struct Log(Vec<String>);
+        impl sam_octa2_abi::HostObserver for Log {
+            fn log(&mut self, _: Severity, message: &str) {
+                self.0.push(message.to_owned());
+            }
+        }
+        let mut log = Log(Vec::new());
+        HostCalls::scope(&mut log, |host| guarded::<()>(Some(host), || panic!("oops"))).into_result().unwrap_err();
+        assert!(log.0.len() == 1 && log.0[0].contains("oops"), "{:?}", log.0);
     }
 
     #[test]

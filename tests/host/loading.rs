@@ -57,3 +57,16 @@ fn an_ordinary_library_is_not_a_plugin() {
     let libc = maps.split_whitespace().find(|word| word.starts_with('/') && word.contains("libc.so")).unwrap();
     info_with(&host, libc).fails_with(&["a shared library, but not a SAM-OCTA2 plugin"]);
 }
+
+/// As on a machine where libtorch was not set up: a library that the plugin needs is renamed inside a copy of it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_missing_libtorch_comes_with_advice() {
+    let host = Host::without_plugin();
+    let mut library = std::fs::read(built_plugin()).unwrap();
+    let needed = b"libgcc_s.so.1\0";
+    let at = library.windows(needed.len()).position(|window| window == needed).unwrap();
+    library[at..at + needed.len()].copy_from_slice(b"libtorch.so.9\0");
+    host.file("lonely.so", &library);
+    info_with(&host, "lonely.so").fails_with(&["lonely.so: cannot be loaded: libtorch.so.9", "make setup"]);
+}

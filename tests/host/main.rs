@@ -1,5 +1,7 @@
 //! Drives the built host with the built plugin, as a user at a terminal does: command line in, output and exit code out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod check;
 mod errors;
 mod interrupt;

@@ -122,7 +122,8 @@ fn machine_of_this_program() -> Option<u64> {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

@@ -61,7 +61,7 @@ pub struct Script<'a> {
 
 impl Script<'_> {
     /// Rhai's error for the host: the innermost cause and its place, and from where it was called.
-    pub fn explain(&self, error: Box<EvalAltResult>) -> PluginError {
+    pub fn explain(&self, error: EvalAltResult) -> PluginError {
         let (cause, position, calls) = innermost(error);
         if matches!(cause, EvalAltResult::ErrorTerminated(..)) {
             return convert::error(Error::Cancelled);
@@ -127,8 +127,8 @@ impl Script<'_> {
 }
 
 /// The cause without its position, the position nearest to it, and the calls on the way, innermost first.
-fn innermost(error: Box<EvalAltResult>) -> (EvalAltResult, Position, Vec<String>) {
-    let (mut error, mut position, mut calls) = (*error, Position::NONE, Vec::new());
+fn innermost(mut error: EvalAltResult) -> (EvalAltResult, Position, Vec<String>) {
+    let (mut position, mut calls) = (Position::NONE, Vec::new());
     loop {
         let here = error.position();
         position = if here.is_none() { position } else { here };

@@ -9,7 +9,7 @@ mod errors;
 use crate::convert;
 use arguments::Arguments;
 use engine::HostRef;
-use rhai::{Dynamic, Engine};
+use rhai::{Dynamic, Engine, EvalAltResult};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
 use serde::Deserialize;
@@ -84,8 +84,8 @@ pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginErr
     let mut engine = engine::new(&request.limits, &context, &request.path);
     register(&mut engine, &context);
 
-    let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(error.into()))?;
-    let result = engine.eval_ast::<Dynamic>(&tree).map_err(|error| script.explain(error))?;
+    let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(EvalAltResult::from(error)))?;
+    let result = engine.eval_ast::<Dynamic>(&tree).map_err(|error| script.explain(*error))?;
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
