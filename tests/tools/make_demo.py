@@ -130,7 +130,6 @@ def main():
     }
     (OUT / "prompts.json").write_text(json.dumps(prompts, indent=2) + "\n")
     print((OUT / "volume.nii.gz").stat().st_size, "bytes;", prompts)
-    Image.fromarray(np.hstack([stack[0], stack[5], stack[11]])).save("/tmp/demo_look.png")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 //! `bytes -> Volume` and `Volume, Labels -> bytes`: the only place that knows file formats.
 //!
-//! [`open`] looks at what lies at a path and hands it to one reader: [`nifti`], [`dicom`], [`stack`] (pictures) or [`npy`]. Voxel
+//! [`open`] looks at what lies at a path and hands it to one reader: `nifti`, `dicom`, `stack` (pictures) or `npy`. Voxel
 //! values keep their meaning (slopes and modality LUTs applied, windows not) and, where nothing has to be computed, their type;
-//! geometry travels with them. Every writer goes through [`write`]: a temporary file in the same folder, then a rename, so that a
+//! geometry travels with them. Every writer goes through `write`: a temporary file in the same folder, then a rename, so that a
 //! failed or cancelled run leaves the previous file whole.
 //!
-//! To add a format: a module with `read(path) -> Result<Volume>`, and a line in [`Kind::of_file`].
+//! To add a format: a module with `read(path) -> Result<Volume>`, and a line in `Kind::of_file`.
 
 mod crop;
 mod dicom;

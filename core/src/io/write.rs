@@ -140,8 +140,8 @@ pub(crate) fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) 
         .find(|ending| lower.ends_with(ending));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sam-octa2-").suffix(ending.unwrap_or(""));
-    let temporary = with_usual_permissions(&mut builder, 0o666).tempfile_in(&parent).map_err(Error::io(path))?;
-    write(temporary.path())?;
+    let temporary = with_usual_permissions(&mut builder, 0o666).tempfile_in(&parent).map_err(cannot_create(path))?;
+    write(temporary.path()).map_err(|error| in_place(error, temporary.path(), path))?;
     fs::File::open(temporary.path()).and_then(|file| file.sync_all()).map_err(Error::io(path))?;
     temporary.persist(path).map_err(|error| Error::io(path)(error.error))?;
     Ok(())
@@ -157,6 +157,21 @@ fn with_usual_permissions<'a, 'b, 'c>(
     #[cfg(not(unix))]
     let _ = mode;
     builder
+}
+
+/// The reason without the temporary name, which says nothing to anybody.
+fn cannot_create(path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<'_> {
+    move |error| Error::io(path)(error.kind().into())
+}
+
+/// The same error about the place that the user named, not the temporary one.
+fn in_place(mut error: Error, temporary: &Path, path: &Path) -> Error {
+    if let Error::Io { path: named, .. } | Error::Format { path: named, .. } = &mut error
+        && let Ok(inside) = named.strip_prefix(temporary)
+    {
+        *named = if inside.as_os_str().is_empty() { path.to_path_buf() } else { path.join(inside) };
+    }
+    error
 }
 
 /// The folder that `path` goes into, created where it is missing.
@@ -212,13 +227,14 @@ pub(super) fn png_folder(
     let parent = parent_of(path)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sam-octa2-");
-    let fresh = with_usual_permissions(&mut builder, 0o777).tempdir_in(&parent).map_err(Error::io(path))?;
+    let fresh = with_usual_permissions(&mut builder, 0o777).tempdir_in(&parent).map_err(cannot_create(path))?;
     for frame in 0..frames {
         observer.step("write", frame, frames)?;
-        write(frame, &fresh.path().join(format!("{frame:05}.png")))?;
+        let file = fresh.path().join(format!("{frame:05}.png"));
+        write(frame, &file).map_err(|error| in_place(error, fresh.path(), path))?;
     }
     if exists {
-        let old = builder.tempdir_in(&parent).map_err(Error::io(path))?;
+        let old = builder.tempdir_in(&parent).map_err(cannot_create(path))?;
         let aside = old.path().join("old");
         fs::rename(path, &aside).map_err(Error::io(path))?;
         if let Err(error) = fs::rename(fresh.path(), path) {
