@@ -1,0 +1,85 @@
+//! Directions, ranges, cancelling.
+
+use super::*;
+use sam_octa2_core::Error;
+use sam_octa2_core::prompts::Direction;
+
+fn marked_in_the_middle() -> Session {
+    let mut session = session();
+    session.add_points(3, 1, &click(24.5, 29.0, true)).expect("click");
+    session.add_points(5, 2, &click(70.0, 45.0, true)).expect("click");
+    session
+}
+
+#[test]
+fn every_object_goes_from_its_own_slices() {
+    let both = Range { direction: Direction::Both, ..Range::default() };
+    let results = follow(&mut marked_in_the_middle(), both);
+    assert_eq!(frames_of(&results, 1), [3, 4, 5, 6, 7, 2, 1, 0]);
+    assert_eq!(frames_of(&results, 2), [5, 6, 7, 4, 3, 2, 1, 0]);
+    let backward = Range { direction: Direction::Backward, ..Range::default() };
+    assert_eq!(frames_of(&follow(&mut marked_in_the_middle(), backward), 2), [5, 4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn both_directions_equal_one_after_the_other() {
+    let mut once = marked_in_the_middle();
+    follow(&mut once, Range { direction: Direction::Both, ..Range::default() });
+    let mut twice = marked_in_the_middle();
+    follow(&mut twice, Range::default());
+    follow(&mut twice, Range { direction: Direction::Backward, ..Range::default() });
+    for object in [1, 2] {
+        for frame in 0..FRAMES {
+            assert!(logits(&once, frame, object).equal(&logits(&twice, frame, object)), "object {object}, slice {frame}");
+        }
+    }
+}
+
+#[test]
+fn ranges_are_counted_from_the_start() {
+    let range = Range { max_frames: Some(2), direction: Direction::Both, ..Range::default() };
+    let results = follow(&mut marked_in_the_middle(), range);
+    assert_eq!(frames_of(&results, 1), [3, 4, 5, 2, 1]);
+    let range = Range { start: Some(6), ..Range::default() };
+    let results = follow(&mut marked_in_the_middle(), range);
+    assert_eq!(frames_of(&results, 1), [6, 7]);
+}
+
+#[test]
+fn cancelling_keeps_what_is_done_and_the_session_goes_on() {
+    let mut whole = marked_in_the_middle();
+    follow(&mut whole, Range::default());
+    let mut session = marked_in_the_middle();
+    let stopped = session.propagate(Range::default(), |slice| Ok(if slice.done == 2 { Flow::Cancel } else { Flow::Continue }));
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    assert_eq!(session.frames_of(1), [3, 4]);
+    assert!(logits(&session, 4, 1).equal(&logits(&whole, 4, 1)));
+    follow(&mut session, Range::default());
+    assert!((3..FRAMES).all(|frame| logits(&session, frame, 1).equal(&logits(&whole, frame, 1))));
+}
+
+#[test]
+fn progress_counts_slices() {
+    let mut steps = Vec::new();
+    let range = Range { direction: Direction::Both, ..Range::default() };
+    let result = marked_in_the_middle().propagate(range, |slice| {
+        steps.push((slice.done, slice.total));
+        Ok(Flow::Continue)
+    });
+    result.expect("propagate");
+    assert_eq!(steps, (1..=10).map(|i| (i, 10)).collect::<Vec<_>>()); // 3..=7 forward, 4..=0 backward
+}
+
+#[test]
+fn nothing_to_follow_is_an_error() {
+    let mut session = session();
+    let error = session.propagate(Range::default(), |_| Ok(Flow::Continue)).unwrap_err();
+    assert!(error.to_string().contains("mark an object"), "{error}");
+    session.add_points(3, 1, &click(24.5, 29.0, true)).expect("click");
+    let outside = Range { start: Some(8), ..Range::default() };
+    let error = session.propagate(outside, |_| Ok(Flow::Continue)).unwrap_err();
+    assert!(error.to_string().contains("slices 0 to 7"), "{error}");
+    session.clear_slice(3, 1).expect("clear");
+    let error = session.propagate(Range::default(), |_| Ok(Flow::Continue)).unwrap_err();
+    assert!(error.to_string().contains("no prompts"), "{error}");
+}
