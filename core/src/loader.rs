@@ -54,7 +54,7 @@ impl ModelRequest {
     pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
         let path = weights::find(&self.model, &self.dirs())?;
         let device = self.device.resolve()?;
-        let kind = self.precision.resolve(device)?;
+        let kind = self.precision.resolve(device);
         let checkpoint = weights::read(&path)?;
         let config = match &self.model_config {
             Some(name) => ModelConfig::load(name)?,

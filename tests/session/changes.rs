@@ -98,7 +98,8 @@ fn objects_do_not_touch_each_other() {
 
 #[test]
 fn a_drawn_mask_is_the_answer_and_a_start() {
-    let pixels: Vec<bool> = (0..ROWS * COLUMNS).map(|i| (18..41).contains(&(i / COLUMNS)) && (19..41).contains(&(i % COLUMNS))).collect();
+    let pixels: Vec<bool> =
+        (0..ROWS * COLUMNS).map(|i| (18..41).contains(&(i / COLUMNS)) && (19..41).contains(&(i % COLUMNS))).collect();
     let mask = Mask { rows: ROWS, columns: COLUMNS, pixels: pixels.clone() };
     let mut session = session();
     let answer = session.add_mask(0, 1, mask.clone()).expect("mask");
@@ -109,7 +110,8 @@ fn a_drawn_mask_is_the_answer_and_a_start() {
 
     // with a point and a box at once the model starts from it
     let point = click(24.5, 29.0, true).to_vec();
-    let mixed = Marks { points: point.clone(), bounds: Some([18.5, 17.5, 41.25, 40.75]), mask: Some(mask), replace: false };
+    let mixed =
+        Marks { points: point.clone(), bounds: Some([18.5, 17.5, 41.25, 40.75]), mask: Some(mask), replace: false };
     let mixed = session.prompt(0, 2, mixed).expect("mixture");
     let without = Marks { points: point, bounds: Some([18.5, 17.5, 41.25, 40.75]), ..Marks::default() };
     let without = session.prompt(0, 3, without).expect("box and point");
@@ -127,7 +129,13 @@ fn overlapping_objects_share_pixels_by_the_larger_logit() {
     let value = |x: &Tensor, i: usize| x.double_value(&[(i / COLUMNS) as i64, (i % COLUMNS) as i64]);
     for (i, &label) in labels.iter().enumerate() {
         let (a, b) = (value(&a, i), value(&b, i));
-        let expected = if a.max(b) <= 0.0 { 0 } else if a >= b { 4 } else { 9 };
+        let expected = if a.max(b) <= 0.0 {
+            0
+        } else if a >= b {
+            4
+        } else {
+            9
+        };
         assert_eq!(label, expected, "pixel {i}: {a} {b}");
     }
 }

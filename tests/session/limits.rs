@@ -43,13 +43,17 @@ fn tall() -> Arc<Volume> {
 fn bad_prompts_are_refused_and_change_nothing() {
     let mut session = session();
     let before = session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits;
-    let error = |session: &mut Session, frame, object, points: &[Point]| session.add_points(frame, object, points).unwrap_err().to_string();
+    let error = |session: &mut Session, frame, object, points: &[Point]| {
+        session.add_points(frame, object, points).unwrap_err().to_string()
+    };
     assert!(error(&mut session, 8, 1, &click(1.0, 1.0, true)).contains("slice 8 does not exist"));
     assert!(error(&mut session, 0, 1, &click(101.0, 1.0, true)).contains("point (101, 1) lies outside"));
     assert!(error(&mut session, 0, 1, &click(f32::NAN, 1.0, true)).contains("lies outside"));
     assert!(error(&mut session, 0, 0, &click(1.0, 1.0, true)).contains("between 1 and 65535"));
     assert!(error(&mut session, 0, 1, &[]).contains("needs points"));
-    assert!(session.add_box(0, 1, [50.0, 10.0, 20.0, 40.0]).unwrap_err().to_string().contains("left, top, right, bottom"));
+    assert!(
+        session.add_box(0, 1, [50.0, 10.0, 20.0, 40.0]).unwrap_err().to_string().contains("left, top, right, bottom")
+    );
     let small = sam_octa2_core::session::Mask { rows: 2, columns: 2, pixels: vec![true; 4] };
     assert!(session.add_mask(0, 1, small).unwrap_err().to_string().contains("2 wide and 2 high"));
     assert_eq!(session.objects(), [1]);
@@ -61,7 +65,8 @@ fn bad_prompts_are_refused_and_change_nothing() {
 fn sixteen_bits_are_not_squeezed_to_eight() {
     let Voxels::U8(voxels) = &volume().voxels else { unreachable!() };
     let run = |voxels: Vec<u16>| {
-        let volume = Volume::new([FRAMES, ROWS, COLUMNS, 1], Voxels::U16(voxels), Geometry::unknown(), "stack").expect("volume");
+        let volume =
+            Volume::new([FRAMES, ROWS, COLUMNS, 1], Voxels::U16(voxels), Geometry::unknown(), "stack").expect("volume");
         let mut session = Session::new(MODEL.clone(), Arc::new(volume), Settings::default());
         session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits
     };
@@ -77,7 +82,8 @@ fn half_precision_gives_nearly_the_same_mask() {
     let mut exact = session();
     let exact = exact.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits.gt(0.0);
     for kind in [Kind::BFloat16, Kind::Half] {
-        let model = guard(|| Sam2::new(Params::from_tensors(tensors(), Device::Cpu, kind), config.clone())).expect("model");
+        let model =
+            guard(|| Sam2::new(Params::from_tensors(tensors(), Device::Cpu, kind), config.clone())).expect("model");
         let mut session = Session::new(Arc::new(model), volume(), Settings::default());
         let mask = session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits;
         assert_eq!(mask.kind(), Kind::Float);

@@ -30,7 +30,10 @@ fn both_directions_equal_one_after_the_other() {
     follow(&mut twice, Range { direction: Direction::Backward, ..Range::default() });
     for object in [1, 2] {
         for frame in 0..FRAMES {
-            assert!(logits(&once, frame, object).equal(&logits(&twice, frame, object)), "object {object}, slice {frame}");
+            assert!(
+                logits(&once, frame, object).equal(&logits(&twice, frame, object)),
+                "object {object}, slice {frame}"
+            );
         }
     }
 }
@@ -50,7 +53,8 @@ fn cancelling_keeps_what_is_done_and_the_session_goes_on() {
     let mut whole = marked_in_the_middle();
     follow(&mut whole, Range::default());
     let mut session = marked_in_the_middle();
-    let stopped = session.propagate(Range::default(), |slice| Ok(if slice.done == 2 { Flow::Cancel } else { Flow::Continue }));
+    let stopped =
+        session.propagate(Range::default(), |slice| Ok(if slice.done == 2 { Flow::Cancel } else { Flow::Continue }));
     assert!(matches!(stopped, Err(Error::Cancelled)));
     assert_eq!(session.frames_of(1), [3, 4]);
     assert!(logits(&session, 4, 1).equal(&logits(&whole, 4, 1)));
@@ -82,4 +86,52 @@ fn nothing_to_follow_is_an_error() {
     session.clear_slice(3, 1).expect("clear");
     let error = session.propagate(Range::default(), |_| Ok(Flow::Continue)).unwrap_err();
     assert!(error.to_string().contains("no prompts"), "{error}");
+}
+
+/// Switches of a configuration that change what a session does.
+fn configured(change: impl FnOnce(&mut ModelConfig)) -> Session {
+    let tensors = weights::read(data("mini21.pt")).expect("weights").tensors;
+    let mut config = ModelConfig::from_file(data("mini21.yaml")).expect("configuration");
+    change(&mut config);
+    let model = Sam2::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model");
+    Session::new(Arc::new(model), volume(), Settings::default())
+}
+
+#[test]
+fn masks_do_not_overlap_where_the_configuration_says_so() {
+    let overlapping = |mut session: Session| {
+        session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click");
+        session.add_points(0, 2, &click(26.5, 29.0, true)).expect("click");
+        let results = follow(&mut session, Range { max_frames: Some(1), ..Range::default() });
+        let both = results[0].2.gt(0.0).logical_and(&results[1].2.gt(0.0));
+        (
+            both.sum(Kind::Int64).int64_value(&[]),
+            session
+                .slice_logits(0)
+                .expect("logits")
+                .gt(0.0)
+                .sum_dim_intlist(0, false, Kind::Int64)
+                .max()
+                .int64_value(&[]),
+        )
+    };
+    let (pixels, most) = overlapping(session());
+    assert!(pixels > 0 && most == 2, "the test needs objects that overlap");
+    assert_eq!(overlapping(configured(|config| config.non_overlap_masks = true)), (0, 1));
+}
+
+#[test]
+fn memories_around_a_correction_can_be_forgotten() {
+    let after_correction = |mut session: Session| {
+        session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click");
+        follow(&mut session, Range::default());
+        session.add_points(7, 1, &click(80.0, 60.0, false)).expect("correction");
+        follow(&mut session, Range { start: Some(6), ..Range::default() });
+        (session.frames_of(1), logits(&session, 6, 1))
+    };
+    let (kept, with_memories) = after_correction(session());
+    assert_eq!(kept, (0..FRAMES).collect::<Vec<_>>());
+    let (kept, without) = after_correction(configured(|config| config.clear_non_cond_mem_around_input = true));
+    assert_eq!(kept, [0, 6, 7]);
+    assert!(!without.equal(&with_memories));
 }

@@ -128,7 +128,7 @@ pub struct ModelConfig {
     #[serde(default)]
     pub compile_image_encoder: bool,
 
-    /// video: fill holes of up to so many pixels of the low-resolution mask
+    /// ignored, as by the reference where its CUDA extension is missing: labels can be cleaned afterwards
     #[serde(default)]
     pub fill_hole_area: i64,
     /// video: objects do not overlap in the output
@@ -137,7 +137,7 @@ pub struct ModelConfig {
     /// video: a correction forgets the memories around it
     #[serde(default)]
     pub clear_non_cond_mem_around_input: bool,
-    /// video: ... also where several objects are tracked (early releases)
+    /// ignored: every object has a memory of its own (early releases shared one)
     #[serde(default)]
     pub clear_non_cond_mem_for_multi_obj: bool,
     /// video: corrected frames become prompted frames

@@ -242,7 +242,10 @@ impl Session {
                 Some(output) => self.full_size(output),
                 None => Ok(missing()),
             });
-            let logits = logits.collect::<Result<Vec<_>>>()?;
+            let mut logits = logits.collect::<Result<Vec<_>>>()?;
+            if self.model.config.non_overlap_masks {
+                logits = without_overlap(&logits);
+            }
             if logits.is_empty() {
                 Ok(Tensor::zeros([0, volume.rows as i64, volume.columns as i64], (Kind::Float, Device::Cpu)))
             } else {
@@ -316,7 +319,8 @@ impl Session {
         });
         slice.history.push(marks);
         slice.marks = all;
-        target.pending.insert(frame, Pending { output, conditioning: first || holding });
+        let conditioning = first || holding || self.model.config.add_all_frames_to_correct_as_cond;
+        target.pending.insert(frame, Pending { output, conditioning });
         Ok(())
     }
 
@@ -428,10 +432,20 @@ impl Session {
             let object = &mut self.objects[at];
             let target = if conditioning { &mut object.prompted } else { &mut object.tracked };
             target.insert(frame, output);
+            self.forget_around(at, frame);
         }
         let Object { prompted, tracked, .. } = &mut self.objects[at];
         tracked.retain(|frame, _| !prompted.contains_key(frame));
         Ok(())
+    }
+
+    /// Where the configuration says so, tracked slices near a prompted one are no memory any more.
+    fn forget_around(&mut self, at: usize, frame: usize) {
+        let config = &self.model.config;
+        if config.clear_non_cond_mem_around_input {
+            let reach = (config.num_maskmem * config.memory_temporal_stride_for_eval) as usize;
+            self.objects[at].tracked.retain(|other, _| other.abs_diff(frame) > reach);
+        }
     }
 
     fn encode_memory(&self, features: &ImageFeatures, low_res: &Tensor, score: &Tensor, prompted: bool) -> store::Slot {
@@ -494,4 +508,15 @@ impl Session {
             }
         }
     }
+}
+
+/// Where masks overlap, only the object with the largest logit keeps its own; the others get at most -10
+/// (`_apply_non_overlapping_constraints`).
+fn without_overlap(logits: &[Tensor]) -> Vec<Tensor> {
+    if logits.len() < 2 {
+        return logits.iter().map(Tensor::shallow_clone).collect();
+    }
+    let winner = Tensor::stack(logits, 0).argmax(0, false);
+    let one = |(i, logits): (usize, &Tensor)| logits.where_self(&winner.eq(i as i64), &logits.clamp_max(-10.0));
+    logits.iter().enumerate().map(one).collect()
 }

@@ -1,7 +1,7 @@
 //! Following the objects through the stack, slice by slice.
 
 use super::object::{Object, Output};
-use super::{Compat, ObjectMask, Session};
+use super::{Compat, ObjectMask, Session, without_overlap};
 use crate::guard::guard;
 use crate::progress::Flow;
 use crate::prompts::Direction;
@@ -89,6 +89,10 @@ impl Session {
             let object = &self.objects[at];
             let output = object.prompted.get(&frame).or_else(|| object.tracked.get(&frame));
             masks.extend(output.map(|output| self.object_mask(object.id, output)).transpose()?);
+        }
+        if self.model.config.non_overlap_masks {
+            let logits: Vec<_> = masks.iter().map(|mask: &ObjectMask| mask.logits.shallow_clone()).collect();
+            masks.iter_mut().zip(without_overlap(&logits)).for_each(|(mask, logits)| mask.logits = logits);
         }
         self.park_far_from(frame)?;
         Ok(masks)

@@ -1,0 +1,42 @@
+# make demo   fetch libtorch, build, segment the stack in tests/data/demo       make test    all tests
+# make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
+# A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
+
+PYTHON ?= python3
+HOST   := target/release/host-demo
+OUT    ?= demo-output
+PARITY := tests/data/parity
+
+ifdef LIBTORCH
+export LIBTORCH
+endif
+
+.PHONY: setup build demo test test-gpu lint clean
+
+setup:
+	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
+
+build: setup
+	cargo build --release --workspace
+
+demo: build
+	@$(HOST) run scripts/segment.rhai --set input=tests/data/demo/volume.nii.gz --set prompts=tests/data/demo/prompts.json \
+	    --set model=$(PARITY)/mini21.pt --set config=$(PARITY)/mini21.yaml --set out=$(OUT)
+	@echo "The demo's small model has random weights: its masks mean nothing yet (README.md, Weights, for a real checkpoint)."
+
+test: setup
+	cargo test --release --workspace
+
+# The parity tests on the first GPU, with device, precision and largest differences; without a GPU one line says why not.
+test-gpu: build
+	@$(HOST) segment tests/data/demo/volume.nii.gz --prompts tests/data/demo/prompts.json --model $(PARITY)/mini21.pt \
+	    --model-config $(PARITY)/mini21.yaml --device cuda:0 --precision f32 --out $(OUT)/gpu.nii.gz --quiet
+	SAM_OCTA2_TEST_DEVICE=cuda:0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+clean:
+	rm -rf target $(OUT)
