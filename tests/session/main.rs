@@ -1,6 +1,8 @@
 //! What a viewer relies on when it drives a session: corrections hold, objects are independent, nothing is lost. On the small test model,
 //! whose masks mean nothing but whose every number counts.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
+
 mod changes;
 mod limits;
 mod propagation;
