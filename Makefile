@@ -27,11 +27,11 @@ demo: build
 test: setup
 	cargo test --release --workspace
 
-# The parity tests on the first GPU, with device, precision and largest differences; without a GPU one line says why not.
+# The parity tests on the first GPU in full float32 (no TF32), with the largest differences; without a GPU one line says why not.
 test-gpu: build
 	@$(HOST) segment tests/data/demo/volume.nii.gz --prompts tests/data/demo/prompts.json --model $(PARITY)/mini21.pt \
 	    --model-config $(PARITY)/mini21.yaml --device cuda:0 --precision f32 --out $(OUT)/gpu.nii.gz --quiet
-	SAM_OCTA2_TEST_DEVICE=cuda:0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
+	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
 
 lint: setup
 	cargo fmt --all --check

@@ -67,7 +67,9 @@ pub fn mini(name: &str, postprocessing: bool) -> Sam2 {
     if name == "mini" {
         tensors.retain(|key, _| !key.starts_with("no_obj_embed_spatial") && !key.starts_with("obj_ptr_tpos_proj"));
     }
-    let params = Params::from_tensors(tensors, device(), Kind::Float);
+    let (device, kind) = (device(), Kind::Float);
+    println!("{name} on {device:?} in {kind:?}");
+    let params = Params::from_tensors(tensors, device, kind);
     Sam2::new(params, mini_config(name, postprocessing)).expect("model")
 }
 
