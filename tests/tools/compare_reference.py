@@ -30,6 +30,7 @@ def arguments():
     parser.add_argument("--point", default="", help="X,Y of the click on the first slice; default: the middle")
     parser.add_argument("--objects", type=int, default=1, help="further objects are clicked beside the first")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--f32-memory", action="store_true", help="switch the rounding of memories to bfloat16 off on both sides")
     parser.add_argument("--work", type=Path, help="folder for weights and results; default: a temporary one")
     parser.add_argument("--reference", action="store_true", help=argparse.SUPPRESS)  # the Python side's own process
     return parser.parse_args()
@@ -53,6 +54,8 @@ def reference(options):
     import common
     import scenarios
     import video_ref
+    if options.f32_memory:
+        video_ref.svp.torch = scenarios.F32Torch()
     model = common.build(NAMES[options.size], "video", weights=str(options.work / "weights.safetensors"))
     frames = slices(options)
     height, width = frames[0].shape[:2]
@@ -104,7 +107,8 @@ def main():
     height, width = frames[0].shape[:2]
     x, y = (float(v) for v in options.point.split(",")) if options.point else (width / 2, height / 2)
     steps = [dict(op="points", frame=0, obj=i + 1, points=[[min(x + 24 * i, width - 1), y]], labels=[1]) for i in range(options.objects)]
-    (options.work / "steps.json").write_text(json.dumps({"steps": steps + [dict(op="propagate")]}))
+    (options.work / "steps.json").write_text(json.dumps(
+        {"steps": steps + [dict(op="propagate")], "memory_dtype": "float32" if options.f32_memory else "bfloat16"}))
 
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
     again = [sys.executable, __file__, *sys.argv[1:], "--work", options.work, "--reference"]

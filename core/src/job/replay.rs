@@ -44,6 +44,9 @@ struct StepFile {
     /// a fixture made with upstream's `apply_postprocessing`
     #[serde(default)]
     apply_postprocessing: bool,
+    /// "float32...": memories are not rounded to bfloat16, for tight comparisons
+    #[serde(default)]
+    memory_dtype: Option<String>,
 }
 
 /// One thing a user does.
@@ -102,8 +105,10 @@ impl Answer {
 pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Value> {
     io::check_output(&request.input, &request.logits)?;
     io::check_output(&request.steps, &request.logits)?;
-    let StepFile { steps, apply_postprocessing } = read_json(&request.steps)?;
-    let compat = compat(request.compat.as_deref())?;
+    let StepFile { steps, apply_postprocessing, memory_dtype } = read_json(&request.steps)?;
+    let exact = memory_dtype.is_some_and(|dtype| dtype.starts_with("float32"));
+    let memory_kind = exact.then_some(Kind::Float);
+    let settings = Settings { compat: compat(request.compat.as_deref())?, memory_kind, ..Settings::default() };
     let options = OpenOptions::with_crop(request.crop.as_deref())?;
     let volume = Arc::new(io::open_observed(&request.input, &options, observer)?);
     observer.step("load", 0, 1)?;
@@ -111,7 +116,7 @@ pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Va
         .model
         .load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?
         .model;
-    let session = Session::new(model, volume.clone(), Settings { compat, ..Settings::default() });
+    let session = Session::new(model, volume.clone(), settings);
     let mut replay = Replay { session, folder: request.steps.parent().unwrap_or(Path::new(".")), answers: Vec::new() };
     for (i, step) in steps.iter().enumerate() {
         observer.step("replay", i, steps.len())?;
