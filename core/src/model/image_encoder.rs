@@ -31,7 +31,7 @@ impl FpnNeck {
             if let Some(above) = above.filter(|_| self.config.is_top_down(i as i64)) {
                 level += self.upsample(&above).to_kind(level.kind());
                 if self.config.fuse_type == Fuse::Avg {
-                    level = level / 2.0;
+                    level /= 2.0;
                 }
             }
             above = Some(level.shallow_clone());

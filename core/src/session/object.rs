@@ -17,6 +17,20 @@ pub struct Point {
     pub positive: bool,
 }
 
+impl Point {
+    /// Positions with one label each: 1 on the object, 0 outside; without labels all are on it.
+    pub fn pairs(points: &[[f32; 2]], labels: &[i32]) -> Result<Vec<Self>> {
+        if !labels.is_empty() && labels.len() != points.len() {
+            return Err(Error::invalid(format!("{} points but {} labels", points.len(), labels.len())));
+        }
+        if let Some(label) = labels.iter().find(|label| !matches!(label, 0 | 1)) {
+            return Err(Error::invalid(format!("label {label} is neither 1 (inside) nor 0 (outside)")));
+        }
+        let labels = labels.iter().copied().chain(std::iter::repeat(1));
+        Ok(points.iter().zip(labels).map(|(&[x, y], label)| Self { x, y, positive: label == 1 }).collect())
+    }
+}
+
 /// A drawn mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mask {
