@@ -254,6 +254,11 @@ impl Labels {
         Ok(self.frame(frame).iter().filter(|&&v| v == object).count())
     }
 
+    /// Slices on which an object has pixels, ascending.
+    pub fn frames_of(&self, object: u16) -> Vec<usize> {
+        (0..self.frames).filter(|&frame| self.frame(frame).contains(&object)).collect()
+    }
+
     /// Voxels of one object.
     pub fn count(&self, object: u16) -> usize {
         self.data.iter().filter(|&&v| v == object).count()

@@ -2,6 +2,7 @@
 
 use super::store::{Slot, Store};
 use crate::model::SamOutput;
+use crate::volume::Labels;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -40,6 +41,17 @@ pub struct Mask {
     pub columns: usize,
     /// object or not, row by row
     pub pixels: Vec<bool>,
+}
+
+impl Mask {
+    /// One object on one slice of labels.
+    pub fn of(labels: &Labels, frame: usize, object: u16) -> Result<Self> {
+        if labels.area(frame, object)? == 0 {
+            return Err(Error::invalid(format!("the labels hold no pixel of object {object} on slice {frame}")));
+        }
+        let pixels = labels.frame(frame).iter().map(|&label| label == object).collect();
+        Ok(Self { rows: labels.rows, columns: labels.columns, pixels })
+    }
 }
 
 /// What a user gives at once on one slice; any mixture.
