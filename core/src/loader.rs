@@ -38,6 +38,25 @@ pub struct LoadedModel {
     pub path: PathBuf,
 }
 
+impl LoadedModel {
+    /// Where it computes: `cpu`, `cuda:0`.
+    pub fn device(&self) -> String {
+        match self.model.device() {
+            tch::Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        }
+    }
+
+    /// How exactly it computes: `f32`, `bf16`, `f16`.
+    pub fn precision(&self) -> &'static str {
+        match self.model.kind() {
+            tch::Kind::BFloat16 => "bf16",
+            tch::Kind::Half => "f16",
+            _ => "f32",
+        }
+    }
+}
+
 impl ModelRequest {
     /// Folders to search, nearest first.
     fn dirs(&self) -> Vec<PathBuf> {

@@ -1,7 +1,10 @@
 //! The prompt file and the replay script: JSON contracts that other programs write (docs/prompts.md).
 
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Which way to follow the objects through the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -14,6 +17,25 @@ pub enum Direction {
     Backward,
     /// forward, then backward
     Both,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::Both => "both",
+        })
+    }
+}
+
+impl FromStr for Direction {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = [Self::Forward, Self::Backward, Self::Both].into_iter().find(|way| way.to_string() == text);
+        found.ok_or_else(|| Error::invalid(format!("direction \"{text}\" is none of forward, backward, both")))
+    }
 }
 
 /// The file given with `--prompts`.

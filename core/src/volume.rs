@@ -236,6 +236,29 @@ impl Labels {
         &mut self.data[frame * size..(frame + 1) * size]
     }
 
+    /// Numbers of the objects that have voxels, ascending.
+    pub fn objects(&self) -> Vec<u16> {
+        let mut seen = vec![false; 1 << 16];
+        self.data.iter().for_each(|&object| seen[usize::from(object)] = true);
+        (1..=u16::MAX).filter(|&object| seen[usize::from(object)]).collect()
+    }
+
+    /// Pixels of one object on one slice.
+    pub fn area(&self, frame: usize, object: u16) -> Result<usize> {
+        if frame >= self.frames {
+            return Err(Error::invalid(format!(
+                "slice {frame} does not exist: the labels have slices 0 to {}",
+                self.frames - 1
+            )));
+        }
+        Ok(self.frame(frame).iter().filter(|&&v| v == object).count())
+    }
+
+    /// Slices on which an object has pixels, ascending.
+    pub fn frames_of(&self, object: u16) -> Vec<usize> {
+        (0..self.frames).filter(|&frame| self.frame(frame).contains(&object)).collect()
+    }
+
     /// Voxels of one object.
     pub fn count(&self, object: u16) -> usize {
         self.data.iter().filter(|&&v| v == object).count()

@@ -2,6 +2,7 @@
 
 use super::{OpenOptions, open};
 use crate::Result;
+use crate::volume::Volume;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,22 +32,28 @@ pub struct VolumeInfo {
 /// Describes what lies at `path`, with the same options and errors as [`open`].
 pub fn info(path: impl AsRef<Path>, options: &OpenOptions) -> Result<VolumeInfo> {
     let path = path.as_ref();
-    let volume = open(path, options)?;
-    let mut shape = vec![volume.frames, volume.rows, volume.columns];
-    if volume.channels > 1 {
-        shape.push(volume.channels);
+    Ok(VolumeInfo::new(&open(path, options)?, path))
+}
+
+impl VolumeInfo {
+    /// Describes a volume that was read from `path`.
+    pub fn new(volume: &Volume, path: &Path) -> Self {
+        let mut shape = vec![volume.frames, volume.rows, volume.columns];
+        if volume.channels > 1 {
+            shape.push(volume.channels);
+        }
+        let (low, high) = volume.voxels.range();
+        Self {
+            path: path.to_path_buf(),
+            format: volume.format.to_owned(),
+            shape,
+            dtype: volume.voxels.dtype().to_owned(),
+            spacing: volume.geometry.spacing,
+            affine: volume.geometry.affine,
+            geometry_known: volume.geometry.known,
+            intensity_range: [low, high],
+        }
     }
-    let (low, high) = volume.voxels.range();
-    Ok(VolumeInfo {
-        path: path.to_path_buf(),
-        format: volume.format.to_owned(),
-        shape,
-        dtype: volume.voxels.dtype().to_owned(),
-        spacing: volume.geometry.spacing,
-        affine: volume.geometry.affine,
-        geometry_known: volume.geometry.known,
-        intensity_range: [low, high],
-    })
 }
 
 impl fmt::Display for VolumeInfo {

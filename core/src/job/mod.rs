@@ -1,9 +1,11 @@
 //! Whole jobs as a person at a terminal asks for them: a request in, files and a report out.
 
 mod logits;
+mod prompts;
 mod replay;
 mod segment;
 
+pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayRequest, replay};
 pub use segment::{SegmentRequest, segment};
 
@@ -20,9 +22,5 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 fn compat(name: Option<&str>) -> Result<Compat> {
-    match name {
-        None => Ok(Compat::Holding),
-        Some("reference") => Ok(Compat::Reference),
-        Some(other) => Err(Error::invalid(format!("compat \"{other}\" is not known; there is \"reference\""))),
-    }
+    name.map_or(Ok(Compat::Holding), str::parse)
 }

@@ -2,13 +2,13 @@
 //! any program can be compared with any other.
 
 use super::logits::{self, Entry};
-use super::{compat, read_json};
+use super::{compat, read_json, read_mask};
 use crate::io::{self, OpenOptions};
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::progress::{Flow, Observer};
 use crate::prompts::Direction;
-use crate::session::{Marks, Mask, Point, Range, Session, Settings};
+use crate::session::{Marks, Point, Range, Session, Settings};
 use crate::volume::Volume;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ impl Replay<'_> {
     fn step(&mut self, i: usize, step: &Step, observer: &mut dyn Observer) -> Result<()> {
         match step {
             Step::Points { frame, obj, points, labels, bounds, clear_old_points } => {
-                let points = pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
+                let points = Point::pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
                 self.prompt(
                     i,
                     *frame,
@@ -151,8 +151,8 @@ impl Replay<'_> {
                 )
             }
             Step::Mask { frame, obj, mask } => {
-                let (rows, columns, pixels) = io::read_mask(self.folder.join(mask))?;
-                self.prompt(i, *frame, *obj, Marks { mask: Some(Mask { rows, columns, pixels }), ..Marks::default() })
+                let mask = read_mask(&self.folder.join(mask))?;
+                self.prompt(i, *frame, *obj, Marks { mask: Some(mask), ..Marks::default() })
             }
             &Step::Propagate { start, reverse, max } => {
                 let direction = if reverse { Direction::Backward } else { Direction::Forward };
@@ -222,11 +222,4 @@ impl Replay<'_> {
         ));
         Ok(())
     }
-}
-
-fn pairs(points: &[[f32; 2]], labels: &[i32]) -> Result<Vec<Point>> {
-    if points.len() != labels.len() {
-        return Err(Error::invalid(format!("{} points but {} labels", points.len(), labels.len())));
-    }
-    Ok(points.iter().zip(labels).map(|(&[x, y], &label)| Point { x, y, positive: label == 1 }).collect())
 }

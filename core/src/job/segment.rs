@@ -1,14 +1,14 @@
 //! `host-demo segment`: volume + prompts -> labels, logits, pictures.
 
 use super::logits::{self, Entry};
-use super::{compat, read_json};
+use super::{compat, drawn, give_prompts, read_prompts};
 use crate::io::{self, OpenOptions};
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
-use crate::picture::{self, Mark, MarkKind};
+use crate::picture;
 use crate::progress::{Observer, Progress};
-use crate::prompts::{PromptFile, SlicePrompt};
-use crate::session::{Marks, Mask, Point, Range, Session, Settings};
+use crate::prompts::PromptFile;
+use crate::session::{Range, Session, Settings};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ impl SegmentRequest {
 /// When `observer` cancels, the labels of the slices done so far are written beside `out` (`NAME.partial...`), and `out` stays as it was.
 pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<Value> {
     request.check()?;
-    let prompts: PromptFile = read_json(&request.prompts)?;
+    let prompts = read_prompts(&request.prompts)?;
     let options = OpenOptions::with_crop(request.crop.as_deref())?;
     let volume = Arc::new(io::open_observed(&request.input, &options, observer)?);
     observer.step("load", 0, 1)?;
@@ -79,33 +79,18 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     }
     let seconds = started.elapsed().as_secs_f64();
     let labels = session.labels()?;
-    write_outputs(request, &session, &prompts, &labels, &scores)?;
+    write_outputs(request, &session, &labels, &scores)?;
     let objects = session
         .objects()
         .into_iter()
         .map(|id| json!({"id": id, "voxels": labels.count(id as u16), "slices": session.frames_of(id).len()}));
     Ok(json!({
         "labels": request.out, "logits": request.logits, "overlay": request.overlay,
-        "model": loaded.path, "device": device_name(loaded.model.device()), "precision": precision_name(loaded.model.kind()),
+        "model": loaded.path, "device": loaded.device(), "precision": loaded.precision(),
         "shape": [volume.frames, volume.rows, volume.columns],
         "objects": objects.collect::<Vec<_>>(), "slices": scores.len(), "seconds": seconds,
         "seconds_per_slice": seconds / scores.len().max(1) as f64,
     }))
-}
-
-fn device_name(device: tch::Device) -> String {
-    match device {
-        tch::Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_owned(),
-    }
-}
-
-fn precision_name(kind: tch::Kind) -> &'static str {
-    match kind {
-        tch::Kind::BFloat16 => "bf16",
-        tch::Kind::Half => "f16",
-        _ => "f32",
-    }
 }
 
 /// Object scores of one slice, in the order of the session's objects; `None`: the object was not followed there.
@@ -114,46 +99,13 @@ struct SliceScores {
     scores: Vec<(u32, f32)>,
 }
 
-fn give_prompts(session: &mut Session, prompts: &PromptFile, file: &Path, observer: &mut dyn Observer) -> Result<()> {
-    let total = prompts.objects.iter().map(|object| object.prompts.len()).sum();
-    if total == 0 {
-        return Err(Error::format(file, "holds no prompts: every object needs at least one"));
-    }
-    let all = prompts.objects.iter().flat_map(|object| object.prompts.iter().map(|prompt| (object.id, prompt)));
-    for (done, (object, prompt)) in all.enumerate() {
-        observer.step("prompt", done, total)?;
-        let given = marks(prompt, file).and_then(|marks| session.prompt(prompt.frame, object, marks));
-        given.map_err(|error| match error {
-            Error::Invalid(what) => Error::format(file, format!("object {object}, slice {}: {what}", prompt.frame)),
-            other => other,
-        })?;
-    }
-    Ok(())
-}
-
-/// A slice's prompts from the file; mask pictures are relative to it.
-fn marks(prompt: &SlicePrompt, file: &Path) -> Result<Marks> {
-    if !prompt.labels.is_empty() && prompt.labels.len() != prompt.points.len() {
-        return Err(Error::invalid(format!("{} points but {} labels", prompt.points.len(), prompt.labels.len())));
-    }
-    if let Some(label) = prompt.labels.iter().find(|label| !matches!(label, 0 | 1)) {
-        return Err(Error::invalid(format!("label {label} is neither 1 (inside) nor 0 (outside)")));
-    }
-    let positive = |i: usize| prompt.labels.get(i).is_none_or(|&label| label == 1);
-    let points = prompt.points.iter().enumerate().map(|(i, &[x, y])| Point { x, y, positive: positive(i) });
-    let mask = prompt.mask.as_ref().map(|mask| io::read_mask(file.parent().unwrap_or(Path::new(".")).join(mask)));
-    let mask = mask.transpose()?.map(|(rows, columns, pixels)| Mask { rows, columns, pixels });
-    Ok(Marks { points: points.collect(), bounds: prompt.bounds, mask, replace: false })
-}
-
 fn propagate(
     session: &mut Session,
     prompts: &PromptFile,
     done: &mut Vec<SliceScores>,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let range = Range { direction: prompts.direction, start: prompts.start, max_frames: prompts.max_frames };
-    session.propagate(range, |slice| {
+    session.propagate(Range::from(prompts), |slice| {
         let scores = slice.masks.iter().map(|mask| (mask.object, mask.object_score)).collect();
         done.push(SliceScores { frame: slice.frame, scores });
         Ok(observer.progress(Progress { stage: "propagate", done: slice.done, total: slice.total }))
@@ -177,13 +129,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
     }
 }
 
-fn write_outputs(
-    request: &SegmentRequest,
-    session: &Session,
-    prompts: &PromptFile,
-    labels: &Labels,
-    scores: &[SliceScores],
-) -> Result<()> {
+fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, scores: &[SliceScores]) -> Result<()> {
     if let Some(path) = &request.out {
         io::write_labels(labels, path)?;
     }
@@ -191,7 +137,7 @@ fn write_outputs(
         write_logits(path, session, scores)?;
     }
     if let Some(path) = &request.overlay {
-        picture::write(path, session.volume(), labels, &drawn(prompts))?;
+        picture::write(path, session.volume(), labels, &drawn(session))?;
     }
     Ok(())
 }
@@ -227,20 +173,4 @@ fn write_logits(path: &Path, session: &Session, scores: &[SliceScores]) -> Resul
         sink.integers(ids.iter().map(|&id| i64::from(id)))?;
         sink.integers(frames.iter().map(|&frame| frame as i64))
     })
-}
-
-/// The prompts as marks on the picture.
-fn drawn(prompts: &PromptFile) -> Vec<Mark> {
-    let mut drawn = Vec::new();
-    for object in &prompts.objects {
-        for prompt in &object.prompts {
-            let mark = |kind| Mark { frame: prompt.frame, object: object.id as u16, kind };
-            let positive = |i: usize| prompt.labels.get(i) != Some(&0);
-            let points =
-                prompt.points.iter().enumerate().map(|(i, &[x, y])| MarkKind::Point { x, y, positive: positive(i) });
-            drawn.extend(points.map(mark));
-            drawn.extend(prompt.bounds.map(MarkKind::Box).map(mark));
-        }
-    }
-    drawn
 }

@@ -42,6 +42,17 @@ pub enum Compat {
     Reference,
 }
 
+impl std::str::FromStr for Compat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "reference" => Ok(Self::Reference),
+            other => Err(Error::invalid(format!("compat \"{other}\" is not known; there is \"reference\""))),
+        }
+    }
+}
+
 /// Choices of a session.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -72,6 +83,13 @@ pub struct ObjectMask {
     pub iou: f32,
     /// presence logit; positive: the object is on this slice
     pub object_score: f32,
+}
+
+impl ObjectMask {
+    /// Pixels of the mask.
+    pub fn area(&self) -> Result<usize> {
+        guard(|| Ok(self.logits.gt(0.0).count_nonzero(None).int64_value(&[]) as usize))
+    }
 }
 
 /// The session.
@@ -197,6 +215,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Takes back the last prompt given on a slice.
+    pub fn undo(&mut self, frame: usize, object: u32) -> Result<()> {
+        let nothing =
+            || Error::invalid(format!("there is nothing to undo: object {object} has no prompts on slice {frame}"));
+        let last = self.prompts(frame, object).len().checked_sub(1).ok_or_else(nothing)?;
+        self.remove_prompt(frame, object, last)
     }
 
     /// Removes an object's prompts on a slice. What was tracked there before comes back (in [`Compat::Reference`]: the prompted mask stays

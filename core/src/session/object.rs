@@ -2,6 +2,7 @@
 
 use super::store::{Slot, Store};
 use crate::model::SamOutput;
+use crate::volume::Labels;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -17,6 +18,20 @@ pub struct Point {
     pub positive: bool,
 }
 
+impl Point {
+    /// Positions with one label each: 1 on the object, 0 outside; without labels all are on it.
+    pub fn pairs(points: &[[f32; 2]], labels: &[i32]) -> Result<Vec<Self>> {
+        if !labels.is_empty() && labels.len() != points.len() {
+            return Err(Error::invalid(format!("{} points but {} labels", points.len(), labels.len())));
+        }
+        if let Some(label) = labels.iter().find(|label| !matches!(label, 0 | 1)) {
+            return Err(Error::invalid(format!("label {label} is neither 1 (inside) nor 0 (outside)")));
+        }
+        let labels = labels.iter().copied().chain(std::iter::repeat(1));
+        Ok(points.iter().zip(labels).map(|(&[x, y], label)| Self { x, y, positive: label == 1 }).collect())
+    }
+}
+
 /// A drawn mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mask {
@@ -26,6 +41,17 @@ pub struct Mask {
     pub columns: usize,
     /// object or not, row by row
     pub pixels: Vec<bool>,
+}
+
+impl Mask {
+    /// One object on one slice of labels.
+    pub fn of(labels: &Labels, frame: usize, object: u16) -> Result<Self> {
+        if labels.area(frame, object)? == 0 {
+            return Err(Error::invalid(format!("the labels hold no pixel of object {object} on slice {frame}")));
+        }
+        let pixels = labels.frame(frame).iter().map(|&label| label == object).collect();
+        Ok(Self { rows: labels.rows, columns: labels.columns, pixels })
+    }
 }
 
 /// What a user gives at once on one slice; any mixture.

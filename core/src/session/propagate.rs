@@ -4,7 +4,7 @@ use super::object::{Object, Output};
 use super::{Compat, ObjectMask, Session, without_overlap};
 use crate::guard::guard;
 use crate::progress::Flow;
-use crate::prompts::Direction;
+use crate::prompts::{Direction, PromptFile};
 use crate::{Error, Result};
 
 /// Which slices to propagate over.
@@ -16,6 +16,12 @@ pub struct Range {
     pub start: Option<usize>,
     /// how many slices beyond the start, in each direction; default: to the end
     pub max_frames: Option<usize>,
+}
+
+impl From<&PromptFile> for Range {
+    fn from(file: &PromptFile) -> Self {
+        Self { direction: file.direction, start: file.start, max_frames: file.max_frames }
+    }
 }
 
 /// The masks of one slice, as soon as they are known.

@@ -5,6 +5,12 @@
 mod arguments;
 mod engine;
 mod errors;
+mod labels;
+mod model;
+mod propagate;
+mod session;
+mod values;
+mod volume;
 
 use crate::convert;
 use arguments::Arguments;
@@ -69,10 +75,15 @@ pub struct Context {
     pub arguments: Arc<Arguments>,
 }
 
-/// Makes the product's functions known to the engine: volumes, models, sessions and labels are registered here, each in a file of its
-/// own beside this one. A function that can fail or takes long receives `NativeCallContext` first and ends with
-/// `.map_err(|error| errors::raise(&context, error))`, so that the error carries the place in the script.
-fn register(_engine: &mut Engine, _context: &Context) {}
+/// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
+/// long receives `NativeCallContext` first and runs in [`values::native`], so that its error carries the place in the script.
+fn register(engine: &mut Engine, context: &Context) {
+    volume::register(engine, context);
+    model::register(engine, context);
+    session::register(engine, context);
+    propagate::register(engine, context);
+    labels::register(engine, context);
+}
 
 /// Runs a script; the reply's report is `{"result": <its last value>}`.
 pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {

@@ -1,0 +1,71 @@
+//! `Model` in scripts: loaded once, shared by any number of sessions.
+
+use super::Context;
+use super::engine::HostRef;
+use super::values::{Checked, Fallible, Options, int, native, text};
+use crate::convert::ToHost;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use sam_octa2_core::loader::{self, LoadedModel, ModelRequest};
+use sam_octa2_core::progress::Observer;
+use std::sync::Arc;
+
+/// A model under the name that the script gave.
+#[derive(Clone)]
+pub struct ModelValue {
+    name: Arc<str>,
+    /// the model
+    pub loaded: LoadedModel,
+}
+
+/// Makes models known to scripts.
+pub fn register(engine: &mut Engine, context: &Context) {
+    let host = context.host;
+    engine
+        .register_type_with_name::<ModelValue>("Model")
+        .register_fn("load_model", move |call: NativeCallContext, name: Dynamic| -> Fallible<ModelValue> {
+            native(&call, || ModelValue::load(host, &name, None))
+        })
+        .register_fn(
+            "load_model",
+            move |call: NativeCallContext, name: Dynamic, options: Dynamic| -> Fallible<ModelValue> {
+                native(&call, || ModelValue::load(host, &name, Some(&options)))
+            },
+        )
+        .register_fn("models", models)
+        .register_get("name", |model: &mut ModelValue| model.name.to_string())
+        .register_get("path", |model: &mut ModelValue| model.loaded.path.display().to_string())
+        .register_get("device", |model: &mut ModelValue| model.loaded.device())
+        .register_get("precision", |model: &mut ModelValue| model.loaded.precision())
+        .register_get("image_size", |model: &mut ModelValue| int(model.loaded.model.config.image_size))
+        .register_fn("to_string", |model: &mut ModelValue| model.describe())
+        .register_fn("to_debug", |model: &mut ModelValue| model.describe());
+}
+
+/// The official sizes, present or not, and what else lies in the weights folders.
+fn models() -> Array {
+    let known = loader::list(&[]).into_iter().map(|model| {
+        let path = model.path.map_or(Dynamic::UNIT, |path| path.display().to_string().into());
+        let url = model.url.map_or(Dynamic::UNIT, Dynamic::from);
+        Dynamic::from_map(Map::from([("name".into(), model.name.into()), ("path".into(), path), ("url".into(), url)]))
+    });
+    known.collect()
+}
+
+impl ModelValue {
+    fn load(host: HostRef, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+        let name = text("load_model: name", name)?;
+        let mut request = ModelRequest { model: name.clone(), ..ModelRequest::default() };
+        if let Some(options) = options {
+            let options = Options::new("load_model", options, &["config", "device", "precision"])?;
+            request.model_config = options.get("config", text)?.filter(|config| !config.is_empty());
+            request.device = options.parsed("device")?.unwrap_or_default();
+            request.precision = options.parsed("precision")?.unwrap_or_default();
+        }
+        ToHost(host.calls()).step("load", 0, 1)?;
+        Ok(Self { name: name.into(), loaded: request.load()? })
+    }
+
+    fn describe(&self) -> String {
+        format!("Model({}, {}, {})", self.name, self.loaded.device(), self.loaded.precision())
+    }
+}

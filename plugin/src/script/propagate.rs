@@ -1,0 +1,105 @@
+//! `propagate` in scripts: the core follows the objects, a closure of the script hears of every slice and may stop it.
+
+use super::Context;
+use super::engine::HostRef;
+use super::session::{SessionValue, busy, numbers_of};
+use super::values::{Checked, Fallible, Options, int, native, whole};
+use crate::convert::ToHost;
+use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, Map, NativeCallContext};
+use sam_octa2_core::Error;
+use sam_octa2_core::progress::{Flow, Observer};
+use sam_octa2_core::session::{Range, SliceResult};
+
+/// Makes `propagate` known to scripts.
+pub fn register(engine: &mut Engine, context: &Context) {
+    let host = context.host;
+    engine
+        .register_fn("propagate", move |call: NativeCallContext, session: &mut SessionValue| -> Fallible<INT> {
+            run(&call, host, session, None, None)
+        })
+        .register_fn(
+            "propagate",
+            move |call: NativeCallContext, session: &mut SessionValue, given: Dynamic| -> Fallible<INT> {
+                match given.clone().try_cast::<FnPtr>() {
+                    Some(each) => run(&call, host, session, None, Some(&each)),
+                    None => run(&call, host, session, Some(&given), None),
+                }
+            },
+        )
+        .register_fn(
+            "propagate",
+            move |call: NativeCallContext,
+                  session: &mut SessionValue,
+                  options: Dynamic,
+                  each: FnPtr|
+                  -> Fallible<INT> { run(&call, host, session, Some(&options), Some(&each)) },
+        );
+}
+
+/// Returns the number of slices done. A closure that returns `false` ends the work, and so does one that fails; the host's cancel ends
+/// the script.
+fn run(
+    call: &NativeCallContext,
+    host: HostRef,
+    session: &SessionValue,
+    options: Option<&Dynamic>,
+    each: Option<&FnPtr>,
+) -> Fallible<INT> {
+    let range = native(call, || options.map_or(Ok(Range::default()), range))?;
+    let mut session = native(call, || session.lock())?;
+    let (mut done, mut stopped) = (0, None);
+    let result = session.propagate(range, |slice| {
+        done = slice.done;
+        ToHost(host.calls()).step("propagate", slice.done, slice.total)?;
+        let Some(each) = each else { return Ok(Flow::Continue) };
+        match each.call_within_context::<Dynamic>(call, (told(&slice)?,)) {
+            Ok(answer) if answer.as_bool() != Ok(false) => return Ok(Flow::Continue),
+            Ok(_) => stopped = Some(Ok(())),
+            Err(error) => stopped = Some(Err(error)),
+        }
+        Ok(Flow::Cancel)
+    });
+    match (stopped, result) {
+        (Some(Err(error)), _) => Err(explained(error)),
+        (Some(Ok(())), Err(Error::Cancelled)) => Ok(int(done)),
+        (_, result) => native(call, || Ok(result?)).map(|()| int(done)),
+    }
+}
+
+fn range(options: &Dynamic) -> Checked<Range> {
+    let options = Options::new("propagate", options, &["direction", "start", "max_frames"])?;
+    Ok(Range {
+        direction: options.parsed("direction")?.unwrap_or_default(),
+        start: options.get("start", whole)?,
+        max_frames: options.get("max_frames", whole)?,
+    })
+}
+
+/// What the closure hears: `#{frame, done, total, objects: [#{id, iou, score, area}]}`.
+fn told(slice: &SliceResult) -> Result<Map, Error> {
+    let objects = slice.masks.iter().map(|mask| {
+        let mut object = numbers_of(mask)?;
+        object.insert("id".into(), int(mask.object).into());
+        Ok(Dynamic::from_map(object))
+    });
+    let objects = objects.collect::<Result<Array, Error>>()?;
+    Ok(Map::from([
+        ("frame".into(), int(slice.frame).into()),
+        ("done".into(), int(slice.done).into()),
+        ("total".into(), int(slice.total).into()),
+        ("objects".into(), objects.into()),
+    ]))
+}
+
+/// A variable whose method is being called is locked by the engine, so that the closure cannot touch it: the engine calls that a data
+/// race, in place of the error that the session would give.
+fn explained(mut error: Box<EvalAltResult>) -> Box<EvalAltResult> {
+    let mut cause = &mut *error;
+    while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = cause {
+        cause = inner;
+    }
+    if let EvalAltResult::ErrorDataRace(_, position) = cause {
+        *cause = EvalAltResult::ErrorRuntime(Dynamic::from(busy()), *position);
+    }
+    error
+}
