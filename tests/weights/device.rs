@@ -41,7 +41,10 @@ fn cuda_is_opened_on_demand() {
             assert_eq!(auto, tch::Device::Cpu);
             let error = error.to_string();
             assert!(error.starts_with("cuda:0 cannot be used: ") && !error.contains('\n'), "{error}");
-            assert!(error.contains("no NVIDIA driver") || error.contains("make setup CUDA=1"), "the reason is missing: {error}");
+            assert!(
+                error.contains("no NVIDIA driver") || error.contains("make setup CUDA=1"),
+                "the reason is missing: {error}"
+            );
         }
     }
     assert_eq!(load_cuda().is_ok(), opened());

@@ -1,7 +1,8 @@
 //! Following the objects through the stack, slice by slice.
 
+use super::masks::without_overlap;
 use super::object::{Object, Output};
-use super::{Compat, ObjectMask, Session, without_overlap};
+use super::{Compat, ObjectMask, Session};
 use crate::guard::guard;
 use crate::progress::Flow;
 use crate::prompts::{Direction, PromptFile};

@@ -1,0 +1,102 @@
+//! What a session says: masks, logits and labels at the volume's own resolution.
+
+use super::object::{Object, Output};
+use super::{ObjectMask, Session};
+use crate::guard::guard;
+use crate::model::NO_OBJ_SCORE;
+use crate::model::layers::resize_bilinear;
+use crate::volume::Labels;
+use crate::{Error, Result};
+use tch::{Device, Kind, Tensor};
+
+impl Session {
+    /// An object's mask on a slice.
+    pub fn mask(&self, frame: usize, object: u32) -> Result<ObjectMask> {
+        let at = self.position(object)?;
+        let output = self.objects[at].latest(frame);
+        let output = output.ok_or_else(|| {
+            Error::NotFound(format!("object {object} has no mask on slice {frame}: prompt or propagate first"))
+        })?;
+        guard(|| self.object_mask(object, output))
+    }
+
+    /// Logits of all objects on a slice, `[objects, rows, columns]` float32 on the host; -1024 where an object has no mask yet.
+    pub fn slice_logits(&self, frame: usize) -> Result<Tensor> {
+        let volume = self.volume();
+        let missing =
+            || Tensor::full([volume.rows as i64, volume.columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
+        guard(|| {
+            let logits = self.objects.iter().map(|object| match object.latest(frame) {
+                Some(output) => self.full_size(output),
+                None => Ok(missing()),
+            });
+            let mut logits = logits.collect::<Result<Vec<_>>>()?;
+            if self.model.config.non_overlap_masks {
+                logits = without_overlap(&logits);
+            }
+            if logits.is_empty() {
+                Ok(Tensor::zeros([0, volume.rows as i64, volume.columns as i64], (Kind::Float, Device::Cpu)))
+            } else {
+                Ok(Tensor::stack(&logits, 0))
+            }
+        })
+    }
+
+    /// Object numbers on one slice, row by row: where masks overlap, the larger logit wins.
+    pub fn slice_labels(&self, frame: usize) -> Result<Vec<u16>> {
+        let logits = self.slice_logits(frame)?;
+        guard(|| {
+            let mut labels = vec![0u16; self.volume().rows * self.volume().columns];
+            if self.objects.is_empty() {
+                return Ok(labels);
+            }
+            let (best, index) = logits.max_dim(0, false);
+            let ids: Vec<i64> = self.objects.iter().map(|object| i64::from(object.id)).collect();
+            let label = Tensor::from_slice(&ids).take(&index) * best.gt(0.0);
+            let label = Vec::<i64>::try_from(label.flatten(0, -1))?;
+            labels.iter_mut().zip(label).for_each(|(to, from)| *to = from as u16);
+            Ok(labels)
+        })
+    }
+
+    /// Object numbers of the whole volume.
+    pub fn labels(&self) -> Result<Labels> {
+        let mut labels = Labels::empty_like(self.volume());
+        let mut frames: Vec<_> = self.objects.iter().flat_map(Object::frames).collect();
+        frames.sort_unstable();
+        frames.dedup();
+        for frame in frames {
+            labels.frame_mut(frame).copy_from_slice(&self.slice_labels(frame)?);
+        }
+        Ok(labels)
+    }
+
+    /// Logits `[rows, columns]` on the host, at the volume's resolution.
+    fn full_size(&self, output: &Output) -> Result<Tensor> {
+        let size = [self.volume().rows as i64, self.volume().columns as i64];
+        let low_res = output.low_res.get()?;
+        let logits = if low_res.size()[2..] == size { low_res } else { resize_bilinear(&low_res, size) };
+        Ok(logits.to_device(Device::Cpu).squeeze_dim(0).squeeze_dim(0))
+    }
+
+    pub(super) fn object_mask(&self, object: u32, output: &Output) -> Result<ObjectMask> {
+        let number = |x: &Tensor| x.double_value(&[0, 0]) as f32;
+        Ok(ObjectMask {
+            object,
+            logits: self.full_size(output)?,
+            iou: number(&output.iou),
+            object_score: number(&output.score),
+        })
+    }
+}
+
+/// Where masks overlap, only the object with the largest logit keeps its own; the others get at most -10
+/// (`_apply_non_overlapping_constraints`).
+pub(super) fn without_overlap(logits: &[Tensor]) -> Vec<Tensor> {
+    if logits.len() < 2 {
+        return logits.iter().map(Tensor::shallow_clone).collect();
+    }
+    let winner = Tensor::stack(logits, 0).argmax(0, false);
+    let one = |(i, logits): (usize, &Tensor)| logits.where_self(&winner.eq(i as i64), &logits.clamp_max(-10.0));
+    logits.iter().enumerate().map(one).collect()
+}
