@@ -7,5 +7,6 @@ mod errors;
 mod interrupt;
 mod loading;
 mod script;
+mod scripts;
 mod usage;
 mod util;

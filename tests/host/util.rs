@@ -29,6 +29,11 @@ impl Host {
         path
     }
 
+    /// Where a file of the folder lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// The host with these arguments, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let program = match &self.plugin {

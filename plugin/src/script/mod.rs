@@ -3,6 +3,7 @@
 //! `request -> engine (limits, arg, print, progress) -> register (what the product can do) -> run -> the script's last value`.
 
 mod arguments;
+mod captured;
 mod engine;
 mod errors;
 mod labels;
@@ -96,7 +97,8 @@ pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginErr
     register(&mut engine, &context);
 
     let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(EvalAltResult::from(error)))?;
-    let result = engine.eval_ast::<Dynamic>(&tree).map_err(|error| script.explain(*error))?;
+    let result = engine.eval_ast::<Dynamic>(&tree);
+    let result = result.map_err(|error| script.explain(*captured::explained(error, Some(&tree))))?;
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }

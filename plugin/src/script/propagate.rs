@@ -1,11 +1,12 @@
 //! `propagate` in scripts: the core follows the objects, a closure of the script hears of every slice and may stop it.
 
 use super::Context;
+use super::captured;
 use super::engine::HostRef;
-use super::session::{SessionValue, busy, numbers_of};
+use super::session::{SessionValue, numbers_of};
 use super::values::{Checked, Fallible, Options, int, native, whole};
 use crate::convert::ToHost;
-use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, FnPtr, INT, Map, NativeCallContext};
 use sam_octa2_core::Error;
 use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::session::{Range, SliceResult};
@@ -60,7 +61,7 @@ fn run(
         Ok(Flow::Cancel)
     });
     match (stopped, result) {
-        (Some(Err(error)), _) => Err(explained(error)),
+        (Some(Err(error)), _) => Err(captured::explained(error, None)),
         (Some(Ok(())), Err(Error::Cancelled)) => Ok(int(done)),
         (_, result) => native(call, || Ok(result?)).map(|()| int(done)),
     }
@@ -89,17 +90,4 @@ fn told(slice: &SliceResult) -> Result<Map, Error> {
         ("total".into(), int(slice.total).into()),
         ("objects".into(), objects.into()),
     ]))
-}
-
-/// A variable whose method is being called is locked by the engine, so that the closure cannot touch it: the engine calls that a data
-/// race, in place of the error that the session would give.
-fn explained(mut error: Box<EvalAltResult>) -> Box<EvalAltResult> {
-    let mut cause = &mut *error;
-    while let EvalAltResult::ErrorInFunctionCall(_, _, inner, _) = cause {
-        cause = inner;
-    }
-    if let EvalAltResult::ErrorDataRace(_, position) = cause {
-        *cause = EvalAltResult::ErrorRuntime(Dynamic::from(busy()), *position);
-    }
-    error
 }

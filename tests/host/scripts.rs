@@ -1,0 +1,327 @@
+//! Scripts that segment: everything in `scripts/`, the verbs of a session, and how their errors look. Small model, random weights:
+//! what is checked is what must hold for any weights.
+
+use crate::util::{Host, Ran};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines 1 and 2 of every script below.
+const HEAD: &str = r#"let volume = open_volume(arg("input"), #{crop: "0,0,64,48"}); let model = load_model(arg("model"), #{config: arg("config")});
+let session = new_session(volume, model);
+"#;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// `--set` for the demo volume and the small model.
+fn demo() -> Vec<String> {
+    let data = root().join("tests/data");
+    let set = |key: &str, path: &str| ["--set".to_owned(), format!("{key}={}", data.join(path).display())];
+    let sets =
+        [set("input", "demo/volume.nii.gz"), set("model", "parity/mini21.pt"), set("config", "parity/mini21.yaml")];
+    sets.concat()
+}
+
+/// Runs a script after [`HEAD`].
+fn run(host: &Host, source: &str) -> Ran {
+    let demo = demo();
+    host.script(&format!("{HEAD}{source}"), &demo.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The last value of a script after [`HEAD`].
+fn value(source: &str) -> Value {
+    let demo = demo();
+    let arguments: Vec<&str> = demo.iter().map(String::as_str).chain(["--json"]).collect();
+    let report: Value = serde_json::from_str(&Host::new().script(&format!("{HEAD}{source}"), &arguments).ok()).unwrap();
+    report["result"].clone()
+}
+
+/// Runs a script of the gallery in a folder of its own.
+fn gallery(name: &str, more: &[&str]) -> (Host, String) {
+    let host = Host::new();
+    let script = root().join("scripts").join(name).display().to_string();
+    let demo = demo();
+    let arguments: Vec<&str> = ["run", &script].into_iter().chain(demo.iter().map(String::as_str)).collect();
+    let stdout = host.run(&[&arguments, more].concat()).ok();
+    (host, stdout)
+}
+
+fn info(host: &Host, path: &str) -> Value {
+    serde_json::from_str(&host.run(&["info", path, "--json"]).ok()).unwrap()
+}
+
+#[test]
+fn every_script_of_the_gallery_is_tested_and_listed() {
+    let folder = root().join("scripts");
+    let mut names: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".rhai"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["clicks.rhai", "segment.rhai"], "a new script needs a test here");
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    for name in names {
+        assert!(readme.contains(&format!("[{name}]({name})")), "{name} is not in scripts/README.md");
+        assert!(fs::read_to_string(folder.join(&name)).unwrap().starts_with("// "), "{name} has no header");
+    }
+}
+
+#[test]
+fn segment_writes_labels_and_pictures() {
+    let prompts = format!("prompts={}", root().join("tests/data/demo/prompts.json").display());
+    let (host, stdout) = gallery("segment.rhai", &["--set", &prompts, "--set", "out=results"]);
+    let slices: Vec<&str> = stdout.lines().filter(|line| line.starts_with("slice ")).collect();
+    assert_eq!(slices.len(), 12, "{stdout}");
+    assert!(slices[11].starts_with("slice 11 (12/12)  object 1: "), "{stdout}");
+    let end: Vec<&str> = stdout.lines().rev().take(4).collect();
+    let (gif, png, labels) = ("results/overlay.gif", "results/overlay.png", "results/labels.nii.gz");
+    assert_eq!(end[..3], [gif, png, labels], "{stdout}");
+    assert!(end[3].starts_with("2 objects, 12 slices, "), "{stdout}");
+
+    let labels = info(&host, labels);
+    assert_eq!(labels["shape"], json!([12, 256, 256]));
+    assert_eq!(labels["intensity_range"], json!([0.0, 2.0]));
+    assert_eq!(info(&host, png)["shape"], json!([1, 776, 1036, 3]));
+    assert_eq!(&fs::read(host.path(gif)).unwrap()[..6], b"GIF89a");
+}
+
+#[test]
+fn segment_crops() {
+    let host = Host::new();
+    let prompts = host.file("p.json", r#"{"objects": [{"id": 7, "prompts": [{"frame": 10, "points": [[5, 5]]}]}]}"#);
+    let prompts = format!("prompts={}", prompts.display());
+    let (host, stdout) = gallery("segment.rhai", &["--set", &prompts, "--set", "out=.", "--set", "crop=75%,0,25%,50%"]);
+    assert_eq!(stdout.lines().filter(|line| line.starts_with("slice ")).count(), 2, "{stdout}");
+    assert_eq!(info(&host, "labels.nii.gz")["shape"], json!([12, 128, 64]));
+}
+
+#[test]
+fn clicks_corrects_and_takes_back() {
+    let (host, stdout) = gallery("clicks.rhai", &["--set", "x=131", "--set", "y=126", "--set", "out=labels.npy"]);
+    let pixels = |text: &str| {
+        let after = stdout.split(text).nth(1).unwrap_or_else(|| panic!("no `{text}` in {stdout}"));
+        after.split_whitespace().next().unwrap().to_owned()
+    };
+    let tracked = stdout.lines().find(|line| line.contains("pixels tracked")).unwrap();
+    assert!(stdout.contains("followed over 6 slices\n"), "{stdout}");
+    assert!(tracked.starts_with(&format!("slice 5: {} pixels tracked", pixels("after the correction\nslice 5: "))));
+    assert!(!tracked.contains(&format!(", {} after the correction", pixels("after the correction\nslice 5: "))));
+    assert!(stdout.contains("voxels on slices [0, 1, 2, 3, 4, 5]\nlabels.npy\n"), "{stdout}");
+    assert_eq!(info(&host, "labels.npy")["shape"], json!([12, 256, 256]));
+}
+
+#[test]
+fn volumes_and_models_describe_themselves() {
+    let result = value(
+        "[volume.frames, volume.rows, volume.columns, volume.channels, volume.dtype, volume.format, volume.shape, volume.range.len(),
+          volume.spacing.len(), volume.info().contains(\"12 x 48 x 64\"), volume.to_string(), model.device, model.precision,
+          model.image_size, models()[0].name, session.to_string(), type_of(session)]",
+    );
+    assert_eq!(
+        result,
+        json!([
+            12,
+            48,
+            64,
+            1,
+            "uint8",
+            "nifti",
+            [12, 48, 64],
+            2,
+            3,
+            true,
+            "Volume(nifti, 12 x 48 x 64, uint8)",
+            "cpu",
+            "f32",
+            256,
+            "tiny",
+            "Session(12 slices, objects [])",
+            "Session"
+        ])
+    );
+}
+
+#[test]
+fn a_saved_volume_keeps_its_shape_and_the_input_is_safe() {
+    let host = Host::new();
+    run(&host, "volume.save(\"small.nii.gz\")").ok();
+    assert_eq!(info(&host, "small.nii.gz")["shape"], json!([12, 48, 64]));
+    run(&host, "volume.save(arg(\"input\"))").fails_with(&["test.rhai:3:8", "would overwrite the input"]);
+}
+
+#[test]
+fn every_kind_of_prompt_answers_with_its_mask() {
+    let result = value(
+        r#"
+        let clicked = session.click(0, 20, 12.5);
+        let refined = session.click(0, 40, 30, #{object: 1, positive: false});
+        let points = session.points(1, 2, [[10, 10], [50.5, 40]], [1, 0]);
+        let boxed = session.box(2, 3, [5, 5, 40, 30]);
+        let drawn = session.labels();
+        let masked = session.mask(0, 4, { let other = new_session(volume, model); other.click(0, 20, 12.5, #{object: 4}); other.labels() });
+        #{objects: session.objects, frames: [session.frames_of(1), session.frames_of(2), session.frames_of(3), session.frames_of(4)],
+          areas: clicked.area == refined.area, ids: [clicked.object, points.object, boxed.object, masked.object],
+          slices: [refined.frame, points.frame, boxed.frame], iou: clicked.iou >= 0.0 && clicked.iou <= 1.0,
+          score: type_of(clicked.score), drawn: drawn.area(2, 3) == boxed.area}
+        "#,
+    );
+    assert_eq!(result["objects"], json!([1, 2, 3, 4]));
+    assert_eq!(result["frames"], json!([[0], [1], [2], [0]]));
+    assert_eq!(result["ids"], json!([1, 2, 3, 4]));
+    assert_eq!(result["slices"], json!([0, 1, 2]));
+    assert_eq!((&result["areas"], &result["iou"], &result["score"]), (&json!(false), &json!(true), &json!("f64")));
+    assert_eq!(result["drawn"], json!(true));
+}
+
+#[test]
+fn undo_clear_remove_reset() {
+    let result = value(
+        r#"
+        let log = [];
+        let one = session.click(3, 20, 12);
+        let two = session.click(3, 40, 30, #{positive: false});
+        log.push(session.undo(3, 1) == one && one != two);
+        session.propagate(#{max_frames: 1});
+        let tracked = session.labels().area(4, 1);
+        session.click(4, 50, 40, #{positive: false});
+        session.clear(4, 1);
+        log.push(session.labels().area(4, 1) == tracked);
+        log.push(session.undo(3, 1) == ());
+        session.click(5, 10, 10, #{object: 2});
+        session.remove(2);
+        log.push(session.objects == [1]);
+        session.reset();
+        log.push(session.objects == [] && session.labels().objects == []);
+        log
+        "#,
+    );
+    assert_eq!(result, json!([true, true, true, true, true]));
+}
+
+#[test]
+fn a_closure_hears_every_slice_and_may_stop() {
+    let result = value(
+        r#"
+        session.click(6, 20, 12);
+        let heard = [];
+        let all = session.propagate(#{direction: "both", max_frames: 2}, |slice| heard.push(slice));
+        let stopped = session.propagate(#{direction: "backward", start: 6}, |slice| slice.done < 3);
+        #{all: all, stopped: stopped, frames: heard.map(|slice| slice.frame), last: heard[heard.len() - 1].keys(),
+          object: heard[0].objects[0], area: session.labels().area(6, 1), on: session.frames_of(1)}
+        "#,
+    );
+    assert_eq!(result["frames"], json!([6, 7, 8, 5, 4]));
+    assert_eq!((&result["all"], &result["stopped"]), (&json!(5), &json!(3)));
+    assert_eq!(result["last"], json!(["done", "frame", "objects", "total"]));
+    assert_eq!((&result["object"]["id"], &result["object"]["area"]), (&json!(1), &result["area"]));
+    assert_eq!(result["on"], json!([4, 5, 6, 7, 8]));
+}
+
+#[test]
+fn prompt_files_give_prompts_and_the_range() {
+    let host = Host::new();
+    host.file(
+        "p.json",
+        r#"{"objects": [{"id": 5, "prompts": [{"frame": 2, "points": [[9, 9]]}]}], "direction": "both", "max_frames": 1}"#,
+    );
+    let stdout = run(
+        &host,
+        "let range = session.prompts(\"p.json\"); print(range); print(session.propagate(range)); print(session.frames_of(5))",
+    );
+    assert_eq!(stdout.ok(), "#{\"direction\": \"both\", \"max_frames\": 1, \"start\": ()}\n3\n[1, 2, 3]\n");
+    host.file("p.json", r#"{"objects": [{"id": 5, "prompts": [{"frame": 2, "points": [[9, 99]]}]}]}"#);
+    run(&host, "session.prompts(\"p.json\")")
+        .fails_with(&["test.rhai:3:9", "p.json: object 5, slice 2: point (9, 99)"]);
+}
+
+#[test]
+fn overlays_are_drawn_with_and_without_a_session() {
+    let host = Host::new();
+    run(
+        &host,
+        "session.click(0, 20, 12); session.overlay(\"a.png\"); let labels = session.labels();
+         overlay(\"b.png\", volume, labels, session); overlay(\"c.png\", volume, labels);",
+    )
+    .ok();
+    let read = |name: &str| fs::read(host.path(name)).unwrap();
+    assert_eq!(read("a.png"), read("b.png"));
+    assert_ne!(read("a.png"), read("c.png"), "the marks are missing");
+    run(&host, "session.overlay(\"a.jpg\")").fails_with(&["test.rhai:3:9", ".png", ".gif"]);
+}
+
+#[test]
+fn errors_say_where_and_what_was_expected() {
+    let host = Host::new();
+    let cases: [(&str, &[&str]); 14] = [
+        (
+            "session.click(0, 1, 1, #{positiv: false})",
+            &["test.rhai:3:9", "click: unknown option `positiv`; did you mean `positive`?"],
+        ),
+        (
+            "session.click(0, 1, 1, #{positive: 3})",
+            &["test.rhai:3:9", "option `positive`: expected true or false, got 3"],
+        ),
+        ("\n  load_model(\"nonesuch\")", &["test.rhai:4:3", "nonesuch", "2.1-tiny"]),
+        ("load_model(\"tiny\", #{device: \"gpu\"})", &["test.rhai:3:1", "option `device`", "cuda:N"]),
+        ("session.click(0, 1000, 1)", &["test.rhai:3:9", "point (1000, 1) lies outside", "64 wide and 48 high"]),
+        ("session.click(12, 1, 1)", &["test.rhai:3:9", "slice 12 does not exist", "0 to 11"]),
+        ("session.click(\"a\", 1, 1)", &["test.rhai:3:9", "click: frame: expected a whole number", "the string \"a\""]),
+        ("session.points(0, 1, [[1, 2], [3]])", &["test.rhai:3:9", "points[1]: expected a position [x, y]"]),
+        ("session.points(0, 1, [[1, 2]], [1, 0])", &["test.rhai:3:9", "1 points but 2 labels"]),
+        ("session.box(0, 0, [1, 1, 5, 5])", &["test.rhai:3:9", "box: object", "1 to 65535, got 0"]),
+        ("session.mask(0, 1, \"gone.png\")", &["test.rhai:3:9", "gone.png: No such file"]),
+        ("open_volume(\"gone.nii\")", &["test.rhai:3:1", "gone.nii: No such file"]),
+        ("session.propagate(#{direction: \"up\"})", &["test.rhai:3:9", "forward, backward, both"]),
+        ("new_session(model, volume)", &["test.rhai:3:1", "volume: expected a Volume, got a Model"]),
+    ];
+    for (source, texts) in cases {
+        run(&host, source).fails_with(texts);
+    }
+}
+
+#[test]
+fn a_session_is_busy_inside_its_own_closure() {
+    let host = Host::new();
+    let busy = "the session is busy";
+    run(&host, "session.click(0, 1, 1);\nsession.propagate(|slice| session.click(1, 2, 2))")
+        .fails_with(&["test.rhai:4:27", busy]);
+    run(&host, "session.click(0, 1, 1); let same = session;\nsession.propagate(|slice| {\n  same.click(1, 2, 2) })")
+        .fails_with(&["test.rhai:5:8", busy]);
+    let stdout = run(
+        &host,
+        "session.click(0, 1, 1); let same = session;
+         try { session.propagate(|slice| same.objects) } catch (error) { print(error.code) }
+         print(session.propagate(#{max_frames: 2}))",
+    );
+    assert_eq!(stdout.ok(), "busy\n3\n", "usable afterwards");
+}
+
+#[test]
+fn an_error_inside_the_closure_keeps_its_place() {
+    let host = Host::new();
+    run(&host, "session.click(0, 1, 1);\nsession.propagate(|slice| {\n  throw \"enough\"\n})")
+        .fails_with(&["test.rhai:5:3", "enough"]);
+    run(&host, "session.click(0, 1, 1); session.propagate(|a, b| a)")
+        .fails_with(&["test.rhai:3:", "the closure takes"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_a_propagation() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let host = Host::new();
+    host.file("test.rhai", format!("{HEAD}session.click(0, 9, 9); print(\"ready\"); loop {{ session.propagate() }}"));
+    let demo = demo();
+    let arguments: Vec<&str> = ["run", "test.rhai"].into_iter().chain(demo.iter().map(String::as_str)).collect();
+    let mut child = host.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "ready\n");
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:#?}");
+}
