@@ -17,6 +17,16 @@ pub fn plugin(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if beside.is_file() {
         return Ok(beside);
     }
+    // `cargo run -p host-demo` builds this program alone; the plugin of `make` lies in the neighbouring folder
+    let built = beside
+        .parent()
+        .and_then(Path::parent)
+        .map(|target| target.join("release").join(beside.file_name().unwrap_or_default()));
+    if let Some(built) =
+        built.filter(|built| program.parent().is_some_and(|folder| folder.ends_with("debug")) && built.is_file())
+    {
+        return Ok(built);
+    }
     let beside = beside.display();
     match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from) {
         Some(file) if file.is_file() => Ok(file),
