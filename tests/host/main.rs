@@ -8,5 +8,6 @@ mod interrupt;
 mod loading;
 mod script;
 mod scripts;
+mod segment;
 mod usage;
 mod util;
