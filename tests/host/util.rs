@@ -46,6 +46,7 @@ impl Host {
         };
         let mut command = Command::new(program);
         command.current_dir(&self.folder).env_remove("SAM_OCTA2_PLUGIN").stdin(Stdio::null()).args(arguments);
+        command.env("OMP_NUM_THREADS", "1"); // the tests run side by side
         if let Some(plugin) = &self.plugin {
             command.arg("--plugin").arg(plugin);
         }
