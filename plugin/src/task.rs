@@ -7,9 +7,10 @@ use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
 use sam_octa2_core::io::{self, OpenOptions};
 use sam_octa2_core::{Error, Result, job, loader};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The tasks of this plugin.
@@ -30,19 +31,21 @@ pub extern "C" fn run(name: RStr<'_>, request_json: RStr<'_>, host: &HostCalls) 
 
 fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result<Value, PluginError> {
     let observer = &mut ToHost(host);
-    let report = match name {
-        "info" => return info(&request(name, json)?).map_err(convert::error),
-        "convert" => volume_convert(&request(name, json)?, observer),
-        "segment" => job::segment(&request(name, json)?, observer),
-        "replay" => job::replay(&request(name, json)?, observer),
+    let reply = match name {
+        "info" => info(&request(name, json)?),
+        "convert" => convert_volume(&request(name, json)?, observer),
+        "segment" => job::segment(&request(name, json)?, observer).map(told),
+        "replay" => job::replay(&request(name, json)?, observer).map(told),
         "script" => return script::run(&request(name, json)?, host),
-        "models" => return Ok(models(&request(name, json)?)),
-        _ => {
-            let message = format!("there is no task `{name}`; there are {}", NAMES.join(", "));
-            return Err(convert::error(Error::NotFound(message)));
-        }
+        "models" => Ok(models(&request(name, json)?)),
+        _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", NAMES.join(", ")))),
     };
-    report.map(|report| json!({ "report": report })).map_err(convert::error)
+    reply.map_err(convert::error)
+}
+
+/// A report for programs and the same for people.
+fn told(report: impl Serialize + Display) -> Value {
+    json!({"report": report, "text": report.to_string()})
 }
 
 fn request<T: DeserializeOwned>(task: &str, json: &str) -> std::result::Result<T, PluginError> {
@@ -59,8 +62,7 @@ struct InfoRequest {
 }
 
 fn info(request: &InfoRequest) -> Result<Value> {
-    let info = io::info(&request.input, &OpenOptions::with_crop(request.crop.as_deref())?)?;
-    Ok(json!({"report": info, "text": info.to_string()}))
+    io::info(&request.input, &OpenOptions::with_crop(request.crop.as_deref())?).map(told)
 }
 
 /// `host-demo convert`
@@ -73,10 +75,10 @@ struct ConvertRequest {
     crop: Option<String>,
 }
 
-fn volume_convert(request: &ConvertRequest, observer: &mut ToHost<'_>) -> Result<Value> {
+fn convert_volume(request: &ConvertRequest, observer: &mut ToHost<'_>) -> Result<Value> {
     let options = OpenOptions::with_crop(request.crop.as_deref())?;
     io::convert(&request.input, &request.output, &options, observer)?;
-    Ok(json!({"output": request.output}))
+    Ok(json!({"report": {"output": request.output}}))
 }
 
 /// `host-demo models`

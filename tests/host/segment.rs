@@ -18,7 +18,8 @@ fn model() -> [String; 4] {
 
 fn segment(host: &Host, input: &str, prompts: &str, more: &[&str]) -> Ran {
     let model = model();
-    let arguments: Vec<&str> = ["segment", input, "--prompts", prompts].into_iter().chain(model.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> =
+        ["segment", input, "--prompts", prompts].into_iter().chain(model.iter().map(String::as_str)).collect();
     host.run(&[&arguments, more].concat())
 }
 
@@ -26,7 +27,9 @@ fn floats(file: &SafeTensors, name: &str) -> (Vec<usize>, Vec<f32>) {
     let tensor = file.tensor(name).unwrap();
     let values = match tensor.dtype() {
         Dtype::F32 => tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        Dtype::F16 => tensor.data().as_chunks::<2>().0.iter().map(|&bytes| half::f16::from_le_bytes(bytes).to_f32()).collect(),
+        Dtype::F16 => {
+            tensor.data().as_chunks::<2>().0.iter().map(|&bytes| half::f16::from_le_bytes(bytes).to_f32()).collect()
+        }
         other => panic!("{name} is {other:?}"),
     };
     (tensor.shape().to_vec(), values)
@@ -61,7 +64,13 @@ fn segment_writes_what_it_promises() {
     for (i, &label) in labels.iter().enumerate() {
         let (frame, pixel) = (i / plane, i % plane);
         let (one, two) = (values[2 * frame * plane + pixel], values[(2 * frame + 1) * plane + pixel]);
-        let expected = if one.max(two) <= 0.0 { 0 } else if one >= two { 1 } else { 2 };
+        let expected = if one.max(two) <= 0.0 {
+            0
+        } else if one >= two {
+            1
+        } else {
+            2
+        };
         assert_eq!(label, expected, "slice {frame}, pixel {pixel}: {one} {two}");
     }
     let objects = report["objects"].as_array().unwrap();
@@ -78,14 +87,23 @@ fn replay_equals_the_reference() {
         let (frames, steps, model) = (data("parity/frames"), format!("{fixture}.json"), model());
         let arguments = ["replay", &frames, &steps, "--compat", "reference", "--logits", "out.safetensors"];
         host.run(&[&arguments[..], &model.each_ref().map(String::as_str)].concat()).ok();
-        let (found, expected) = (std::fs::read(host.path("out.safetensors")).unwrap(), std::fs::read(format!("{fixture}.safetensors")).unwrap());
-        let (found, expected) = (SafeTensors::deserialize(&found).unwrap(), SafeTensors::deserialize(&expected).unwrap());
+        let (found, expected) = (
+            std::fs::read(host.path("out.safetensors")).unwrap(),
+            std::fs::read(format!("{fixture}.safetensors")).unwrap(),
+        );
+        let (found, expected) =
+            (SafeTensors::deserialize(&found).unwrap(), SafeTensors::deserialize(&expected).unwrap());
         let tolerance = if scenario.starts_with("f32mem") { 1e-3 } else { 0.08 };
         let mut compared = 0;
-        for name in expected.names().into_iter().filter(|name| name.ends_with(".logits") || name.ends_with(".object_score_logits")) {
+        for name in expected
+            .names()
+            .into_iter()
+            .filter(|name| name.ends_with(".logits") || name.ends_with(".object_score_logits"))
+        {
             let (expected, found) = (floats(&expected, name), floats(&found, name));
             assert_eq!(found.0, expected.0, "{scenario} {name}");
-            let mean = found.1.iter().zip(&expected.1).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / found.1.len() as f64;
+            let mean = found.1.iter().zip(&expected.1).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>()
+                / found.1.len() as f64;
             println!("{scenario} {name}: mean difference {mean:.1e}");
             assert!(mean < tolerance, "{scenario} {name}: {mean}");
             compared += 1;
@@ -110,15 +128,47 @@ fn mistakes_are_found_and_named() {
     fails(&good, &["--out", "labels.nii.gz", "--device", "cuda:99"], &["cuda:99 cannot be used"]);
     fails("missing.json", &out, &["missing.json"]);
     fails(&prompts(r#"{"objects": []}"#), &out, &["p.json", "no prompts"]);
-    fails(&prompts(r#"{"objects": [{"id": 1, "prompts": [{"frame": 0, "pionts": [[1, 2]]}]}]}"#), &out, &["p.json", "objects[0].prompts[0]", "pionts"]);
-    fails(&prompts(r#"{"objects": [{"id": 3, "prompts": [{"frame": 12, "points": [[1, 2]]}]}]}"#), &out, &["object 3, slice 12", "slices 0 to 11"]);
-    fails(&prompts(r#"{"objects": [{"id": 1, "prompts": [{"frame": 0, "points": [[999, 2]]}]}]}"#), &out, &["point (999, 2) lies outside", "256 wide"]);
+    fails(
+        &prompts(r#"{"objects": [{"id": 1, "prompts": [{"frame": 0, "pionts": [[1, 2]]}]}]}"#),
+        &out,
+        &["p.json", "objects[0].prompts[0]", "pionts"],
+    );
+    fails(
+        &prompts(r#"{"objects": [{"id": 3, "prompts": [{"frame": 12, "points": [[1, 2]]}]}]}"#),
+        &out,
+        &["object 3, slice 12", "slices 0 to 11"],
+    );
+    fails(
+        &prompts(r#"{"objects": [{"id": 1, "prompts": [{"frame": 0, "points": [[999, 2]]}]}]}"#),
+        &out,
+        &["point (999, 2) lies outside", "256 wide"],
+    );
     fails(&prompts(r#"{"objects": [{"id": 1, "prompts": [{"frame": 0, "mask": "no.png"}]}]}"#), &out, &["no.png"]);
     let no_model = host.run(&["segment", &input, "--prompts", &good, "--model", "2.1-large", "--out", "labels.nii.gz"]);
     no_model.fails_with(&["092824/sam2.1_hiera_large.pt", "sam2_weights"]);
-    let no_config = host.run(&["segment", &input, "--prompts", &good, "--model", &data("parity/mini21.pt"), "--out", "labels.nii.gz"]);
+    let no_config = host.run(&[
+        "segment",
+        &input,
+        "--prompts",
+        &good,
+        "--model",
+        &data("parity/mini21.pt"),
+        "--out",
+        "labels.nii.gz",
+    ]);
     no_config.fails_with(&["mini21.pt", "configuration"]);
-    let wrong = host.run(&["segment", &input, "--prompts", &good, "--model", &data("parity/mini21.pt"), "--model-config", "tiny", "--out", "l.nii.gz"]);
+    let wrong = host.run(&[
+        "segment",
+        &input,
+        "--prompts",
+        &good,
+        "--model",
+        &data("parity/mini21.pt"),
+        "--model-config",
+        "tiny",
+        "--out",
+        "l.nii.gz",
+    ]);
     wrong.fails_with(&["mini21.pt", "of wrong shape"]);
     assert!(!host.path("labels.nii.gz").exists());
 }

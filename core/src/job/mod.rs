@@ -6,8 +6,8 @@ mod replay;
 mod segment;
 
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
-pub use replay::{ReplayRequest, replay};
-pub use segment::{SegmentRequest, segment};
+pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
+pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 
 use crate::session::Compat;
 use crate::{Error, Result};

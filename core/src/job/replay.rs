@@ -12,7 +12,7 @@ use crate::session::{Marks, Point, Range, Session, Settings};
 use crate::volume::Volume;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -101,8 +101,36 @@ impl Answer {
     }
 }
 
+/// What a [`ReplayRequest`] gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReplayReport {
+    /// the file written
+    pub logits: PathBuf,
+    /// steps done
+    pub steps: usize,
+    /// what is in the file
+    pub tensors: Vec<TensorReport>,
+}
+
+/// One tensor of a [`ReplayReport`].
+#[derive(Debug, Clone, Serialize)]
+pub struct TensorReport {
+    /// `s0.logits`, ...
+    pub name: String,
+    /// its shape
+    pub shape: Vec<usize>,
+}
+
+impl fmt::Display for ReplayReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} steps", self.steps)?;
+        self.tensors.iter().try_for_each(|tensor| write!(f, "\n{} {:?}", tensor.name, tensor.shape))?;
+        write!(f, "\n{}", self.logits.display())
+    }
+}
+
 /// Runs a [`ReplayRequest`].
-pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Value> {
+pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<ReplayReport> {
     io::check_output(&request.input, &request.logits)?;
     io::check_output(&request.steps, &request.logits)?;
     let StepFile { steps, apply_postprocessing, memory_dtype } = read_json(&request.steps)?;
@@ -128,8 +156,8 @@ pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Va
     let Replay { answers, .. } = replay;
     let entries: Vec<_> = answers.iter().map(|answer| Entry::f32(&answer.name, &answer.shape)).collect();
     logits::write(&request.logits, &entries, |sink| answers.iter().try_for_each(|answer| sink.floats(&answer.values)))?;
-    let names: Vec<_> = answers.iter().map(|answer| json!({"name": answer.name, "shape": answer.shape})).collect();
-    Ok(json!({"logits": request.logits, "steps": steps.len(), "tensors": names}))
+    let tensors = answers.into_iter().map(|Answer { name, shape, .. }| TensorReport { name, shape }).collect();
+    Ok(ReplayReport { logits: request.logits.clone(), steps: steps.len(), tensors })
 }
 
 struct Replay<'a> {

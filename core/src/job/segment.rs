@@ -7,12 +7,12 @@ use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
 use crate::progress::{Observer, Progress};
-use crate::prompts::PromptFile;
 use crate::session::{Range, Session, Settings};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,10 +59,60 @@ impl SegmentRequest {
     }
 }
 
-/// Runs a [`SegmentRequest`]; the report is what `--json` prints.
+/// What a [`SegmentRequest`] gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct SegmentReport {
+    /// label volume written
+    pub labels: Option<PathBuf>,
+    /// logits written
+    pub logits: Option<PathBuf>,
+    /// picture written
+    pub overlay: Option<PathBuf>,
+    /// the checkpoint used
+    pub model: PathBuf,
+    /// where it computed
+    pub device: String,
+    /// how exactly
+    pub precision: &'static str,
+    /// slices, rows, columns
+    pub shape: [usize; 3],
+    /// every object
+    pub objects: Vec<ObjectReport>,
+    /// slices that were followed
+    pub slices: usize,
+    /// for prompts and propagation
+    pub seconds: f64,
+    /// the same for each slice
+    pub seconds_per_slice: f64,
+}
+
+/// One object of a [`SegmentReport`].
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectReport {
+    /// its number
+    pub id: u32,
+    /// its voxels in the labels
+    pub voxels: usize,
+    /// slices on which it has any
+    pub slices: usize,
+}
+
+impl fmt::Display for SegmentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slices, seconds, seconds_per_slice, device, precision, .. } = self;
+        write!(f, "{slices} slices in {seconds:.1} s ({seconds_per_slice:.2} s each, {device}, {precision})")?;
+        for ObjectReport { id, voxels, slices } in &self.objects {
+            write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
+        }
+        let written = [&self.labels, &self.logits, &self.overlay];
+        written.into_iter().flatten().try_for_each(|path| write!(f, "\n{}", path.display()))
+    }
+}
+
+/// Runs a [`SegmentRequest`].
 ///
 /// When `observer` cancels, the labels of the slices done so far are written beside `out` (`NAME.partial...`), and `out` stays as it was.
-pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<Value> {
+pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<SegmentReport> {
     request.check()?;
     let prompts = read_prompts(&request.prompts)?;
     let options = OpenOptions::with_crop(request.crop.as_deref())?;
@@ -73,42 +123,28 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let mut session = Session::new(loaded.model.clone(), volume.clone(), settings);
     let started = Instant::now();
     give_prompts(&mut session, &prompts, &request.prompts, observer)?;
-    let mut scores = Vec::new();
-    if let Err(error) = propagate(&mut session, &prompts, &mut scores, observer) {
-        return Err(keep_partial(&session, request, scores.len(), error));
-    }
+    let mut frames = BTreeSet::new();
+    let followed = session.propagate(Range::from(&prompts), |slice| {
+        frames.insert(slice.frame);
+        Ok(observer.progress(Progress { stage: "propagate", done: slice.done, total: slice.total }))
+    });
+    followed.map_err(|error| keep_partial(&session, request, frames.len(), error))?;
     let seconds = started.elapsed().as_secs_f64();
     let labels = session.labels()?;
-    write_outputs(request, &session, &labels, &scores)?;
-    let objects = session
-        .objects()
-        .into_iter()
-        .map(|id| json!({"id": id, "voxels": labels.count(id as u16), "slices": session.frames_of(id).len()}));
-    Ok(json!({
-        "labels": request.out, "logits": request.logits, "overlay": request.overlay,
-        "model": loaded.path, "device": loaded.device(), "precision": loaded.precision(),
-        "shape": [volume.frames, volume.rows, volume.columns],
-        "objects": objects.collect::<Vec<_>>(), "slices": scores.len(), "seconds": seconds,
-        "seconds_per_slice": seconds / scores.len().max(1) as f64,
-    }))
-}
-
-/// Object scores of one slice, in the order of the session's objects; `None`: the object was not followed there.
-struct SliceScores {
-    frame: usize,
-    scores: Vec<(u32, f32)>,
-}
-
-fn propagate(
-    session: &mut Session,
-    prompts: &PromptFile,
-    done: &mut Vec<SliceScores>,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    session.propagate(Range::from(prompts), |slice| {
-        let scores = slice.masks.iter().map(|mask| (mask.object, mask.object_score)).collect();
-        done.push(SliceScores { frame: slice.frame, scores });
-        Ok(observer.progress(Progress { stage: "propagate", done: slice.done, total: slice.total }))
+    write_outputs(request, &session, &labels, &frames)?;
+    let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
+    Ok(SegmentReport {
+        labels: request.out.clone(),
+        logits: request.logits.clone(),
+        overlay: request.overlay.clone(),
+        device: loaded.device(),
+        precision: loaded.precision(),
+        model: loaded.path,
+        shape: [volume.frames, volume.rows, volume.columns],
+        objects: session.objects().into_iter().map(object).collect(),
+        slices: frames.len(),
+        seconds,
+        seconds_per_slice: seconds / frames.len().max(1) as f64,
     })
 }
 
@@ -129,12 +165,12 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
     }
 }
 
-fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, scores: &[SliceScores]) -> Result<()> {
+fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, frames: &BTreeSet<usize>) -> Result<()> {
     if let Some(path) = &request.out {
         io::write_labels(labels, path)?;
     }
     if let Some(path) = &request.logits {
-        write_logits(path, session, scores)?;
+        write_logits(path, session, frames)?;
     }
     if let Some(path) = &request.overlay {
         picture::write(path, session.volume(), labels, &drawn(session))?;
@@ -143,11 +179,8 @@ fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, s
 }
 
 /// Every slice that was followed, once, ascending: `logits`, `object_scores`, `object_ids`, `frames`.
-fn write_logits(path: &Path, session: &Session, scores: &[SliceScores]) -> Result<()> {
+fn write_logits(path: &Path, session: &Session, frames: &BTreeSet<usize>) -> Result<()> {
     let ids = session.objects();
-    let mut frames: Vec<usize> = scores.iter().map(|slice| slice.frame).collect();
-    frames.sort_unstable();
-    frames.dedup();
     let Volume { rows, columns, .. } = **session.volume();
     let entries = [
         Entry::f32("logits", &[frames.len(), ids.len(), rows, columns]),
@@ -156,19 +189,14 @@ fn write_logits(path: &Path, session: &Session, scores: &[SliceScores]) -> Resul
         Entry::i64("frames", &[frames.len()]),
     ];
     logits::write(path, &entries, |sink| {
-        for &frame in &frames {
+        for &frame in frames {
             sink.floats(&session.slice_logits(frame)?)?;
         }
-        for &frame in &frames {
-            let of = |id: u32| {
-                let newest = scores
-                    .iter()
-                    .rev()
-                    .filter(|slice| slice.frame == frame)
-                    .find_map(|slice| slice.scores.iter().find(|score| score.0 == id));
-                newest.map_or(NO_OBJ_SCORE as f32, |score| score.1)
-            };
-            sink.float_values(&ids.iter().map(|&id| of(id)).collect::<Vec<_>>())?;
+        for &frame in frames {
+            let scores: Result<Vec<_>> = ids.iter().map(|&id| session.object_score(frame, id)).collect();
+            sink.float_values(
+                &scores?.into_iter().map(|score| score.unwrap_or(NO_OBJ_SCORE as f32)).collect::<Vec<_>>(),
+            )?;
         }
         sink.integers(ids.iter().map(|&id| i64::from(id)))?;
         sink.integers(frames.iter().map(|&frame| frame as i64))

@@ -20,6 +20,12 @@ impl Session {
         guard(|| self.object_mask(object, output))
     }
 
+    /// The presence logit of an object on a slice, if it has a mask there.
+    pub fn object_score(&self, frame: usize, object: u32) -> Result<Option<f32>> {
+        let at = self.position(object)?;
+        guard(|| Ok(self.objects[at].latest(frame).map(|output| output.score.double_value(&[0, 0]) as f32)))
+    }
+
     /// Logits of all objects on a slice, `[objects, rows, columns]` float32 on the host; -1024 where an object has no mask yet.
     pub fn slice_logits(&self, frame: usize) -> Result<Tensor> {
         let volume = self.volume();
