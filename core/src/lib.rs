@@ -5,6 +5,7 @@
 pub mod device;
 pub mod error;
 pub mod guard;
+pub mod intensity;
 pub mod io;
 pub mod job;
 pub mod loader;

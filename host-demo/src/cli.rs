@@ -94,6 +94,10 @@ pub enum Task {
         input: Input,
         #[command(flatten)]
         model: Model,
+        /// Values that the model sees as 0 and 1: auto (8 bits as they are, others 0.5%,99.5%), LOW,HIGH, LOW%,HIGH%,
+        /// slice:LOW%,HIGH%, full, or source (DICOM's own)
+        #[arg(long, value_name = "WINDOW")]
+        window: Option<String>,
         /// Prompt file
         #[arg(long, value_name = "FILE.json")]
         prompts: PathBuf,
@@ -167,6 +171,9 @@ pub struct Input {
     /// Use this region of every slice only, in pixels or percent, e.g. 1536,0,512,512 or 75%,0,25%,100%
     #[arg(long, value_name = "X,Y,W,H")]
     pub crop: Option<String>,
+    /// Take slices along this axis: z as stored, y (a stack of B-scans en face) or x; labels come back as stored
+    #[arg(long, value_name = "AXIS", value_parser = ["z", "y", "x"])]
+    pub axis: Option<String>,
 }
 
 /// The model and how to run it.

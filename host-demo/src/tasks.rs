@@ -32,9 +32,9 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         Task::Convert { input, output, json } => {
             ("convert", with(volume(input)?, json!({"output": text(output)?})), *json)
         }
-        Task::Segment { input, model, prompts, out, logits, overlay, json } => {
+        Task::Segment { input, model, window, prompts, out, logits, overlay, json } => {
             let files = json!({
-                "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
+                "window": window, "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
                 "overlay": optional(overlay.as_deref())?,
             });
             ("segment", with(with(volume(input)?, choice(model)), files), *json)
@@ -56,7 +56,7 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
 }
 
 fn volume(input: &Input) -> anyhow::Result<Value> {
-    Ok(json!({"input": text(&input.input)?, "crop": input.crop}))
+    Ok(json!({"input": text(&input.input)?, "crop": input.crop, "axis": input.axis}))
 }
 
 fn choice(model: &Model) -> Value {

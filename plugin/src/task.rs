@@ -5,7 +5,8 @@ use crate::guard::{guarded, infallible};
 use crate::script;
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
-use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_core::io::{self, VolumeInfo};
+use sam_octa2_core::job::InputRequest;
 use sam_octa2_core::{Error, Result, job, loader};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,32 +53,23 @@ fn request<T: DeserializeOwned>(task: &str, json: &str) -> std::result::Result<T
     serde_json::from_str(json).map_err(|error| convert::invalid(format!("the request of the task `{task}`: {error}")))
 }
 
-/// `host-demo info`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InfoRequest {
-    input: PathBuf,
-    #[serde(default)]
-    crop: Option<String>,
-}
-
-fn info(request: &InfoRequest) -> Result<Value> {
-    io::info(&request.input, &OpenOptions::with_crop(request.crop.as_deref())?).map(told)
+fn info(request: &InputRequest) -> Result<Value> {
+    let volume = request.open(&mut ())?.along(request.axis()?)?;
+    VolumeInfo::new(&volume, &request.input).map(told)
 }
 
 /// `host-demo convert`
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ConvertRequest {
-    input: PathBuf,
+    #[serde(flatten)]
+    input: InputRequest,
     output: PathBuf,
-    #[serde(default)]
-    crop: Option<String>,
 }
 
 fn convert_volume(request: &ConvertRequest, observer: &mut ToHost<'_>) -> Result<Value> {
-    let options = OpenOptions::with_crop(request.crop.as_deref())?;
-    io::convert(&request.input, &request.output, &options, observer)?;
+    io::check_output(&request.input.input, &request.output)?;
+    let volume = request.input.open(observer)?.along(request.input.axis()?)?;
+    io::write_volume(&volume, &request.output, observer)?;
     Ok(json!({"report": {"output": request.output}}))
 }
 

@@ -1,9 +1,10 @@
 //! Sessions: the scenarios of the video predictor, step by step, and the preparation of slices.
 
 use crate::fixture::*;
+use sam_octa2_core::intensity::{Window, Windows};
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::prompts::Direction;
-use sam_octa2_core::session::{Compat, Marks, Mask, Point, Range, Session, Settings, Window, prepare};
+use sam_octa2_core::session::{Compat, Marks, Mask, Point, Range, Session, Settings, prepare};
 use sam_octa2_core::volume::{Geometry, Volume, Voxels};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ fn slices_are_prepared_as_the_reference_does() {
     let (_, expected) = expected.into_iter().find(|(name, _)| name == "images").expect("images");
     let volume = frames();
     for i in 0..8 {
-        let image = prepare(&volume, i, Window::of(&volume), 256).expect("prepare").squeeze_dim(0);
+        let image = prepare(&volume, i, Windows::Volume(Window::EIGHT_BIT), 256).expect("prepare").squeeze_dim(0);
         close(&format!("slice {i}"), &image, &expected.get(i as i64), 1e-5);
     }
 }
@@ -91,7 +92,7 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
     let model = Arc::new(mini(config, name.starts_with("post_")));
     let memory_kind = if f32_memory { Kind::Float } else { Kind::BFloat16 };
     let settings = Settings { compat: Compat::Reference, memory_kind: Some(memory_kind), ..Settings::default() };
-    let mut session = Session::new(model, Arc::new(frames()), settings);
+    let mut session = Session::new(model, Arc::new(frames()), settings).expect("session");
     let what = format!("{config} {name}");
     let tracked = if f32_memory { &F32_MEMORY } else { &BF16_MEMORY };
     // the repository's copies are stored in half precision

@@ -30,7 +30,7 @@ fn a_correction_holds_through_the_next_propagation() {
 #[test]
 fn the_reference_forgets_the_correction() {
     let settings = Settings { compat: Compat::Reference, ..Settings::default() };
-    let mut session = Session::new(MODEL.clone(), volume(), settings);
+    let mut session = Session::new(MODEL.clone(), volume(), settings).expect("session");
     session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click");
     follow(&mut session, Range::default());
     let tracked = logits(&session, 5, 1);

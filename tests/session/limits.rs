@@ -16,7 +16,7 @@ fn a_session_may_move_to_another_thread() {
 #[test]
 fn a_small_budget_changes_no_bit() {
     let run = |settings: Settings| {
-        let mut session = Session::new(MODEL.clone(), tall(), settings);
+        let mut session = Session::new(MODEL.clone(), tall(), settings).expect("session");
         session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click");
         follow(&mut session, Range::default());
         session.add_points(1, 1, &click(70.0, 40.0, false)).expect("a correction on a slice long parked");
@@ -34,7 +34,8 @@ fn a_small_budget_changes_no_bit() {
 
 /// A stack of 24 slices.
 fn tall() -> Arc<Volume> {
-    let Voxels::U8(voxels) = &volume().voxels else { unreachable!() };
+    let volume = volume();
+    let Voxels::U8(voxels) = &*volume.voxels().expect("voxels") else { unreachable!() };
     let voxels = Voxels::U8(voxels.repeat(3));
     Arc::new(Volume::new([3 * FRAMES, ROWS, COLUMNS, 1], voxels, Geometry::unknown(), "stack").expect("volume"))
 }
@@ -63,11 +64,12 @@ fn bad_prompts_are_refused_and_change_nothing() {
 
 #[test]
 fn sixteen_bits_are_not_squeezed_to_eight() {
-    let Voxels::U8(voxels) = &volume().voxels else { unreachable!() };
+    let volume = volume();
+    let Voxels::U8(voxels) = &*volume.voxels().expect("voxels") else { unreachable!() };
     let run = |voxels: Vec<u16>| {
         let volume =
             Volume::new([FRAMES, ROWS, COLUMNS, 1], Voxels::U16(voxels), Geometry::unknown(), "stack").expect("volume");
-        let mut session = Session::new(MODEL.clone(), Arc::new(volume), Settings::default());
+        let mut session = Session::new(MODEL.clone(), Arc::new(volume), Settings::default()).expect("session");
         session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits
     };
     let coarse = run(voxels.iter().map(|&v| u16::from(v) * 256).collect());
@@ -84,7 +86,7 @@ fn half_precision_gives_nearly_the_same_mask() {
     for kind in [Kind::BFloat16, Kind::Half] {
         let model =
             guard(|| Sam2::new(Params::from_tensors(tensors(), Device::Cpu, kind), config.clone())).expect("model");
-        let mut session = Session::new(Arc::new(model), volume(), Settings::default());
+        let mut session = Session::new(Arc::new(model), volume(), Settings::default()).expect("session");
         let mask = session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits;
         assert_eq!(mask.kind(), Kind::Float);
         let flips = mask.gt(0.0).logical_xor(&exact).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);

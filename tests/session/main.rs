@@ -39,7 +39,7 @@ fn volume() -> Arc<Volume> {
 }
 
 fn session() -> Session {
-    Session::new(MODEL.clone(), volume(), Settings::default())
+    Session::new(MODEL.clone(), volume(), Settings::default()).expect("session")
 }
 
 fn click(x: f32, y: f32, positive: bool) -> [Point; 1] {

@@ -3,9 +3,10 @@
 //! Checks that all have one size and type, and crops each as it comes, so that a stack of wide strips never lies in memory whole.
 
 use super::crop::{Crop, Region};
-use crate::volume::{Geometry, Volume, Voxels};
+use crate::volume::{FrameSource, Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One slice as it was decoded.
 pub(super) struct Frame {
@@ -100,10 +101,33 @@ fn reserve(voxels: &mut Voxels, more: usize) -> Result<()> {
     })
 }
 
-/// Crops a volume that was read whole.
+/// Crops a volume; a lazy one stays lazy.
 pub(super) fn crop_volume(volume: Volume, crop: &Crop) -> Result<Volume> {
-    let Volume { frames, rows, columns, channels, voxels, geometry, format } = volume;
+    let [frames, rows, columns, channels] = volume.shape();
     let region = crop.region(rows, columns)?;
-    let voxels = region.cut(&voxels, rows, columns, channels);
-    Volume::new([frames, region.rows, region.columns, channels], voxels, region.geometry(&geometry), format)
+    let shape = [frames, region.rows, region.columns, channels];
+    let (geometry, format, window) = (region.geometry(&volume.geometry), volume.format, volume.window);
+    let cropped = if volume.is_lazy() {
+        Volume::lazy(shape, Arc::new(Cropped { volume, region }), geometry, format)
+    } else {
+        Volume::new(shape, region.cut(&*volume.voxels()?, rows, columns, channels), geometry, format)?
+    };
+    Ok(cropped.with_window(window))
+}
+
+/// The region of every slice of a lazy volume.
+struct Cropped {
+    volume: Volume,
+    region: Region,
+}
+
+impl FrameSource for Cropped {
+    fn frame(&self, frame: usize) -> Result<Voxels> {
+        let [_, rows, columns, channels] = self.volume.shape();
+        Ok(self.region.cut(&self.volume.frame(frame)?, rows, columns, channels))
+    }
+
+    fn dtype(&self) -> &'static str {
+        self.volume.dtype()
+    }
 }

@@ -32,27 +32,27 @@ pub struct VolumeInfo {
 /// Describes what lies at `path`, with the same options and errors as [`open`].
 pub fn info(path: impl AsRef<Path>, options: &OpenOptions) -> Result<VolumeInfo> {
     let path = path.as_ref();
-    Ok(VolumeInfo::new(&open(path, options)?, path))
+    VolumeInfo::new(&open(path, options)?, path)
 }
 
 impl VolumeInfo {
     /// Describes a volume that was read from `path`.
-    pub fn new(volume: &Volume, path: &Path) -> Self {
+    pub fn new(volume: &Volume, path: &Path) -> Result<Self> {
         let mut shape = vec![volume.frames, volume.rows, volume.columns];
         if volume.channels > 1 {
             shape.push(volume.channels);
         }
-        let (low, high) = volume.voxels.range();
-        Self {
+        let (low, high) = volume.range()?;
+        Ok(Self {
             path: path.to_path_buf(),
             format: volume.format.to_owned(),
             shape,
-            dtype: volume.voxels.dtype().to_owned(),
+            dtype: volume.dtype().to_owned(),
             spacing: volume.geometry.spacing,
             affine: volume.geometry.affine,
             geometry_known: volume.geometry.known,
             intensity_range: [low, high],
-        }
+        })
     }
 }
 

@@ -56,7 +56,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
         return Err(Error::format(path, "is a colour image, not labels: each voxel must be one object number"));
     }
     let data: Option<Vec<u16>> =
-        with_voxels!(&volume.voxels, values => values.iter().map(|&v| object_number(v as f64)).collect());
+        with_voxels!(&*volume.voxels()?, values => values.iter().map(|&v| object_number(v as f64)).collect());
     let data = data
         .ok_or_else(|| Error::format(path, "is no label volume: its values are not whole numbers from 0 to 65535"))?;
     let crate::volume::Volume { frames, rows, columns, geometry, .. } = volume;
@@ -106,7 +106,7 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<(usize, usize, Vec<bool>)> {
     if volume.frames != 1 {
         return Err(Error::format(path, format!("holds {} pages; a mask is one picture", volume.frames)));
     }
-    let mask = with_voxels!(&volume.voxels, values => values
+    let mask = with_voxels!(&*volume.voxels()?, values => values
         .chunks_exact(volume.channels)
         .map(|pixel| pixel.iter().any(|&v| v as f64 != 0.0))
         .collect());

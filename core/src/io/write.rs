@@ -52,7 +52,7 @@ pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn 
     match Target::of(path)? {
         Target::Nifti => {
             observer.step("write", 0, 1)?;
-            match (volume.channels, &volume.voxels) {
+            match (volume.channels, &*volume.voxels()?) {
                 (1, voxels) => with_voxels!(voxels, values => write_nifti(path, values, shape, &volume.geometry))?,
                 (_, Voxels::U8(values)) => write_nifti(path, values.as_chunks::<3>().0, shape, &volume.geometry)?,
                 (_, other) => {
@@ -66,7 +66,7 @@ pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn 
             shape.extend((volume.channels > 1).then_some(volume.channels as u64));
             atomic_file(
                 path,
-                |temporary| with_voxels!(&volume.voxels, values => npy::write(temporary, values, &shape)),
+                |temporary| with_voxels!(&*volume.voxels()?, values => npy::write(temporary, values, &shape)),
             )?;
         }
         Target::PngFolder => return write_png_folder(volume, path, observer),
@@ -195,17 +195,17 @@ pub fn check_output(input: impl AsRef<Path>, output: impl AsRef<Path>) -> Result
 }
 
 fn write_png_folder(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
-    if !matches!(volume.voxels, Voxels::U8(_) | Voxels::U16(_)) {
-        let kind = format!("values of type {} (8 and 16 bit unsigned only)", volume.voxels.dtype());
+    if !matches!(volume.dtype(), "uint8" | "uint16") {
+        let kind = format!("values of type {} (8 and 16 bit unsigned only)", volume.dtype());
         return Err(no_place(path, &kind, "PNG", ".nii.gz or .npy"));
     }
     png_folder(path, volume.frames, observer, |frame, file| {
-        let range = volume.frame_range(frame)?;
-        let pixels = match (&volume.voxels, volume.channels) {
-            (Voxels::U8(values), 1) => Pixels::Grey8(&values[range]),
-            (Voxels::U8(values), _) => Pixels::Rgb8(&values[range]),
-            (Voxels::U16(values), 1) => Pixels::Grey16(&values[range]),
-            (Voxels::U16(values), _) => Pixels::Rgb16(&values[range]),
+        let voxels = volume.frame(frame)?;
+        let pixels = match (&voxels, volume.channels) {
+            (Voxels::U8(values), 1) => Pixels::Grey8(values),
+            (Voxels::U8(values), _) => Pixels::Rgb8(values),
+            (Voxels::U16(values), 1) => Pixels::Grey16(values),
+            (Voxels::U16(values), _) => Pixels::Rgb16(values),
             _ => return Err(Error::invalid("PNG holds 8- and 16-bit unsigned values")),
         };
         png::write(file, volume.columns, volume.rows, pixels)

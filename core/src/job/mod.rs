@@ -1,10 +1,12 @@
 //! Whole jobs as a person at a terminal asks for them: a request in, files and a report out.
 
+mod input;
 mod logits;
 mod prompts;
 mod replay;
 mod segment;
 
+pub use input::InputRequest;
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};

@@ -1,9 +1,10 @@
 //! `host-demo replay`: one session driven step by step, every answer written down. The steps are those of the parity fixtures, so that
 //! any program can be compared with any other.
 
+use super::InputRequest;
 use super::logits::{self, Entry};
 use super::{compat, read_json, read_mask};
-use crate::io::{self, OpenOptions};
+use crate::io;
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::progress::{Flow, Observer};
@@ -20,11 +21,9 @@ use tch::{Device, Kind, Tensor};
 /// What to replay, with what, and where to write the answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplayRequest {
-    /// volume: a file or a folder
-    pub input: PathBuf,
-    /// region of every slice, `"X,Y,W,H"` in pixels or percent
-    #[serde(default)]
-    pub crop: Option<String>,
+    /// the volume
+    #[serde(flatten)]
+    pub input: InputRequest,
     /// the model
     #[serde(flatten)]
     pub model: ModelRequest,
@@ -131,20 +130,19 @@ impl fmt::Display for ReplayReport {
 
 /// Runs a [`ReplayRequest`].
 pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<ReplayReport> {
-    io::check_output(&request.input, &request.logits)?;
+    io::check_output(&request.input.input, &request.logits)?;
     io::check_output(&request.steps, &request.logits)?;
     let StepFile { steps, apply_postprocessing, memory_dtype } = read_json(&request.steps)?;
     let exact = memory_dtype.is_some_and(|dtype| dtype.starts_with("float32"));
     let memory_kind = exact.then_some(Kind::Float);
     let settings = Settings { compat: compat(request.compat.as_deref())?, memory_kind, ..Settings::default() };
-    let options = OpenOptions::with_crop(request.crop.as_deref())?;
-    let volume = Arc::new(io::open_observed(&request.input, &options, observer)?);
+    let volume = Arc::new(request.input.open(observer)?.along(request.input.axis()?)?);
     observer.step("load", 0, 1)?;
     let model = request
         .model
         .load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?
         .model;
-    let session = Session::new(model, volume.clone(), settings);
+    let session = Session::new(model, volume.clone(), settings)?;
     let mut replay = Replay { session, folder: request.steps.parent().unwrap_or(Path::new(".")), answers: Vec::new() };
     for (i, step) in steps.iter().enumerate() {
         observer.step("replay", i, steps.len())?;

@@ -1,8 +1,10 @@
 //! `host-demo segment`: volume + prompts -> labels, logits, pictures.
 
+use super::InputRequest;
 use super::logits::{self, Entry};
 use super::{compat, drawn, give_prompts, read_prompts};
-use crate::io::{self, OpenOptions};
+use crate::intensity::{Intensity, Windows};
+use crate::io;
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
@@ -20,16 +22,17 @@ use std::time::Instant;
 /// What to segment, with what, and what to write.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SegmentRequest {
-    /// volume: a file or a folder
-    pub input: PathBuf,
-    /// region of every slice, `"X,Y,W,H"` in pixels or percent
-    #[serde(default)]
-    pub crop: Option<String>,
+    /// the volume
+    #[serde(flatten)]
+    pub input: InputRequest,
     /// the model
     #[serde(flatten)]
     pub model: ModelRequest,
     /// prompt file
     pub prompts: PathBuf,
+    /// which values the model sees as 0 and 1, see [`crate::intensity`]
+    #[serde(default)]
+    pub window: Option<String>,
     /// `"reference"`: behave as the Python package does
     #[serde(default)]
     pub compat: Option<String>,
@@ -52,7 +55,7 @@ impl SegmentRequest {
             return Err(Error::invalid("segment: nothing to write; name out, logits or overlay"));
         }
         for output in outputs {
-            io::check_output(&self.input, output)?;
+            io::check_output(&self.input.input, output)?;
             io::check_output(&self.prompts, output)?;
         }
         Ok(())
@@ -74,8 +77,10 @@ pub struct SegmentReport {
     pub device: String,
     /// how exactly
     pub precision: &'static str,
-    /// slices, rows, columns
+    /// slices, rows, columns as segmented
     pub shape: [usize; 3],
+    /// values of the volume that the model saw as 0 and 1
+    pub window: Windows,
     /// every object
     pub objects: Vec<ObjectReport>,
     /// slices that were followed
@@ -115,12 +120,13 @@ impl fmt::Display for SegmentReport {
 pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<SegmentReport> {
     request.check()?;
     let prompts = read_prompts(&request.prompts)?;
-    let options = OpenOptions::with_crop(request.crop.as_deref())?;
-    let volume = Arc::new(io::open_observed(&request.input, &options, observer)?);
+    let axis = request.input.axis()?;
+    let intensity = request.window.as_deref().map_or(Ok(Intensity::Auto), str::parse)?;
+    let settings = Settings { compat: compat(request.compat.as_deref())?, intensity, ..Settings::default() };
+    let volume = Arc::new(request.input.open(observer)?.along(axis)?);
     observer.step("load", 0, 1)?;
     let loaded = request.model.load()?;
-    let settings = Settings { compat: compat(request.compat.as_deref())?, ..Settings::default() };
-    let mut session = Session::new(loaded.model.clone(), volume.clone(), settings);
+    let mut session = Session::new(loaded.model.clone(), volume.clone(), settings)?;
     let started = Instant::now();
     give_prompts(&mut session, &prompts, &request.prompts, observer)?;
     let mut frames = BTreeSet::new();
@@ -141,6 +147,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         precision: loaded.precision(),
         model: loaded.path,
         shape: [volume.frames, volume.rows, volume.columns],
+        window: session.windows(),
         objects: session.objects().into_iter().map(object).collect(),
         slices: frames.len(),
         seconds,
@@ -159,7 +166,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
         Some((stem, ending)) => out.with_file_name(format!("{stem}.partial.{ending}")),
         None => out.with_file_name(format!("{name}.partial")),
     };
-    match session.labels().and_then(|labels| io::write_labels(&labels, &partial)) {
+    match session.labels().and_then(|labels| io::write_labels(&labels.along(request.input.axis()?), &partial)) {
         Ok(()) => Error::CancelledWith { done, kept: partial },
         Err(error) => error,
     }
@@ -167,7 +174,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
 
 fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, frames: &BTreeSet<usize>) -> Result<()> {
     if let Some(path) = &request.out {
-        io::write_labels(labels, path)?;
+        io::write_labels(&labels.along(request.input.axis()?), path)?;
     }
     if let Some(path) = &request.logits {
         write_logits(path, session, frames)?;

@@ -6,9 +6,10 @@
 pub(crate) mod colours;
 mod draw;
 
+use crate::intensity::{Window, volume_percentiles};
 use crate::io::atomic_file;
 use crate::volume::{Labels, Volume};
-use crate::{Error, Result, with_voxels};
+use crate::{Error, Result};
 use draw::Canvas;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, ImageEncoder, RgbImage};
@@ -26,8 +27,8 @@ const FRAME_TIME: Duration = Duration::from_millis(200);
 /// longest and shortest side of a drawn slice: larger ones are shrunk, small ones magnified by a whole number
 const MAX_SIDE: usize = 512;
 const MIN_SIDE: usize = 192;
-/// shares of the values that are shown black and white
-const PERCENTILES: (f64, f64) = (0.01, 0.995);
+/// percentiles of the values that are shown black and white
+const PERCENTILES: (f64, f64) = (1.0, 99.5);
 
 /// Something a user placed on a slice.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +72,13 @@ pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[
         )));
     }
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let scene = Scene { volume, labels, marks, window: window(volume), zoom: zoom(volume) };
+    let scene = Scene {
+        volume,
+        labels,
+        marks,
+        window: volume_percentiles(volume, PERCENTILES.0, PERCENTILES.1)?,
+        zoom: zoom(volume),
+    };
     match ending.as_str() {
         "png" => scene.write_sheet(path),
         "gif" => scene.write_animation(path),
@@ -88,7 +95,7 @@ struct Scene<'a> {
     labels: &'a Labels,
     marks: &'a [Mark],
     /// values shown black and white
-    window: (f32, f32),
+    window: Window,
     /// picture pixels per slice pixel
     zoom: f32,
 }
@@ -146,8 +153,8 @@ impl Scene<'_> {
 
     fn slice(&self, frame: usize) -> Result<RgbImage> {
         let (rows, columns) = (self.volume.rows, self.volume.columns);
-        let values = self.volume.frame_f32(frame)?;
-        let (low, high) = self.window;
+        let values = self.volume.frame(frame)?.to_f32();
+        let (low, high) = (self.window.low as f32, self.window.high as f32);
         let grey = |v: f32| ((v - low) / (high - low) * 255.0).clamp(0.0, 255.0) as u8;
         let bytes = match self.volume.channels {
             1 => values.iter().flat_map(|&v| [grey(v); 3]).collect(),
@@ -167,21 +174,6 @@ impl Scene<'_> {
         canvas.text(4, 4, &frame.to_string());
         Ok(canvas.into_picture())
     }
-}
-
-/// The values between which the display is stretched, from an even sample of the volume.
-fn window(volume: &Volume) -> (f32, f32) {
-    let step = (volume.voxels.len() / 1_000_000).max(1);
-    let mut sample: Vec<f32> =
-        with_voxels!(&volume.voxels, values => values.iter().step_by(step).map(|&v| v as f32).collect());
-    sample.retain(|v| v.is_finite());
-    if sample.is_empty() {
-        return (0.0, 1.0);
-    }
-    sample.sort_by(f32::total_cmp);
-    let at = |share: f64| sample[((sample.len() - 1) as f64 * share).round() as usize];
-    let (low, high) = (at(PERCENTILES.0), at(PERCENTILES.1));
-    if high > low { (low, high) } else { (sample[0], sample[sample.len() - 1].max(sample[0] + 1.0)) }
 }
 
 fn zoom(volume: &Volume) -> f32 {

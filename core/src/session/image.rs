@@ -1,10 +1,11 @@
 //! A slice becomes the model's input: window, resize to the model's square, colour normalisation.
 //!
-//! Intensity, declared: 8-bit values are used as they are (0 to 255, as the reference does); every other type is mapped linearly from the
-//! volume's own smallest and largest value to 0..1. Nothing is squeezed to 8 bits on the way.
+//! Which values become 0 and 1 is declared in [`crate::intensity`]. 8-bit values that are used as they are enter the model as in the
+//! reference, to the last bit; everything else is windowed first and resized in float32.
 
 use super::resize::resize;
 use crate::Result;
+use crate::intensity::{Window, Windows};
 use crate::volume::{Volume, Voxels};
 use tch::{Kind, Tensor};
 
@@ -12,35 +13,13 @@ use tch::{Kind, Tensor};
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// The linear map from voxels to 0..1, the same for every slice of a volume.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Window {
-    /// becomes 0
-    pub low: f64,
-    /// becomes 1
-    pub high: f64,
-}
-
-impl Window {
-    /// 8 bits: 0 to 255. Other types: the volume's own range.
-    pub fn of(volume: &Volume) -> Self {
-        match &volume.voxels {
-            Voxels::U8(_) => Self { low: 0.0, high: 255.0 },
-            voxels => {
-                let (low, high) = voxels.range();
-                Self { low, high: if high > low { high } else { low + 1.0 } }
-            }
-        }
-    }
-}
-
 /// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training.
-pub fn prepare(volume: &Volume, frame: usize, window: Window, size: i64) -> Result<Tensor> {
-    let unit = match &volume.voxels {
-        Voxels::U8(values) if window == (Window { low: 0.0, high: 255.0 }) => {
-            eight_bit(volume, &values[volume.frame_range(frame)?], size as usize)
+pub fn prepare(volume: &Volume, frame: usize, windows: Windows, size: i64) -> Result<Tensor> {
+    let unit = match volume.frame(frame)? {
+        Voxels::U8(values) if windows == Windows::Volume(Window::EIGHT_BIT) => {
+            eight_bit(volume, &values, size as usize)
         }
-        _ => linear(volume, frame, window, size as usize)?,
+        voxels => linear(volume, &voxels.to_f32(), windows, size as usize),
     };
     let channels = volume.channels as i64;
     let image = Tensor::from_slice(&unit)
@@ -59,10 +38,11 @@ fn eight_bit(volume: &Volume, pixels: &[u8], size: usize) -> Vec<f32> {
 }
 
 /// Other pixels are windowed first and resized in float32.
-fn linear(volume: &Volume, frame: usize, window: Window, size: usize) -> Result<Vec<f32>> {
+fn linear(volume: &Volume, values: &[f32], windows: Windows, size: usize) -> Vec<f32> {
+    let window = windows.of_slice(values);
     let (low, scale) = (window.low as f32, 1.0 / (window.high - window.low) as f32);
-    let unit = |v: f32| if v.is_finite() { ((v - low) * scale).clamp(0.0, 1.0) } else { 0.0 };
-    let pixels: Vec<f32> = volume.frame_f32(frame)?.into_iter().map(unit).collect();
+    let unit = |&v: &f32| if v.is_finite() { ((v - low) * scale).clamp(0.0, 1.0) } else { 0.0 };
+    let pixels: Vec<f32> = values.iter().map(unit).collect();
     let resized = resize(&pixels, [volume.rows, volume.columns, volume.channels], size);
-    Ok(resized.into_iter().map(|v| v.clamp(0.0, 1.0)).collect())
+    resized.into_iter().map(|v| v.clamp(0.0, 1.0)).collect()
 }

@@ -16,11 +16,12 @@ mod resize;
 mod slices;
 mod store;
 
-pub use image::{Window, prepare};
+pub use image::prepare;
 pub use object::{Marks, Mask, Point};
 pub use propagate::{Range, SliceResult};
 
 use crate::guard::guard;
+use crate::intensity::{Intensity, Windows};
 use crate::model::Sam2;
 use crate::volume::Volume;
 use crate::{Error, Result};
@@ -56,6 +57,8 @@ impl std::str::FromStr for Compat {
 pub struct Settings {
     /// how corrections and memories behave
     pub compat: Compat,
+    /// which values become 0 and 1 for the model
+    pub intensity: Intensity,
     /// what stored memories are rounded to; default: bfloat16 for the reference, else what the model computes in
     pub memory_kind: Option<Kind>,
     /// bytes of slice features to keep (about 16 MB a slice at 1024 pixels, float32)
@@ -66,7 +69,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { compat: Compat::Holding, memory_kind: None, feature_cache_bytes: 256 << 20, state_bytes: 128 << 20 }
+        Self {
+            compat: Compat::Holding,
+            intensity: Intensity::Auto,
+            memory_kind: None,
+            feature_cache_bytes: 256 << 20,
+            state_bytes: 128 << 20,
+        }
     }
 }
 
@@ -101,10 +110,16 @@ pub struct Session {
 
 impl Session {
     /// A session on a volume; nothing is computed yet.
-    pub fn new(model: Arc<Sam2>, volume: Arc<Volume>, settings: Settings) -> Self {
-        let window = Window::of(&volume);
-        let slices = Slices::new(volume, window, settings.feature_cache_bytes);
-        Self { model, slices, objects: Vec::new(), store: Store::default(), settings }
+    /// Errors: a window that the volume does not have, or a lazy volume that cannot be read.
+    pub fn new(model: Arc<Sam2>, volume: Arc<Volume>, settings: Settings) -> Result<Self> {
+        let windows = settings.intensity.of(&volume)?;
+        let slices = Slices::new(volume, windows, settings.feature_cache_bytes);
+        Ok(Self { model, slices, objects: Vec::new(), store: Store::default(), settings })
+    }
+
+    /// Which values of the volume the model sees as 0 and 1.
+    pub fn windows(&self) -> Windows {
+        self.slices.windows
     }
 
     /// The volume.
@@ -163,7 +178,7 @@ impl Session {
     /// Marks an object on a slice, and answers with its mask there. The object is added if it is new (1 to 65535).
     pub fn prompt(&mut self, frame: usize, object: u32, marks: Marks) -> Result<ObjectMask> {
         let volume = self.volume().clone();
-        volume.frame_range(frame)?;
+        volume.check_frame(frame)?;
         marks.check(volume.rows, volume.columns)?;
         if !(1..=65535).contains(&object) {
             return Err(Error::invalid(format!("object number {object} is not between 1 and 65535")));

@@ -132,7 +132,7 @@ impl Session {
 
     fn plan(&self, range: Range) -> Result<Vec<Pass>> {
         if let Some(start) = range.start {
-            self.volume().frame_range(start)?;
+            self.volume().check_frame(start)?;
         }
         self.check_anchors()?;
         let forward = || Pass::new(false, self.spans(range, false));

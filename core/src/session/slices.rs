@@ -1,7 +1,8 @@
 //! The slices of a volume as features: prepared and encoded when they are first needed, kept while they fit a budget in bytes.
 
-use super::image::{Window, prepare};
+use super::image::prepare;
 use crate::Result;
+use crate::intensity::Windows;
 use crate::model::{ImageFeatures, Sam2};
 use crate::volume::Volume;
 use std::collections::VecDeque;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 pub struct Slices {
     /// the volume
     pub volume: Arc<Volume>,
-    window: Window,
+    /// which values become 0 and 1
+    pub windows: Windows,
     /// most recently used last
     cache: VecDeque<(usize, ImageFeatures)>,
     budget: usize,
@@ -21,8 +23,8 @@ pub struct Slices {
 
 impl Slices {
     /// Nothing is computed yet.
-    pub fn new(volume: Arc<Volume>, window: Window, budget: usize) -> Self {
-        Self { volume, window, cache: VecDeque::new(), budget, encoded: 0 }
+    pub fn new(volume: Arc<Volume>, windows: Windows, budget: usize) -> Self {
+        Self { volume, windows, cache: VecDeque::new(), budget, encoded: 0 }
     }
 
     /// The features of a slice.
@@ -34,7 +36,7 @@ impl Slices {
             self.cache.push_back(hit);
             return Ok(features);
         }
-        let features = model.encode_image(&prepare(&self.volume, frame, self.window, model.config.image_size)?);
+        let features = model.encode_image(&prepare(&self.volume, frame, self.windows, model.config.image_size)?);
         self.encoded += 1;
         self.cache.push_back((frame, features.shallow_clone()));
         while self.cache.len() > 1 && self.cached_bytes() > self.budget {

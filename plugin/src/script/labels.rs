@@ -62,7 +62,10 @@ fn frames_of(call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic) -> 
 }
 
 fn save(call: NativeCallContext, labels: &mut LabelsValue, path: Dynamic) -> Fallible<()> {
-    native(&call, || Ok(io::write_labels(&labels.labels, labels.volume.output("save: path", &path)?)?))
+    native(&call, || {
+        let path = labels.volume.output("save: path", &path)?;
+        Ok(io::write_labels(&labels.labels.along(labels.volume.axis), path)?)
+    })
 }
 
 /// `session.overlay(path)`: its volume, its labels, its prompts.

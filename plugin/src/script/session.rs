@@ -14,6 +14,7 @@ use super::values::{
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use sam_octa2_core::intensity::Intensity;
 use sam_octa2_core::job;
 use sam_octa2_core::session::{Compat, Marks, Mask, ObjectMask, Point, Session, Settings};
 use std::path::{Path, PathBuf};
@@ -64,10 +65,12 @@ impl SessionValue {
     fn new(volume: &Dynamic, model: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         let volume: VolumeValue = typed("new_session: volume", "Volume", volume)?;
         let model: ModelValue = typed("new_session: model", "Model", model)?;
-        let options = options.map(|options| Options::new("new_session", options, &["compat"])).transpose()?;
-        let compat: Option<Compat> = options.map_or(Ok(None), |options| options.parsed("compat"))?;
-        let settings = Settings { compat: compat.unwrap_or_default(), ..Settings::default() };
-        let session = Session::new(model.loaded.model.clone(), volume.volume.clone(), settings);
+        let options = options.map(|options| Options::new("new_session", options, &["compat", "window"])).transpose()?;
+        let compat: Option<Compat> = options.as_ref().map_or(Ok(None), |options| options.parsed("compat"))?;
+        let window: Option<Intensity> = options.as_ref().map_or(Ok(None), |options| options.parsed("window"))?;
+        let (compat, intensity) = (compat.unwrap_or_default(), window.unwrap_or_default());
+        let settings = Settings { compat, intensity, ..Settings::default() };
+        let session = Session::new(model.loaded.model.clone(), volume.volume.clone(), settings)?;
         Ok(Self { session: Arc::new(Mutex::new(session)), volume, model })
     }
 

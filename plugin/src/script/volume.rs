@@ -4,9 +4,10 @@ use super::Context;
 use super::engine::HostRef;
 use super::values::{Checked, Fallible, Options, int, ints, native, text};
 use crate::convert::ToHost;
-use rhai::{Array, Dynamic, Engine, INT, NativeCallContext};
-use sam_octa2_core::io::{self, OpenOptions, VolumeInfo};
-use sam_octa2_core::volume::Volume;
+use rhai::{Array, Dynamic, Engine, NativeCallContext};
+use sam_octa2_core::io::{self, VolumeInfo};
+use sam_octa2_core::job::InputRequest;
+use sam_octa2_core::volume::{Axis, Volume};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct VolumeValue {
     pub volume: Arc<Volume>,
     /// the file or folder: nothing may overwrite it
     pub path: Arc<PathBuf>,
+    /// the axis along which its slices were taken; labels are saved as the file is
+    pub axis: Axis,
 }
 
 /// Makes volumes known to scripts.
@@ -40,13 +43,13 @@ pub fn register(engine: &mut Engine, context: &Context) {
         .register_get("rows", |volume: &mut VolumeValue| int(volume.volume.rows))
         .register_get("columns", |volume: &mut VolumeValue| int(volume.volume.columns))
         .register_get("channels", |volume: &mut VolumeValue| int(volume.volume.channels))
-        .register_get("dtype", |volume: &mut VolumeValue| volume.volume.voxels.dtype())
+        .register_get("dtype", |volume: &mut VolumeValue| volume.volume.dtype())
         .register_get("format", |volume: &mut VolumeValue| volume.volume.format)
         .register_get("path", |volume: &mut VolumeValue| volume.path.display().to_string())
-        .register_get("shape", |volume: &mut VolumeValue| ints(volume.info().shape))
+        .register_get("shape", |volume: &mut VolumeValue| volume.shape())
         .register_get("spacing", |volume: &mut VolumeValue| floats(volume.volume.geometry.spacing))
-        .register_get("range", |volume: &mut VolumeValue| floats(volume.info().intensity_range))
-        .register_fn("info", |volume: &mut VolumeValue| volume.info().to_string())
+        .register_get("range", |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.range()))
+        .register_fn("info", |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.info()))
         .register_fn("to_string", |volume: &mut VolumeValue| volume.describe())
         .register_fn("to_debug", |volume: &mut VolumeValue| volume.describe());
 }
@@ -57,11 +60,13 @@ fn floats<const N: usize>(numbers: [f64; N]) -> Array {
 
 impl VolumeValue {
     fn open(host: HostRef, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
-        let path = PathBuf::from(text("open_volume: path", path)?);
-        let options = options.map(|options| Options::new("open_volume", options, &["crop"])).transpose()?;
-        let crop = options.map_or(Ok(None), |options| options.get("crop", text))?;
-        let volume = io::open_observed(&path, &OpenOptions::with_crop(crop.as_deref())?, &mut ToHost(host.calls()))?;
-        Ok(Self { volume: Arc::new(volume), path: Arc::new(path) })
+        let options = options.map(|options| Options::new("open_volume", options, &["crop", "axis"])).transpose()?;
+        let option = |key| options.as_ref().map_or(Ok(None), |options| options.get(key, text));
+        let input = PathBuf::from(text("open_volume: path", path)?);
+        let request = InputRequest { input, crop: option("crop")?, axis: option("axis")? };
+        let axis = request.axis()?;
+        let volume = request.open(&mut ToHost(host.calls()))?.along(axis)?;
+        Ok(Self { volume: Arc::new(volume), path: Arc::new(request.input), axis })
     }
 
     fn save(&self, host: HostRef, path: &Dynamic) -> Checked<()> {
@@ -76,13 +81,23 @@ impl VolumeValue {
         Ok(path)
     }
 
-    fn info(&self) -> VolumeInfo {
-        VolumeInfo::new(&self.volume, &self.path)
+    fn info(&self) -> Checked<String> {
+        Ok(VolumeInfo::new(&self.volume, &self.path)?.to_string())
+    }
+
+    fn range(&self) -> Checked<Array> {
+        let (low, high) = self.volume.range()?;
+        Ok(floats([low, high]))
+    }
+
+    /// `[frames, rows, columns]`, for colour with the channels
+    fn shape(&self) -> Array {
+        let [frames, rows, columns, channels] = self.volume.shape();
+        ints([frames, rows, columns, channels].into_iter().take(if channels > 1 { 4 } else { 3 }))
     }
 
     fn describe(&self) -> String {
-        let Volume { frames, rows, columns, format, ref voxels, .. } = *self.volume;
-        let frames: INT = int(frames);
-        format!("Volume({format}, {frames} x {rows} x {columns}, {})", voxels.dtype())
+        let Volume { frames, rows, columns, format, .. } = *self.volume;
+        format!("Volume({format}, {frames} x {rows} x {columns}, {})", self.volume.dtype())
     }
 }

@@ -1,0 +1,156 @@
+//! The middle of the data flow: `bytes -> Volume -> Session -> Labels -> bytes`.
+//!
+//! A [`Volume`] is a stack of equally sized slices ("frames") with its [`Geometry`]; [`Labels`] are one object number per voxel of
+//! the same grid. Neither knows file formats nor tensors. The slices lie in memory, or are read when they are asked for
+//! ([`FrameSource`]), so that a volume larger than the memory can be opened.
+
+mod axis;
+mod geometry;
+mod labels;
+mod voxels;
+
+pub use axis::Axis;
+pub use geometry::Geometry;
+pub use labels::Labels;
+pub use voxels::Voxels;
+
+use crate::{Error, Result};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Reads slices when they are asked for.
+pub trait FrameSource: Send + Sync {
+    /// The values of one slice, `[rows, columns, channels]`, always in the same type.
+    fn frame(&self, frame: usize) -> Result<Voxels>;
+
+    /// numpy's name of that type.
+    fn dtype(&self) -> &'static str;
+}
+
+#[derive(Clone)]
+enum Source {
+    Memory(Arc<Voxels>),
+    Lazy(Arc<dyn FrameSource>),
+}
+
+/// A stack of equally sized slices. Cheap to clone: the voxels are shared.
+#[derive(Clone)]
+pub struct Volume {
+    /// number of slices
+    pub frames: usize,
+    /// height of a slice in pixels
+    pub rows: usize,
+    /// width of a slice in pixels
+    pub columns: usize,
+    /// 1 (grey) or 3 (RGB)
+    pub channels: usize,
+    source: Source,
+    /// where the voxels lie
+    pub geometry: Geometry,
+    /// what was read: `"nifti"`, `"dicom"`, `"stack"`, `"npy"`
+    pub format: &'static str,
+    /// the window that the source recommends (DICOM), smallest and largest value shown
+    pub window: Option<(f64, f64)>,
+}
+
+impl Volume {
+    /// A volume in memory. Checks that the number of values fits the shape `[frames, rows, columns, channels]`.
+    pub fn new(shape: [usize; 4], voxels: Voxels, geometry: Geometry, format: &'static str) -> Result<Self> {
+        let wanted = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+        if wanted != Some(voxels.len()) || voxels.is_empty() || !matches!(shape[3], 1 | 3) {
+            return Err(Error::invalid(format!(
+                "a volume of shape {shape:?} (frames, rows, columns, channels) cannot hold {} values",
+                voxels.len()
+            )));
+        }
+        Ok(Self::from_source(shape, Source::Memory(Arc::new(voxels)), geometry, format))
+    }
+
+    /// A volume whose slices are read when they are asked for.
+    pub fn lazy(shape: [usize; 4], source: Arc<dyn FrameSource>, geometry: Geometry, format: &'static str) -> Self {
+        Self::from_source(shape, Source::Lazy(source), geometry, format)
+    }
+
+    fn from_source(shape: [usize; 4], source: Source, geometry: Geometry, format: &'static str) -> Self {
+        let [frames, rows, columns, channels] = shape;
+        Self { frames, rows, columns, channels, source, geometry, format, window: None }
+    }
+
+    /// The same volume with the window that its source recommends.
+    pub fn with_window(mut self, window: Option<(f64, f64)>) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// `[frames, rows, columns, channels]`
+    pub fn shape(&self) -> [usize; 4] {
+        [self.frames, self.rows, self.columns, self.channels]
+    }
+
+    /// numpy's name of the type of the values: `uint8`, `float32`, ...
+    pub fn dtype(&self) -> &'static str {
+        match &self.source {
+            Source::Memory(voxels) => voxels.dtype(),
+            Source::Lazy(source) => source.dtype(),
+        }
+    }
+
+    /// Are the slices read when they are asked for?
+    pub fn is_lazy(&self) -> bool {
+        matches!(self.source, Source::Lazy(_))
+    }
+
+    /// Is there such a slice?
+    pub fn check_frame(&self, frame: usize) -> Result<()> {
+        if frame < self.frames {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("slice {frame} does not exist: the volume has slices 0 to {}", self.frames - 1)))
+    }
+
+    /// The values of one slice, `[rows, columns, channels]`.
+    pub fn frame(&self, frame: usize) -> Result<Voxels> {
+        self.check_frame(frame)?;
+        match &self.source {
+            Source::Memory(voxels) => {
+                let size = self.rows * self.columns * self.channels;
+                Ok(voxels.part(frame * size..(frame + 1) * size))
+            }
+            Source::Lazy(source) => source.frame(frame),
+        }
+    }
+
+    /// All values, `[frames, rows, columns, channels]`; a lazy volume is read whole.
+    pub fn voxels(&self) -> Result<Cow<'_, Voxels>> {
+        match &self.source {
+            Source::Memory(voxels) => Ok(Cow::Borrowed(voxels)),
+            Source::Lazy(source) => {
+                let mut all = source.frame(0)?;
+                for frame in 1..self.frames {
+                    if !all.append(&source.frame(frame)?) {
+                        return Err(Error::invalid(format!("slice {frame} has another type of value than slice 0")));
+                    }
+                }
+                Ok(Cow::Owned(all))
+            }
+        }
+    }
+
+    /// Smallest and largest finite value of all slices.
+    pub fn range(&self) -> Result<(f64, f64)> {
+        let mut range = (f64::INFINITY, f64::NEG_INFINITY);
+        for frame in 0..self.frames {
+            if let Some((low, high)) = self.frame(frame)?.range() {
+                range = (range.0.min(low), range.1.max(high));
+            }
+        }
+        Ok(if range.0 > range.1 { (0.0, 0.0) } else { range })
+    }
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Volume({}, {:?}, {})", self.format, self.shape(), self.dtype())
+    }
+}

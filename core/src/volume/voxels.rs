@@ -1,0 +1,112 @@
+//! Voxel values in the type that the file declares.
+
+/// Voxel values in `[frames, rows, columns, channels]` order, in the type that the file declares.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Voxels {
+    U8(Vec<u8>),
+    I8(Vec<i8>),
+    U16(Vec<u16>),
+    I16(Vec<i16>),
+    U32(Vec<u32>),
+    I32(Vec<i32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+/// Runs one expression over whichever vector a [`Voxels`] holds.
+#[macro_export]
+macro_rules! with_voxels {
+    ($voxels:expr, $values:ident => $body:expr) => {{
+        // casts that seven of the ten types need
+        #[allow(clippy::unnecessary_cast, clippy::let_and_return, clippy::let_unit_value)]
+        let result = match $voxels {
+            $crate::volume::Voxels::U8($values) => $body,
+            $crate::volume::Voxels::I8($values) => $body,
+            $crate::volume::Voxels::U16($values) => $body,
+            $crate::volume::Voxels::I16($values) => $body,
+            $crate::volume::Voxels::U32($values) => $body,
+            $crate::volume::Voxels::I32($values) => $body,
+            $crate::volume::Voxels::U64($values) => $body,
+            $crate::volume::Voxels::I64($values) => $body,
+            $crate::volume::Voxels::F32($values) => $body,
+            $crate::volume::Voxels::F64($values) => $body,
+        };
+        result
+    }};
+}
+
+macro_rules! voxels_from {
+    ($($variant:ident: $element:ty),*) => {$(
+        impl From<Vec<$element>> for Voxels {
+            fn from(values: Vec<$element>) -> Self {
+                Self::$variant(values)
+            }
+        }
+    )*};
+}
+voxels_from!(U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64);
+
+impl Voxels {
+    /// Number of values, channels included.
+    pub fn len(&self) -> usize {
+        with_voxels!(self, values => values.len())
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// numpy's name of the type: `uint8`, `float32`, ...
+    pub fn dtype(&self) -> &'static str {
+        match self {
+            Self::U8(_) => "uint8",
+            Self::I8(_) => "int8",
+            Self::U16(_) => "uint16",
+            Self::I16(_) => "int16",
+            Self::U32(_) => "uint32",
+            Self::I32(_) => "int32",
+            Self::U64(_) => "uint64",
+            Self::I64(_) => "int64",
+            Self::F32(_) => "float32",
+            Self::F64(_) => "float64",
+        }
+    }
+
+    /// Takes the values of `other` to the end; `false` (and nothing done) when the types differ.
+    pub fn append(&mut self, other: &Self) -> bool {
+        macro_rules! same_type {
+            ($($variant:ident),*) => {
+                match (self, other) {
+                    $((Self::$variant(values), Self::$variant(more)) => values.extend_from_slice(more),)*
+                    _ => return false,
+                }
+            };
+        }
+        same_type!(U8, I8, U16, I16, U32, I32, U64, I64, F32, F64);
+        true
+    }
+
+    /// A copy of some of the values.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Self {
+        with_voxels!(self, values => Self::from(values[range].to_vec()))
+    }
+
+    /// The values as float32.
+    pub fn to_f32(&self) -> Vec<f32> {
+        with_voxels!(self, values => values.iter().map(|&v| v as f32).collect())
+    }
+
+    /// Smallest and largest finite value; `None` when there is none.
+    pub fn range(&self) -> Option<(f64, f64)> {
+        let (low, high) = with_voxels!(self, values => values
+            .iter()
+            .map(|&v| v as f64)
+            .filter(|v| v.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v))));
+        (low <= high).then_some((low, high))
+    }
+}
