@@ -201,3 +201,41 @@ fn ctrl_c_keeps_what_is_done_and_the_previous_file() {
     let info: Value = serde_json::from_str(&host.run(&["info", "labels.partial.nii.gz", "--json"]).ok()).unwrap();
     assert_eq!(info["shape"], serde_json::json!([400, 64, 64]));
 }
+
+#[test]
+fn slices_along_another_axis_come_back_as_stored() {
+    let host = Host::new();
+    let input = data("demo/volume.nii.gz");
+    let info = |more: &[&str]| -> Value {
+        serde_json::from_str(&host.run(&[&["info", "--json"], more].concat()).ok()).unwrap()
+    };
+    let stored = info(&[&input]);
+    let en_face = info(&[&input, "--axis", "y"]);
+    assert_eq!(
+        (&stored["shape"], &en_face["shape"]),
+        (&serde_json::json!([12, 256, 256]), &serde_json::json!([256, 12, 256]))
+    );
+    assert_eq!(en_face["spacing"][2], stored["spacing"][1]);
+
+    host.file(
+        "p.json",
+        r#"{"objects": [{"id": 1, "prompts": [{"frame": 120, "points": [[128, 6]]}]}], "max_frames": 2}"#,
+    );
+    let report =
+        segment(&host, &input, "p.json", &["--axis", "y", "--out", "labels.nii.gz", "--window", "10,200", "--json"])
+            .ok();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["shape"], serde_json::json!([256, 12, 256]));
+    assert_eq!(report["window"], serde_json::json!({"low": 10.0, "high": 200.0}));
+    let labels = info(&["labels.nii.gz"]);
+    assert_eq!((&labels["shape"], &labels["affine"]), (&stored["shape"], &stored["affine"]));
+    // only rows 120 to 122 were followed
+    host.run(&["convert", "labels.nii.gz", "labels.npy"]).ok();
+    let bytes = std::fs::read(host.path("labels.npy")).unwrap();
+    let labels = &bytes[bytes.len() - 12 * 256 * 256..];
+    let rows: std::collections::BTreeSet<usize> =
+        labels.iter().enumerate().filter(|(_, v)| **v != 0).map(|(i, _)| i / 256 % 256).collect();
+    assert!(rows.iter().all(|row| (120..=122).contains(row)), "{rows:?}");
+    segment(&host, &input, "p.json", &["--out", "l.nii.gz", "--window", "9,3"])
+        .fails_with(&["window \"9,3\"", "LOW%,HIGH%"]);
+}
