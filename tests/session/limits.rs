@@ -2,6 +2,7 @@
 
 use super::*;
 use sam_octa2_core::guard::guard;
+use sam_octa2_core::volume::FrameSource;
 
 fn is_send<T: Send>(_: &T) {}
 
@@ -94,4 +95,35 @@ fn half_precision_gives_nearly_the_same_mask() {
         assert!(flips < 0.03, "{kind:?}: {flips}");
         assert_eq!(follow(&mut session, Range::default()).len(), FRAMES);
     }
+}
+
+/// Slices of the test volume, counted as they are read.
+struct Counting {
+    volume: Arc<Volume>,
+    reads: std::sync::Mutex<Vec<usize>>,
+}
+
+impl FrameSource for Counting {
+    fn frame(&self, frame: usize) -> sam_octa2_core::Result<Voxels> {
+        self.reads.lock().expect("reads").push(frame);
+        self.volume.frame(frame)
+    }
+
+    fn dtype(&self) -> &'static str {
+        self.volume.dtype()
+    }
+}
+
+#[test]
+fn a_lazy_volume_is_read_slice_by_slice_and_gives_the_same_masks() {
+    let source = Arc::new(Counting { volume: volume(), reads: Default::default() });
+    let lazy = Volume::lazy(source.volume.shape(), source.clone(), Geometry::unknown(), "test");
+    let mut lazy = Session::new(MODEL.clone(), Arc::new(lazy), Settings::default()).expect("session");
+    assert!(source.reads.lock().expect("reads").is_empty(), "opening reads nothing");
+    let mask = lazy.add_points(3, 1, &click(24.5, 29.0, true)).expect("click").logits;
+    assert_eq!(*source.reads.lock().expect("reads"), [3]);
+    let mut whole = session();
+    assert!(mask.equal(&whole.add_points(3, 1, &click(24.5, 29.0, true)).expect("click").logits));
+    follow(&mut lazy, Range { max_frames: Some(2), ..Range::default() });
+    assert_eq!(*source.reads.lock().expect("reads"), [3, 4, 5]);
 }
