@@ -2,7 +2,7 @@
 
 use super::logits::{self, Entry};
 use super::{compat, drawn, give_prompts, read_prompts};
-use crate::io::{self, OpenOptions};
+use crate::io::{self, LabelOptions, OpenOptions};
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
@@ -33,13 +33,13 @@ pub struct SegmentRequest {
     /// `"reference"`: behave as the Python package does
     #[serde(default)]
     pub compat: Option<String>,
-    /// label volume to write
+    /// label volume to write, by its ending ([`io::write_labels`]); `.dcm` (DICOM Segmentation) needs a DICOM input
     #[serde(default)]
     pub out: Option<PathBuf>,
     /// safetensors file to write
     #[serde(default)]
     pub logits: Option<PathBuf>,
-    /// picture to write: `.png` (contact sheet) or `.gif`
+    /// picture to write: `.png` (contact sheet), `.gif` or `.apng`
     #[serde(default)]
     pub overlay: Option<PathBuf>,
 }
@@ -55,7 +55,12 @@ impl SegmentRequest {
             io::check_output(&self.input, output)?;
             io::check_output(&self.prompts, output)?;
         }
-        Ok(())
+        self.out.as_ref().map_or(Ok(()), |out| io::check_label_output(out, &self.label_options()))
+    }
+
+    /// A DICOM Segmentation refers to what was segmented.
+    fn label_options(&self) -> LabelOptions {
+        LabelOptions::of(&self.input)
     }
 }
 
@@ -159,7 +164,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
         Some((stem, ending)) => out.with_file_name(format!("{stem}.partial.{ending}")),
         None => out.with_file_name(format!("{name}.partial")),
     };
-    match session.labels().and_then(|labels| io::write_labels(&labels, &partial)) {
+    match session.labels().and_then(|labels| io::write_labels_with(&labels, &partial, &request.label_options())) {
         Ok(()) => Error::CancelledWith { done, kept: partial },
         Err(error) => error,
     }
@@ -167,7 +172,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
 
 fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, frames: &BTreeSet<usize>) -> Result<()> {
     if let Some(path) = &request.out {
-        io::write_labels(labels, path)?;
+        io::write_labels_with(labels, path, &request.label_options())?;
     }
     if let Some(path) = &request.logits {
         write_logits(path, session, frames)?;
