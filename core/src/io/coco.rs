@@ -13,7 +13,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// more voxels than this in a file of text are a mistake
-const MOST_VOXELS: usize = 1 << 34;
+const MOST_VOXELS: usize = 1 << 31;
 
 #[derive(Serialize, Deserialize)]
 struct Dataset {

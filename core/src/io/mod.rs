@@ -27,7 +27,7 @@ pub use crop::Crop;
 pub use info::{VolumeInfo, info};
 pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write_labels, write_labels_with};
 pub use probabilities::{Probabilities, write_probabilities};
-pub use seg::{Algorithm, Code, Property, SegInput, SegOptions, Segment, write_seg};
+pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
 pub(crate) use write::atomic_file;
 pub use write::{check_output, write_volume};
 

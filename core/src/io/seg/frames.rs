@@ -63,7 +63,7 @@ pub(super) fn shared(source: &Source) -> InMemElement {
         }
         groups.put(sequence(tags::PIXEL_MEASURES_SEQUENCE, vec![measures]));
     }
-    if let (Some(orientation), true) = (source.orientation, source.placed()) {
+    if let Some(orientation) = source.orientation {
         let orientation = item([decimals(tags::IMAGE_ORIENTATION_PATIENT, &orientation)]);
         groups.put(sequence(tags::PLANE_ORIENTATION_SEQUENCE, vec![orientation]));
     }

@@ -15,7 +15,7 @@ mod source;
 mod uid;
 
 pub use codes::Code;
-pub use options::{Algorithm, Property, SegOptions, Segment};
+pub use options::{Algorithm, CodedProperty, Property, SegOptions, Segment};
 pub(super) use read::{is_seg, read};
 
 use super::probabilities::Probabilities;

@@ -113,14 +113,18 @@ pub enum Property {
     /// the foveal avascular zone
     Faz,
     /// anything else
-    Coded {
-        /// SegmentedPropertyCategoryCodeSequence, CID 7150
-        category: Code,
-        /// SegmentedPropertyTypeCodeSequence
-        kind: Code,
-        /// AnatomicRegionSequence
-        region: Option<Code>,
-    },
+    Coded(Box<CodedProperty>),
+}
+
+/// A property by its codes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodedProperty {
+    /// SegmentedPropertyCategoryCodeSequence, CID 7150
+    pub category: Code,
+    /// SegmentedPropertyTypeCodeSequence
+    pub kind: Code,
+    /// AnatomicRegionSequence
+    pub region: Option<Code>,
 }
 
 impl Property {
@@ -134,7 +138,7 @@ impl Property {
             Self::Vein => (codes::ANATOMICAL_STRUCTURE, codes::VEIN, retina()),
             Self::Capillary => (codes::ANATOMICAL_STRUCTURE, codes::CAPILLARY, retina()),
             Self::Faz => (codes::SPATIAL_CONCEPT, codes::FAZ, Some(codes::FOVEA)),
-            Self::Coded { category, kind, region } => (category.clone(), kind.clone(), region.clone()),
+            Self::Coded(coded) => (coded.category.clone(), coded.kind.clone(), coded.region.clone()),
         }
     }
 

@@ -13,6 +13,7 @@ use dicom_core::value::Value;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// start of our TrackingIDs; the object's number follows
@@ -24,8 +25,9 @@ pub(super) const PRIVATE_SLICES: Tag = Tag(0x0063, 0x1001);
 
 /// how far, relative to the spacing, frames may lie off an even grid
 const EVEN: f64 = 0.02;
-/// more slices between two frames than this are a mistake, not a gap
-const MOST_SLICES: usize = 100_000;
+/// more slices or voxels than this are a mistake: between two frames may be any number of empty slices
+const MOST_SLICES: usize = 20_000;
+const MOST_VOXELS: usize = 1 << 31;
 
 /// Is the file a segmentation, by its SOP class?
 pub(in crate::io) fn is_seg(path: &Path) -> Result<bool> {
@@ -42,12 +44,12 @@ pub(in crate::io) fn read(path: &Path) -> Result<Labels> {
     let slices = places.iter().map(|place| place.slice + 1).max().unwrap_or(0);
     let declared = number(&object, PRIVATE_SLICES).filter(|_| is_ours(&object)).unwrap_or(0);
     let slices = slices.max(declared.min(MOST_SLICES));
-    let voxels = slices.checked_mul(header.rows * header.columns).filter(|&n| n <= isize::MAX as usize / 4);
-    let voxels = voxels.ok_or_else(|| Error::format(path, "claims more voxels than memory can hold"))?;
+    let bytes = header.pixels(path, &object)?;
+    let voxels = slices.checked_mul(header.rows * header.columns).filter(|&n| n <= MOST_VOXELS);
+    let voxels = voxels.ok_or_else(|| Error::format(path, format!("claims {slices} slices: too large, or damaged")))?;
     let geometry = header.geometry(&object, &places);
     let mut labels =
         Labels { frames: slices, rows: header.rows, columns: header.columns, data: vec![0; voxels], geometry };
-    let bytes = header.pixels(path, &object)?;
     // the highest value so far, where values compete
     let mut best = vec![0u16; if header.kind == Kind::Fractional { voxels } else { 0 }];
     for (frame, place) in places.iter().enumerate() {
@@ -92,15 +94,17 @@ impl Header {
                 return Err(Error::format(path, format!("has SegmentationType {other:?}, which is not supported")));
             }
         };
-        let needed = |tag, name: &str| {
-            number(object, tag).filter(|&n| n > 0).ok_or_else(|| Error::format(path, format!("has no {name}: damaged")))
+        let needed = |tag, name: &str, most: usize| {
+            number(object, tag)
+                .filter(|n| (1..=most).contains(n))
+                .ok_or_else(|| Error::format(path, format!("has no {name}, or a wrong one: damaged")))
         };
         let header = Self {
             kind,
-            rows: needed(tags::ROWS, "Rows")?,
-            columns: needed(tags::COLUMNS, "Columns")?,
-            frames: needed(tags::NUMBER_OF_FRAMES, "NumberOfFrames")?,
-            bits: needed(tags::BITS_ALLOCATED, "BitsAllocated")? as u16,
+            rows: needed(tags::ROWS, "Rows", 65535)?,
+            columns: needed(tags::COLUMNS, "Columns", 65535)?,
+            frames: needed(tags::NUMBER_OF_FRAMES, "NumberOfFrames", i32::MAX as usize)?,
+            bits: needed(tags::BITS_ALLOCATED, "BitsAllocated", 16)? as u16,
             most: number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255).clamp(1, 255) as u16,
             objects: objects(path, object)?,
         };
@@ -111,10 +115,11 @@ impl Header {
         };
         let groups =
             object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items()).map_or(0, <[_]>::len);
-        if !bits || groups != header.frames {
+        let voxels = (header.rows * header.columns).checked_mul(header.frames);
+        if voxels.is_none_or(|voxels| voxels > MOST_VOXELS) || !bits || groups != header.frames {
             let what = format!(
-                "has {} frames of {} bits and {groups} descriptions of frames: damaged",
-                header.frames, header.bits
+                "has {} frames of {} x {} with {} bits and {groups} descriptions of frames: damaged, or too large",
+                header.frames, header.columns, header.rows, header.bits
             );
             return Err(Error::format(path, what));
         }
@@ -131,7 +136,9 @@ impl Header {
                 return Err(Error::Unsupported(format!("{}: compressed BINARY frames cannot be read", path.display())));
             }
             _ => {
-                let decoded = object.decode_pixel_data();
+                // the decoders panic on some damaged streams
+                let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));
+                let decoded = decoded.map_err(|_| Error::format(path, "cannot be decompressed: damaged"))?;
                 decoded
                     .map_err(|error| Error::format(path, format!("cannot be decompressed ({error})")))?
                     .data()

@@ -73,7 +73,8 @@ impl Source {
             slices.push(Slice { instance: *instance, frame: *frame, position });
         }
         let (header, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
-        let size = |tag| header.get(tag).and_then(|e| e.to_int::<usize>().ok()).unwrap_or(0);
+        // the reader has made sure that they are there
+        let size = |tag| header.get(tag).and_then(|e| e.to_int::<u16>().ok()).map_or(0, usize::from);
         let (rows, columns) = (size(tags::ROWS), size(tags::COLUMNS));
         let measure = |tag| in_frame(&header, frame, tags::PIXEL_MEASURES_SEQUENCE, tag);
         let thickness = floats(measure(tags::SLICE_THICKNESS)).map(|[mm]: [f64; 1]| mm).filter(|&mm| mm > 0.0);
