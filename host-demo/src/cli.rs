@@ -64,7 +64,7 @@ pub enum Task {
     /// Write a volume in another format, with its geometry and meaning kept
     ///
     /// The format follows from the ending of OUTPUT: .nii, .nii.gz, .npy ([frames, rows, columns], or [frames, rows, columns, 3] for
-    /// colour), or a folder for a stack of PNG files.
+    /// colour), .tif (one page per slice), or a folder for a stack of PNG files.
     #[command(
         after_long_help = "Examples:\n  host-demo convert dicom-folder/ scan.nii.gz\n  host-demo convert scan.nii.gz slices/"
     )]
@@ -101,13 +101,14 @@ pub enum Task {
         /// Prompt file
         #[arg(long, value_name = "FILE.json")]
         prompts: PathBuf,
-        /// Labels to write: one object number per voxel, in the geometry of the input
+        /// Labels to write: one object number per voxel, in the geometry of the input. By the ending: .nii, .nii.gz, .npy, .tif, .json
+        /// (COCO, run-length encoded), .dcm (DICOM Segmentation; the input must be DICOM), or a folder of PNG files
         #[arg(long, value_name = "LABELS.nii.gz")]
         out: Option<PathBuf>,
         /// Logits to write, float32 [frames, objects, height, width], with object_ids, frames and object_scores
         #[arg(long, value_name = "FILE.safetensors")]
         logits: Option<PathBuf>,
-        /// Picture to write with the objects drawn in: .png, or .gif for all slices
+        /// Picture to write with the objects drawn in: .png, or .gif or .apng for all slices
         #[arg(long, value_name = "FILE.png|FILE.gif")]
         overlay: Option<PathBuf>,
         /// Print a JSON report

@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad;
+mod coco;
 mod crop;
 mod labels;
 mod overlay;
+mod pages;
 mod peers;
+mod seg;
+mod seg_peers;
 mod write;
 
 use sam_octa2_core::io::{self, OpenOptions};

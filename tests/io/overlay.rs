@@ -49,6 +49,24 @@ fn sheet_shows_labelled_and_marked_slices() {
 }
 
 #[test]
+fn animated_png_shows_the_scenes_of_the_gif_in_all_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("film.apng");
+    let (volume, labels) = demo();
+    picture::write(&path, &volume, &labels, &[]).unwrap();
+    let file = || std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+    let decoder = image::codecs::png::PngDecoder::new(file()).unwrap();
+    assert!(decoder.is_apng().unwrap());
+    let frames = decoder.apng().unwrap().into_frames().collect_frames().unwrap();
+    assert_eq!(frames.len(), 12);
+    assert_eq!(frames[3].delay().numer_denom_ms(), (200, 1));
+    for (i, frame) in frames.iter().enumerate() {
+        let [r, g, b, _] = frame.buffer().get_pixel(60, 120).0;
+        assert_eq!([r, g, b] == ORANGE, i == 2 || i == 3, "slice {i}");
+    }
+}
+
+#[test]
 fn animation_shows_all_slices_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("film.gif");

@@ -1,18 +1,55 @@
 //! Label volumes and prompt masks: `Labels -> bytes -> Labels`, and any picture as yes or no.
 
 use super::png::{self, Pixels};
-use super::write::{Target, atomic_file, png_folder, write_nifti};
-use super::{Kind, OpenOptions, npy, open_observed, stack};
+use super::write::{Target, atomic_file, check_output, png_folder, write_nifti};
+use super::{Kind, OpenOptions, coco, npy, open_observed, seg, stack, tiff};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
 
 /// Writes labels by the ending of `path`, on the grid and with the geometry of the volume they belong to.
 ///
-/// `.nii`, `.nii.gz` and `.npy`: uint8 where every object number fits, else uint16. Otherwise a folder of PNGs: indexed (the pixel
-/// value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey.
+/// `.nii`, `.nii.gz`, `.npy` and `.tif` (one page per slice): uint8 where every object number fits, else uint16. `.json`: COCO with
+/// run-length encoded masks. `.dcm`: a DICOM Segmentation, which needs [`LabelOptions::source`]. Otherwise a folder of PNGs: indexed
+/// (the pixel value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey.
 pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
+    write_labels_with(labels, path, &LabelOptions::default())
+}
+
+/// What a label file may need to know beside the labels.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct LabelOptions {
+    /// what was segmented: a DICOM Segmentation refers to it. _Default: unknown._
+    pub source: Option<PathBuf>,
+}
+
+impl LabelOptions {
+    /// Labels of the volume at `source`.
+    pub fn of(source: impl Into<PathBuf>) -> Self {
+        Self { source: Some(source.into()) }
+    }
+}
+
+/// Errors of [`write_labels_with`] that can be known before there are labels: an ending that is none, a `.dcm` without a DICOM source.
+pub fn check_label_output(path: impl AsRef<Path>, options: &LabelOptions) -> Result<()> {
     let path = path.as_ref();
+    match (Target::of(path)?, &options.source) {
+        (Target::Seg, Some(source)) => seg::check_source(source, path),
+        (Target::Seg, None) => Err(no_source(path)),
+        _ => Ok(()),
+    }
+}
+
+fn no_source(path: &Path) -> Error {
+    let what = "a DICOM Segmentation refers to the DICOM images that were segmented: name them as the source";
+    Error::Invalid(format!("{}: {what}", path.display()))
+}
+
+/// [`write_labels`], with what some formats need beside the labels. Refuses to overwrite the source.
+pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &LabelOptions) -> Result<()> {
+    let path = path.as_ref();
+    options.source.as_ref().map_or(Ok(()), |source| check_output(source, path))?;
     let Labels { frames, rows, columns, ref data, ref geometry } = *labels;
     if frames * rows * columns != data.len() || data.is_empty() {
         return Err(Error::invalid(format!(
@@ -32,6 +69,12 @@ pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
                 None => npy::write(temporary, data, &shape),
             }
         }),
+        (Target::Tiff, small) => tiff::write_labels(labels, small.as_deref(), path),
+        (Target::Coco, _) => coco::write(labels, path),
+        (Target::Seg, _) => {
+            let source = options.source.as_ref().ok_or_else(|| no_source(path))?;
+            seg::write_seg(path, labels, &seg::SegOptions::of(source))
+        }
         (Target::PngFolder, small) => png_folder(path, frames, &mut (), |frame, file| {
             let range = frame * rows * columns..(frame + 1) * rows * columns;
             let pixels = match small {
@@ -46,10 +89,23 @@ pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
 /// Reads what [`write_labels`] writes, and any other volume of whole numbers from 0 to 65535.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
     let path = path.as_ref();
-    if let Kind::Pictures(files) = Kind::of(path)?
-        && let Some(labels) = indexed(path, &files)?
-    {
-        return Ok(labels);
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
+        return coco::read(path);
+    }
+    match Kind::of(path)? {
+        Kind::Pictures(files) => {
+            if let Some(labels) = indexed(path, &files)? {
+                return Ok(labels);
+            }
+        }
+        Kind::Dicom(files) => {
+            if let [file] = &files[..]
+                && seg::is_seg(file)?
+            {
+                return seg::read(file);
+            }
+        }
+        _ => {}
     }
     let volume = open_observed(path, &OpenOptions::default(), &mut ())?;
     if volume.channels != 1 {

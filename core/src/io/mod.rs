@@ -7,6 +7,7 @@
 //!
 //! To add a format: a module with `read(path) -> Result<Volume>`, and a line in `Kind::of_file`.
 
+mod coco;
 mod crop;
 mod dicom;
 mod frames;
@@ -15,12 +16,18 @@ mod labels;
 mod nifti;
 mod npy;
 mod png;
+mod probabilities;
+mod seg;
 mod stack;
+mod tiff;
 mod write;
 
+pub use coco::{Counts, Rle};
 pub use crop::Crop;
 pub use info::{VolumeInfo, info};
-pub use labels::{read_labels, read_mask, write_labels};
+pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write_labels, write_labels_with};
+pub use probabilities::{Probabilities, write_probabilities};
+pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
 pub(crate) use write::atomic_file;
 pub use write::{check_output, write_volume};
 
@@ -71,7 +78,7 @@ pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Obse
     }
 }
 
-/// Reads `input` and writes it to `output`, by its ending: `.nii`, `.nii.gz`, `.npy`, otherwise a folder of PNGs (see
+/// Reads `input` and writes it to `output`, by its ending: `.nii`, `.nii.gz`, `.npy`, `.tif`, otherwise a folder of PNGs (see
 /// [`write_volume`]).
 ///
 /// Refuses to overwrite `input`. Stages of the progress: `"open"`, `"write"`.

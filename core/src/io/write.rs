@@ -1,7 +1,7 @@
 //! `Volume -> bytes`, and how every file of this crate comes to be: beside its place, then renamed into it.
 
 use super::png::{self, Pixels};
-use super::{nifti, npy};
+use super::{nifti, npy, tiff};
 use crate::progress::Observer;
 use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
@@ -16,6 +16,11 @@ pub(super) enum Target {
     Nifti,
     Npy,
     PngFolder,
+    Tiff,
+    /// DICOM Segmentation: labels only
+    Seg,
+    /// COCO JSON: labels only
+    Coco,
 }
 
 impl Target {
@@ -27,13 +32,21 @@ impl Target {
         if name.ends_with(".npy") {
             return Ok(Self::Npy);
         }
+        if name.ends_with(".tif") || name.ends_with(".tiff") {
+            return Ok(Self::Tiff);
+        }
+        if name.ends_with(".dcm") {
+            return Ok(Self::Seg);
+        }
+        if name.ends_with(".json") {
+            return Ok(Self::Coco);
+        }
         // a folder named like a file is nobody's wish
-        let file_endings =
-            ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "dcm", "mha", "nrrd", "hdr", "img", "gz", "npz", "zip"];
+        let file_endings = ["png", "jpg", "jpeg", "bmp", "gif", "mha", "nrrd", "hdr", "img", "gz", "npz", "zip"];
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         if file_endings.contains(&ending.as_str()) && !path.is_dir() {
             return Err(Error::Invalid(format!(
-                "{}: cannot write .{ending}; write .nii, .nii.gz, .npy, or a folder (a name without ending) for PNGs",
+                "{}: cannot write .{ending}; write .nii, .nii.gz, .npy, .tif, or a folder (a name without ending) for PNGs",
                 path.display()
             )));
         }
@@ -44,7 +57,7 @@ impl Target {
 /// Writes a volume by the ending of `path`.
 ///
 /// `.nii`, `.nii.gz`: NIfTI-1 with sform and qform in millimetres; colour as RGB24. `.npy`: `[frames, rows, columns]` or
-/// `[frames, rows, columns, 3]`, no geometry. Otherwise a folder of `00000.png`, `00001.png`, ...: 8- and 16-bit unsigned values as
+/// `[frames, rows, columns, 3]`, no geometry. `.tif`, `.tiff`: one page per slice. Otherwise a folder of `00000.png`, `00001.png`, ...: 8- and 16-bit unsigned values as
 /// they are; any other type is an error, because squeezing it into PNG would change what the values mean.
 pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<()> {
     let path = path.as_ref();
@@ -68,6 +81,14 @@ pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn 
                 path,
                 |temporary| with_voxels!(&*volume.voxels()?, values => npy::write(temporary, values, &shape)),
             )?;
+        }
+        Target::Tiff => {
+            observer.step("write", 0, 1)?;
+            tiff::write_volume(volume, path)?;
+        }
+        Target::Seg | Target::Coco => {
+            let what = "holds labels, not volumes; write .nii, .nii.gz, .npy, .tif, or a folder";
+            return Err(Error::Invalid(format!("{}: a file of this type {what}", path.display())));
         }
         Target::PngFolder => return write_png_folder(volume, path, observer),
     }

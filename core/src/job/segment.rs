@@ -4,7 +4,7 @@ use super::InputRequest;
 use super::logits::{self, Entry};
 use super::{compat, drawn, give_prompts, read_prompts};
 use crate::intensity::{Intensity, Windows};
-use crate::io;
+use crate::io::{self, LabelOptions};
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
@@ -36,13 +36,13 @@ pub struct SegmentRequest {
     /// `"reference"`: behave as the Python package does
     #[serde(default)]
     pub compat: Option<String>,
-    /// label volume to write
+    /// label volume to write, by its ending ([`io::write_labels`]); `.dcm` (DICOM Segmentation) needs a DICOM input
     #[serde(default)]
     pub out: Option<PathBuf>,
     /// safetensors file to write
     #[serde(default)]
     pub logits: Option<PathBuf>,
-    /// picture to write: `.png` (contact sheet) or `.gif`
+    /// picture to write: `.png` (contact sheet), `.gif` or `.apng`
     #[serde(default)]
     pub overlay: Option<PathBuf>,
 }
@@ -58,7 +58,17 @@ impl SegmentRequest {
             io::check_output(&self.input.input, output)?;
             io::check_output(&self.prompts, output)?;
         }
-        Ok(())
+        self.out.as_ref().map_or(Ok(()), |out| io::check_label_output(out, &self.label_options()))
+    }
+
+    /// A DICOM Segmentation refers to what was segmented.
+    fn label_options(&self) -> LabelOptions {
+        LabelOptions::of(&self.input.input)
+    }
+
+    /// Writes labels in the orientation of the file.
+    fn write_labels(&self, labels: &Labels, path: &Path) -> Result<()> {
+        io::write_labels_with(&labels.along(self.input.axis()?), path, &self.label_options())
     }
 }
 
@@ -166,7 +176,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
         Some((stem, ending)) => out.with_file_name(format!("{stem}.partial.{ending}")),
         None => out.with_file_name(format!("{name}.partial")),
     };
-    match session.labels().and_then(|labels| io::write_labels(&labels.along(request.input.axis()?), &partial)) {
+    match session.labels().and_then(|labels| request.write_labels(&labels, &partial)) {
         Ok(()) => Error::CancelledWith { done, kept: partial },
         Err(error) => error,
     }
@@ -174,7 +184,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
 
 fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, frames: &BTreeSet<usize>) -> Result<()> {
     if let Some(path) = &request.out {
-        io::write_labels(&labels.along(request.input.axis()?), path)?;
+        request.write_labels(labels, path)?;
     }
     if let Some(path) = &request.logits {
         write_logits(path, session, frames)?;

@@ -47,7 +47,7 @@ impl Canvas {
                     || (y > 0 && at(x, y - 1) != object)
                     || (x + 1 < width && at(x + 1, y) != object)
                     || (y + 1 < height && at(x, y + 1) != object);
-                let colour = colours::of_object(number(object));
+                let colour = colours::of_object(colours::number(object));
                 self.blend(x as i64, y as i64, colour, if edge { 1.0 } else { FILL });
             }
         }
@@ -119,9 +119,4 @@ impl Canvas {
             }
         }
     }
-}
-
-/// Object numbers beyond the palette share its colours.
-pub(super) fn number(object: u16) -> u8 {
-    (object.saturating_sub(1) % 255 + 1) as u8
 }

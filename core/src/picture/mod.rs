@@ -1,8 +1,9 @@
-//! `Volume + Labels + marks -> a picture for people`: a PNG contact sheet or an animated GIF of what was segmented.
+//! `Volume + Labels + marks -> a picture for people`: a PNG contact sheet, an animated GIF or an animated PNG of what was segmented.
 //!
 //! For looking only: grey values are stretched between percentiles of the volume, objects get a translucent fill and an outline in
 //! colours that colour-blind people can tell apart. Measurements belong on the labels, not here.
 
+mod apng;
 pub(crate) mod colours;
 mod draw;
 
@@ -60,7 +61,7 @@ pub enum MarkKind {
 /// Draws labels and marks over the slices; the ending of `path` chooses the kind of picture.
 ///
 /// `.png`: a contact sheet of the slices that carry labels or marks (evenly picked when there are more than 36), each with its
-/// number. `.gif`: all slices in order, five a second, for ever (only the labelled range, evenly picked, of volumes of more than
+/// number. `.gif`, `.apng` (all colours, larger): all slices in order, five a second, for ever (only the labelled range, evenly picked, of volumes of more than
 /// 240). Errors: another ending, labels that do not fit the volume, a file that cannot be written.
 pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[Mark]) -> Result<()> {
     let path = path.as_ref();
@@ -81,9 +82,10 @@ pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[
     };
     match ending.as_str() {
         "png" => scene.write_sheet(path),
-        "gif" => scene.write_animation(path),
+        "gif" => scene.write_gif(path),
+        "apng" => apng::write(path, &scene.animation()?, FRAME_TIME),
         _ => Err(Error::Invalid(format!(
-            "{}: an overlay is a .png (contact sheet) or a .gif (animation)",
+            "{}: an overlay is a .png (contact sheet), a .gif or an .apng (animations)",
             path.display()
         ))),
     }
@@ -123,7 +125,8 @@ impl Scene<'_> {
         })
     }
 
-    fn write_animation(&self, path: &Path) -> Result<()> {
+    /// The slices of an animation, drawn.
+    fn animation(&self) -> Result<Vec<RgbImage>> {
         let used = self.used();
         let slices: Vec<usize> = match (used.first(), used.last()) {
             (Some(&first), Some(&last)) if self.volume.frames > GIF_SLICES => {
@@ -131,7 +134,11 @@ impl Scene<'_> {
             }
             _ => pick((0..self.volume.frames).collect(), GIF_SLICES),
         };
-        let frames = slices.iter().map(|&frame| self.slice(frame)).collect::<Result<Vec<_>>>()?;
+        slices.iter().map(|&frame| self.slice(frame)).collect()
+    }
+
+    fn write_gif(&self, path: &Path) -> Result<()> {
+        let frames = self.animation()?;
         write_file(path, |out| {
             let mut encoder = GifEncoder::new_with_speed(out, 10);
             encoder.set_repeat(Repeat::Infinite)?;
@@ -167,7 +174,7 @@ impl Scene<'_> {
         canvas.objects(self.labels.frame(frame), columns, rows);
         for mark in self.marks.iter().filter(|mark| mark.frame == frame) {
             match mark.kind {
-                MarkKind::Box(corners) => canvas.rectangle(corners, colours::of_object(draw::number(mark.object))),
+                MarkKind::Box(corners) => canvas.rectangle(corners, colours::of_object(colours::number(mark.object))),
                 MarkKind::Point { x, y, positive } => canvas.point(x, y, positive),
             }
         }

@@ -12,8 +12,10 @@ mod pixels;
 use super::OpenOptions;
 use super::frames::Frames;
 use crate::progress::Observer;
-use crate::volume::Volume;
+use crate::volume::{Geometry, Volume};
 use crate::{Error, Result};
+use dicom_core::Tag;
+use dicom_object::{DefaultDicomObject, OpenFileOptions};
 use header::Header;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -81,4 +83,23 @@ fn one_series(source: &Path, headers: &[Header]) -> Result<()> {
             Err(Error::format(source, what))
         }
     }
+}
+
+/// The slices of one series in the order in which [`read`] stacks them, and their place: the file, and the frame in it from 0.
+pub(super) fn slices(source: &Path, files: &[PathBuf]) -> Result<(Vec<(PathBuf, usize)>, Geometry)> {
+    let headers = files.iter().filter_map(|path| Header::read(path).transpose()).collect::<Result<Vec<_>>>()?;
+    one_series(source, &headers)?;
+    let (order, geometry) = geometry::arrange(source, &headers)?;
+    Ok((order.into_iter().map(|slice| (headers[slice.file].path.clone(), slice.frame)).collect(), geometry))
+}
+
+/// A DICOM file's elements, whole or up to a tag, after a look at the lengths that it claims.
+pub(super) fn open_object(path: &Path, until: Option<Tag>) -> Result<DefaultDicomObject> {
+    if !is_dicom(path)? {
+        return Err(Error::format(path, "is not a DICOM file (no DICM mark after 128 bytes)"));
+    }
+    guard::check_lengths(path)?;
+    let options = OpenFileOptions::new();
+    let options = if let Some(tag) = until { options.read_until(tag) } else { options };
+    options.open_file(path).map_err(|error| header::unreadable(path, &error))
 }

@@ -1,0 +1,92 @@
+//! How likely each voxel belongs to each object: `Probabilities -> bytes`.
+
+use super::nifti::header_for;
+use super::write::{Target, atomic_file};
+use crate::volume::{Geometry, Labels};
+use crate::{Error, Result};
+use ::nifti::writer::WriterOptions;
+use ndarray::{ArrayView4, Axis, ShapeBuilder};
+use std::path::Path;
+
+/// Values from 0 to 1 per object and voxel, on the grid of the volume that was segmented.
+#[derive(Debug, Clone)]
+pub struct Probabilities {
+    /// object numbers, in the order of `data`
+    pub objects: Vec<u16>,
+    /// number of slices
+    pub frames: usize,
+    /// height of a slice in pixels
+    pub rows: usize,
+    /// width of a slice in pixels
+    pub columns: usize,
+    /// `[objects, frames, rows, columns]`
+    pub data: Vec<f32>,
+    /// geometry of the volume
+    pub geometry: Geometry,
+}
+
+impl Probabilities {
+    /// No object yet, on the grid of `labels`.
+    pub fn on_grid_of(labels: &Labels) -> Self {
+        let Labels { frames, rows, columns, ref geometry, .. } = *labels;
+        Self { objects: Vec::new(), frames, rows, columns, data: Vec::new(), geometry: geometry.clone() }
+    }
+
+    /// Adds an object with its values, `[frames, rows, columns]`.
+    pub fn push(&mut self, object: u16, values: &[f32]) {
+        self.objects.push(object);
+        self.data.extend_from_slice(values);
+    }
+
+    /// Errors: a number of values that does not fit the shape, values below 0, above 1 or not finite, object numbers 0 or twice.
+    pub fn check(&self) -> Result<()> {
+        let Self { frames, rows, columns, .. } = *self;
+        if self.objects.is_empty() || self.objects.len() * frames * rows * columns != self.data.len() {
+            return Err(Error::invalid(format!(
+                "probabilities of {} objects on {frames} x {rows} x {columns} voxels cannot hold {} values",
+                self.objects.len(),
+                self.data.len()
+            )));
+        }
+        if let Some(value) = self.data.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+            return Err(Error::invalid(format!("probabilities must lie between 0 and 1; one is {value}")));
+        }
+        let mut sorted = self.objects.clone();
+        sorted.sort_unstable();
+        if sorted[0] == 0 || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::invalid(format!("object numbers must be distinct and not 0: {:?}", self.objects)));
+        }
+        Ok(())
+    }
+}
+
+/// Writes probabilities as float32 NIfTI (`.nii`, `.nii.gz`) with the affine of the volume: `[x, y, z]` for one object, else
+/// `[x, y, z, object]` in the order of `objects`.
+pub fn write_probabilities(path: impl AsRef<Path>, probabilities: &Probabilities) -> Result<()> {
+    let path = path.as_ref();
+    probabilities.check()?;
+    let Probabilities { ref objects, frames, rows, columns, ref data, ref geometry } = *probabilities;
+    if Target::of(path)? != Target::Nifti {
+        return Err(Error::Invalid(format!("{}: probabilities are written as .nii or .nii.gz", path.display())));
+    }
+    if [objects.len(), frames, rows, columns].iter().any(|&n| n > i16::MAX as usize) {
+        let what = format!("{columns} x {rows} x {frames} voxels of {} objects", objects.len());
+        return Err(Error::Invalid(format!("{}: NIfTI-1 has no place for {what}", path.display())));
+    }
+    // x fastest in the file as in memory
+    let array = ArrayView4::from_shape((columns, rows, frames, objects.len()).f(), data)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    let header = header_for(geometry);
+    atomic_file(path, |temporary| {
+        let mut options = WriterOptions::new(temporary);
+        options = options.reference_header(&header);
+        let written = match objects.len() {
+            1 => options.write_nifti(&array.index_axis(Axis(3), 0)),
+            _ => options.write_nifti(&array),
+        };
+        written.map_err(|error| match error {
+            ::nifti::NiftiError::Io(error) => Error::io(path)(error),
+            other => Error::format(path, other.to_string()),
+        })
+    })
+}

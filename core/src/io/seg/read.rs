@@ -1,0 +1,322 @@
+//! DICOM Segmentations of any maker to [`Labels`] (PS3.3 A.51, C.8.20.2).
+//!
+//! BINARY, FRACTIONAL (a voxel goes to the segment with the highest value, from a half up) and LABELMAP. Frames are put where their
+//! position says; slices without frames are empty. Objects keep their numbers in files of this program, else they are the segment
+//! numbers.
+
+use super::source::{floats, in_frame, text};
+use crate::io::dicom;
+use crate::volume::{Geometry, Labels};
+use crate::{Error, Result};
+use dicom_core::Tag;
+use dicom_core::value::Value;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, InMemDicomObject};
+use dicom_pixeldata::PixelDecoder;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// start of our TrackingIDs; the object's number follows
+pub(super) const TRACKING: &str = "SAM-OCTA2 object ";
+/// our private element: the number of slices of the source
+pub(super) const PRIVATE_CREATOR: &str = "SAM-OCTA2";
+pub(super) const PRIVATE_CREATOR_TAG: Tag = Tag(0x0063, 0x0010);
+pub(super) const PRIVATE_SLICES: Tag = Tag(0x0063, 0x1001);
+
+/// how far, relative to the spacing, frames may lie off an even grid
+const EVEN: f64 = 0.02;
+/// more slices or voxels than this are a mistake: between two frames may be any number of empty slices
+const MOST_SLICES: usize = 20_000;
+const MOST_VOXELS: usize = 1 << 31;
+
+/// Is the file a segmentation, by its SOP class?
+pub(in crate::io) fn is_seg(path: &Path) -> Result<bool> {
+    let header = dicom::open_object(path, Some(tags::SERIES_INSTANCE_UID))?;
+    let class = text(&header, tags::SOP_CLASS_UID);
+    Ok(class == uids::SEGMENTATION_STORAGE || class == uids::LABEL_MAP_SEGMENTATION_STORAGE)
+}
+
+/// Reads a segmentation as labels.
+pub(in crate::io) fn read(path: &Path) -> Result<Labels> {
+    let object = dicom::open_object(path, None)?;
+    let header = Header::of(path, &object)?;
+    let places = header.places(path, &object)?;
+    let slices = places.iter().map(|place| place.slice + 1).max().unwrap_or(0);
+    let declared = number(&object, PRIVATE_SLICES).filter(|_| is_ours(&object)).unwrap_or(0);
+    let slices = slices.max(declared.min(MOST_SLICES));
+    let bytes = header.pixels(path, &object)?;
+    let voxels = slices.checked_mul(header.rows * header.columns).filter(|&n| n <= MOST_VOXELS);
+    let voxels = voxels.ok_or_else(|| Error::format(path, format!("claims {slices} slices: too large, or damaged")))?;
+    let geometry = header.geometry(&object, &places);
+    let mut labels =
+        Labels { frames: slices, rows: header.rows, columns: header.columns, data: vec![0; voxels], geometry };
+    // the highest value so far, where values compete
+    let mut best = vec![0u16; if header.kind == Kind::Fractional { voxels } else { 0 }];
+    for (frame, place) in places.iter().enumerate() {
+        header.paint(path, &bytes, frame, *place, &mut labels, &mut best)?;
+    }
+    Ok(labels)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Binary,
+    Fractional,
+    LabelMap,
+}
+
+struct Header {
+    kind: Kind,
+    rows: usize,
+    columns: usize,
+    frames: usize,
+    bits: u16,
+    /// the value that stands for 1
+    most: u16,
+    /// segment number to object number
+    objects: Vec<u16>,
+}
+
+/// Where a frame belongs.
+#[derive(Clone, Copy)]
+struct Place {
+    segment: u16,
+    slice: usize,
+}
+
+impl Header {
+    fn of(path: &Path, object: &InMemDicomObject) -> Result<Self> {
+        let kind = match text(object, tags::SEGMENTATION_TYPE).as_str() {
+            "BINARY" => Kind::Binary,
+            "FRACTIONAL" => Kind::Fractional,
+            "LABELMAP" => Kind::LabelMap,
+            other => {
+                return Err(Error::format(path, format!("has SegmentationType {other:?}, which is not supported")));
+            }
+        };
+        let needed = |tag, name: &str, most: usize| {
+            number(object, tag)
+                .filter(|n| (1..=most).contains(n))
+                .ok_or_else(|| Error::format(path, format!("has no {name}, or a wrong one: damaged")))
+        };
+        let header = Self {
+            kind,
+            rows: needed(tags::ROWS, "Rows", 65535)?,
+            columns: needed(tags::COLUMNS, "Columns", 65535)?,
+            frames: needed(tags::NUMBER_OF_FRAMES, "NumberOfFrames", i32::MAX as usize)?,
+            bits: needed(tags::BITS_ALLOCATED, "BitsAllocated", 16)? as u16,
+            most: number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255).clamp(1, 255) as u16,
+            objects: objects(path, object)?,
+        };
+        let bits = match kind {
+            Kind::Binary => header.bits == 1,
+            Kind::Fractional => header.bits == 8,
+            Kind::LabelMap => matches!(header.bits, 8 | 16),
+        };
+        let groups =
+            object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items()).map_or(0, <[_]>::len);
+        let voxels = (header.rows * header.columns).checked_mul(header.frames);
+        if voxels.is_none_or(|voxels| voxels > MOST_VOXELS) || !bits || groups != header.frames {
+            let what = format!(
+                "has {} frames of {} x {} with {} bits and {groups} descriptions of frames: damaged, or too large",
+                header.frames, header.columns, header.rows, header.bits
+            );
+            return Err(Error::format(path, what));
+        }
+        Ok(header)
+    }
+
+    /// The decoded pixels of all frames, at least as many as the frames need.
+    fn pixels(&self, path: &Path, object: &DefaultDicomObject) -> Result<Vec<u8>> {
+        let element =
+            object.get(tags::PIXEL_DATA).ok_or_else(|| Error::format(path, "has no pixel data: truncated"))?;
+        let bytes = match element.value() {
+            Value::Primitive(value) => value.to_bytes().into_owned(),
+            _ if self.bits == 1 => {
+                return Err(Error::Unsupported(format!("{}: compressed BINARY frames cannot be read", path.display())));
+            }
+            _ => {
+                // the decoders panic on some damaged streams
+                let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));
+                let decoded = decoded.map_err(|_| Error::format(path, "cannot be decompressed: damaged"))?;
+                decoded
+                    .map_err(|error| Error::format(path, format!("cannot be decompressed ({error})")))?
+                    .data()
+                    .to_vec()
+            }
+        };
+        let bits = (self.frames as u128) * (self.rows * self.columns) as u128 * u128::from(self.bits);
+        if (bytes.len() as u128) < bits.div_ceil(8) {
+            let what = format!("is truncated: {} bytes of pixel data instead of {}", bytes.len(), bits.div_ceil(8));
+            return Err(Error::format(path, what));
+        }
+        Ok(bytes)
+    }
+
+    /// Segment and slice of every frame.
+    fn places(&self, path: &Path, object: &InMemDicomObject) -> Result<Vec<Place>> {
+        let segment = |frame| {
+            let element =
+                in_frame(object, frame, tags::SEGMENT_IDENTIFICATION_SEQUENCE, tags::REFERENCED_SEGMENT_NUMBER);
+            element
+                .and_then(|e| e.to_int::<u16>().ok())
+                .filter(|&n| self.objects.get(usize::from(n)).is_some_and(|&o| o > 0))
+        };
+        let slices = self.slices(path, object)?;
+        let place = |(frame, slice)| match (self.kind, segment(frame)) {
+            (Kind::LabelMap, _) => Ok(Place { segment: 0, slice }),
+            (_, Some(segment)) => Ok(Place { segment, slice }),
+            _ => Err(Error::format(path, format!("frame {frame} belongs to no segment of the file: damaged"))),
+        };
+        slices.into_iter().enumerate().map(place).collect()
+    }
+
+    /// The slice of every frame: by its position in our stacks, by its place, else one after the other.
+    fn slices(&self, path: &Path, object: &InMemDicomObject) -> Result<Vec<usize>> {
+        let all = 0..self.frames;
+        let in_stack = |frame| {
+            let element = in_frame(object, frame, tags::FRAME_CONTENT_SEQUENCE, tags::IN_STACK_POSITION_NUMBER)?;
+            element.to_int::<usize>().ok().filter(|n| (1..=MOST_SLICES).contains(n)).map(|n| n - 1)
+        };
+        let numbered: Option<Vec<usize>> = all.clone().map(in_stack).collect();
+        if let Some(slices) = numbered.filter(|_| is_ours(object)) {
+            return Ok(slices);
+        }
+        let Some(places) = heights(object, self.frames) else {
+            let source = |frame| source_frame(object, frame);
+            return Ok(all.clone().map(source).collect::<Option<_>>().unwrap_or_else(|| all.collect()));
+        };
+        let lowest = places.iter().copied().fold(f64::INFINITY, f64::min);
+        let step = step(&places).unwrap_or(1.0);
+        let slices = places.iter().map(|place| (place - lowest) / step);
+        if slices.clone().any(|slice| (slice - slice.round()).abs() > EVEN || slice > MOST_SLICES as f64) {
+            return Err(Error::format(path, format!("frames are not evenly spaced (nearest: {step:.4} mm)")));
+        }
+        Ok(slices.map(|slice| slice.round() as usize).collect())
+    }
+
+    /// The place of slice 0, and the step from slice to slice.
+    fn geometry(&self, object: &InMemDicomObject, places: &[Place]) -> Geometry {
+        let measure = |tag| in_frame(object, 0, tags::PIXEL_MEASURES_SEQUENCE, tag);
+        let [between_rows, between_columns] = floats(measure(tags::PIXEL_SPACING)).unwrap_or([1.0; 2]);
+        let between =
+            [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS].into_iter().find_map(|tag| floats(measure(tag)));
+        let [between]: [f64; 1] = between.unwrap_or([1.0]);
+        let position = |frame| position(object, frame);
+        let (Some(orientation), Some(start)) = (orientation(object), position(0)) else {
+            return Geometry::from_spacing([between_columns, between_rows, between], false);
+        };
+        let [row, column] = [[0, 1, 2], [3, 4, 5]].map(|axes| axes.map(|axis| orientation[axis]));
+        // the frames that lie farthest apart say the step best
+        let far = (0..places.len()).max_by_key(|&frame| places[frame].slice.abs_diff(places[0].slice)).unwrap_or(0);
+        let steps = places[far].slice as f64 - places[0].slice as f64;
+        let step = match position(far) {
+            Some(end) if steps != 0.0 => [0, 1, 2].map(|axis| (end[axis] - start[axis]) / steps),
+            _ => cross(row, column).map(|v| v * between),
+        };
+        let first = [0, 1, 2].map(|axis| start[axis] - step[axis] * places[0].slice as f64);
+        let columns = [row.map(|v| v * between_columns), column.map(|v| v * between_rows), step, first];
+        // left and back become right and front; 0.0 - v leaves no negative zeros
+        let line = |axis: usize| columns.map(|c| if axis < 2 { 0.0 - c[axis] } else { c[axis] });
+        Geometry::from_affine([line(0), line(1), line(2), [0.0, 0.0, 0.0, 1.0]])
+    }
+
+    /// Puts one frame into the labels.
+    fn paint(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        frame: usize,
+        Place { segment, slice }: Place,
+        labels: &mut Labels,
+        best: &mut [u16],
+    ) -> Result<()> {
+        let size = self.rows * self.columns;
+        let start = frame * size;
+        let object = |segment: u16| self.objects.get(usize::from(segment)).copied().unwrap_or(0);
+        for (i, label) in labels.frame_mut(slice).iter_mut().enumerate() {
+            let at = start + i;
+            match self.kind {
+                Kind::Binary if bytes[at / 8] >> (at % 8) & 1 == 0 => {}
+                Kind::Binary if *label != 0 && *label != object(segment) => {
+                    let what = format!(
+                        "objects {} and {} overlap on slice {slice}: labels have one object per voxel",
+                        *label,
+                        object(segment)
+                    );
+                    return Err(Error::format(path, what));
+                }
+                Kind::Binary => *label = object(segment),
+                Kind::Fractional => {
+                    let value = u16::from(bytes[at]);
+                    let best = &mut best[slice * size + i];
+                    if value * 2 >= self.most && value > *best {
+                        (*best, *label) = (value, object(segment));
+                    }
+                }
+                Kind::LabelMap if self.bits == 8 => *label = u16::from(bytes[at]),
+                Kind::LabelMap => *label = u16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Object numbers by segment number; 0 where there is no such segment.
+fn objects(path: &Path, object: &InMemDicomObject) -> Result<Vec<u16>> {
+    let segments = object.get(tags::SEGMENT_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
+    let ours = |segment: &InMemDicomObject| {
+        text(segment, tags::TRACKING_ID).strip_prefix(TRACKING)?.parse::<u16>().ok().filter(|&n| n > 0)
+    };
+    let all_ours = segments.iter().all(|segment| ours(segment).is_some());
+    let mut objects = vec![0; usize::from(u16::MAX) + 1];
+    for segment in segments {
+        let number = number(segment, tags::SEGMENT_NUMBER).and_then(|n| u16::try_from(n).ok());
+        let number = number.ok_or_else(|| Error::format(path, "has a segment without a number: damaged"))?;
+        objects[usize::from(number)] = ours(segment).filter(|_| all_ours).unwrap_or(number);
+    }
+    Ok(objects)
+}
+
+fn is_ours(object: &InMemDicomObject) -> bool {
+    text(object, PRIVATE_CREATOR_TAG) == PRIVATE_CREATOR
+}
+
+fn position(object: &InMemDicomObject, frame: usize) -> Option<[f64; 3]> {
+    floats(in_frame(object, frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT))
+}
+
+fn orientation(object: &InMemDicomObject) -> Option<[f64; 6]> {
+    floats(in_frame(object, 0, tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT))
+}
+
+/// How far every frame lies along the normal of its plane.
+fn heights(object: &InMemDicomObject, frames: usize) -> Option<Vec<f64>> {
+    let orientation = orientation(object)?;
+    let [row, column] = [[0, 1, 2], [3, 4, 5]].map(|axes| axes.map(|axis| orientation[axis]));
+    let normal = cross(row, column);
+    let height = |p: [f64; 3]| p[0] * normal[0] + p[1] * normal[1] + p[2] * normal[2];
+    (0..frames).map(|frame| position(object, frame).map(height)).collect()
+}
+
+/// The smallest distance between frames that do not lie in one plane.
+fn step(heights: &[f64]) -> Option<f64> {
+    let mut sorted = heights.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap > 1e-4).min_by(f64::total_cmp)
+}
+
+/// From 0, the frame of a multi-frame image that a frame was made from.
+fn source_frame(object: &InMemDicomObject, frame: usize) -> Option<usize> {
+    let images = in_frame(object, frame, tags::DERIVATION_IMAGE_SEQUENCE, tags::SOURCE_IMAGE_SEQUENCE)?;
+    let number = images.items()?.first()?.get(tags::REFERENCED_FRAME_NUMBER)?.to_int::<usize>().ok()?;
+    (1..=MOST_SLICES).contains(&number).then(|| number - 1)
+}
+
+fn number(object: &InMemDicomObject, tag: Tag) -> Option<usize> {
+    object.get(tag)?.to_int::<usize>().ok()
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
