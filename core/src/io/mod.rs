@@ -7,6 +7,7 @@
 //!
 //! To add a format: a module with `read(path) -> Result<Volume>`, and a line in `Kind::of_file`.
 
+mod channel;
 mod crop;
 mod dicom;
 mod frames;
@@ -14,13 +15,16 @@ mod info;
 mod labels;
 mod nifti;
 mod npy;
+mod options;
 mod png;
 mod stack;
 mod write;
 
+pub use channel::Channel;
 pub use crop::Crop;
 pub use info::{VolumeInfo, info};
 pub use labels::{read_labels, read_mask, write_labels};
+pub use options::OpenOptions;
 pub(crate) use write::atomic_file;
 pub use write::{check_output, write_volume};
 
@@ -30,25 +34,10 @@ use crate::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How to read a volume. The order of the steps: decode, apply slope or modality LUT, crop.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// region of every slice to keep; the geometry is shifted accordingly. _Default: whole slices._
-    pub crop: Option<Crop>,
-}
-
-impl OpenOptions {
-    /// With the crop that a user typed, if any: `"X,Y,W,H"`, each in pixels or percent.
-    pub fn with_crop(crop: Option<&str>) -> Result<Self> {
-        Ok(Self { crop: crop.map(str::parse).transpose()? })
-    }
-}
-
 /// Reads what lies at `path`.
 ///
 /// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count) or one DICOM series;
-/// a file is a NIfTI-1 volume, a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
+/// a file is a NIfTI volume (or one half of a `.hdr` + `.img` pair), a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
 ///
 /// Errors name the file and say what is wrong with it: missing, no permission, damaged, truncated, mixed sizes, several series, a
 /// crop that does not fit.
@@ -58,12 +47,25 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume> {
 
 /// [`open`] with progress (stage `"open"`, one step per slice where slices are files) and cancellation.
 pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
-    let whole = match Kind::of(path)? {
-        Kind::Dicom(files) => return dicom::read(path, &files, options, observer),
-        Kind::Pictures(files) => return stack::read(path, &files, options, observer),
-        Kind::Nifti => nifti::read(path)?,
-        Kind::Npy => npy::read(path)?,
+    let kind = Kind::of(path)?;
+    if !matches!(kind, Kind::Nifti) {
+        options.chosen_volume(path, 1, "")?;
+    }
+    let cropped = match kind {
+        Kind::Dicom(files) => dicom::read(path, &files, options, observer)?,
+        Kind::Pictures(files) => stack::read(path, &files, options, observer)?,
+        Kind::Nifti => cropped(nifti::read(path, options)?, options, observer)?,
+        Kind::Npy => cropped(npy::read(path, options)?, options, observer)?,
     };
+    let grey = match options.channel {
+        Some(channel) => channel.of_volume(cropped)?,
+        None => cropped,
+    };
+    options.place(path, grey)
+}
+
+/// Crops what was read in one step.
+fn cropped(whole: Volume, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
     observer.step("open", 1, 1)?;
     match &options.crop {
         Some(crop) => frames::crop_volume(whole, crop),
@@ -114,7 +116,7 @@ impl Kind {
     fn of_file(path: &Path) -> Result<Self> {
         let one = || vec![path.to_path_buf()];
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+        if nifti::is_named_so(&name) {
             return Ok(Self::Nifti);
         }
         if name.ends_with(".npy") {
@@ -126,7 +128,7 @@ impl Kind {
         if stack::is_picture(path) {
             return Ok(Self::Pictures(one()));
         }
-        let what = "is of no known type; a volume is .nii, .nii.gz, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP) or a folder of \
+        let what = "is of no known type; a volume is .nii, .nii.gz, .hdr + .img, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP, WebP) or a folder of \
                     pictures or DICOM files";
         Err(Error::format(path, what))
     }
@@ -143,7 +145,7 @@ impl Kind {
         match (pictures.len(), dicoms.len()) {
             (0, 0) => {
                 let what =
-                    "is a folder without pictures (PNG, JPEG, TIFF, BMP) or DICOM files; subfolders are not searched";
+                    "is a folder without pictures (PNG, JPEG, TIFF, BMP, WebP) or DICOM files; subfolders are not searched";
                 Err(Error::format(folder, what))
             }
             (_, 0) => Ok(Self::Pictures(pictures)),

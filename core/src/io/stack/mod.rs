@@ -1,24 +1,31 @@
-//! Pictures (PNG, JPEG, TIFF, BMP) into slices: a folder of them in natural order, one picture, or the pages of a TIFF.
+//! Pictures (PNG, JPEG, TIFF, BMP, WebP) into slices: a folder of them in natural order, one picture, or the pages of a TIFF.
 //!
 //! Values stay as they are: 8 and 16 bit, float TIFF, grey or RGB; alpha is dropped, nothing is stretched. Pictures say nothing about
-//! place or size, so the geometry is [`Geometry::unknown`].
+//! place or size, so the geometry is [`Geometry::unknown`]. Animations are refused: their frames overlap and are no slices.
+//! TIFF has a reader of its own (`tiff.rs`), all others go through the `image` crate, which names their standards.
+
+mod ifd;
+mod tiff;
 
 use super::frames::{Frame, Frames};
 use super::{OpenOptions, listing};
 use crate::progress::Observer;
 use crate::volume::{Geometry, Volume, Voxels};
-use crate::{Error, Result};
+use crate::{Error, Result, with_voxels};
 use image::codecs::bmp::BmpDecoder;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use tiff::decoder::{Decoder, DecodingResult, Limits};
 
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp"];
+const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
 /// no slice is larger
 const MAX_PICTURE_BYTES: u64 = 1 << 30;
-/// no compression of pictures shrinks more (deflate 1032, LZW about 1400)
+/// no smaller slice is refused, whatever its file's size: WebP holds an empty slice in forty bytes
+const FREE_PICTURE_BYTES: u64 = 64 << 20;
+/// no other compression of pictures shrinks more (deflate 1032, LZW about 1400)
 const MAX_RATIO: u64 = 1500;
 
 /// Does the name end like a picture's?
@@ -33,13 +40,19 @@ pub(super) fn read(
     options: &OpenOptions,
     observer: &mut dyn Observer,
 ) -> Result<Volume> {
-    let mut frames = Frames::new(options.crop, pictures.len());
+    let mut frames = Frames::new(options.crop, pictures.len()).with_channel(options.channel);
+    let mut bytes = 0;
+    let mut push = |path: &Path, frame: Frame| {
+        bytes += with_voxels!(&frame.voxels, values => size_of_val(&values[..]) as u64);
+        options.check_size(source, bytes)?;
+        frames.push(path, frame)
+    };
     for (done, path) in pictures.iter().enumerate() {
         observer.step("open", done, pictures.len())?;
-        if is_tiff(path)? {
-            read_tiff(path, &mut |frame| frames.push(path, frame))?;
+        if tiff::is_tiff(path)? {
+            tiff::read(path, &mut |frame| push(path, frame))?;
         } else {
-            frames.push(path, to_frame(path, decode(path)?)?)?;
+            push(path, to_frame(path, decode(path)?)?)?;
         }
     }
     observer.step("open", pictures.len(), pictures.len())?;
@@ -58,8 +71,11 @@ pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(most);
     reader.limits(limits);
-    if reader.format().is_none() {
-        return Err(Error::format(path, "is not a picture (PNG, JPEG, TIFF or BMP)"));
+    let Some(format) = reader.format() else {
+        return Err(Error::format(path, "is not a picture (PNG, JPEG, TIFF, BMP or WebP)"));
+    };
+    if is_animation(path, format) {
+        return Err(Error::format(path, "is an animation; save its frames as a folder of pictures"));
     }
     let decoder = reader.into_decoder().map_err(|error| damaged(path, &error))?;
     if decoder.total_bytes() > most {
@@ -72,7 +88,16 @@ pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
 /// How much a picture file can hold once it is unpacked: keeps a damaged header from asking for the moon.
 fn most_bytes(path: &Path) -> Result<u64> {
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    Ok(length.saturating_mul(MAX_RATIO).clamp(1 << 16, MAX_PICTURE_BYTES))
+    Ok(length.saturating_mul(MAX_RATIO).clamp(FREE_PICTURE_BYTES, MAX_PICTURE_BYTES))
+}
+
+fn is_animation(path: &Path, format: ImageFormat) -> bool {
+    let Ok(file) = File::open(path).map(BufReader::new) else { return false };
+    match format {
+        ImageFormat::Png => PngDecoder::new(file).is_ok_and(|decoder| decoder.is_apng().unwrap_or(false)),
+        ImageFormat::WebP => WebPDecoder::new(file).is_ok_and(|decoder| decoder.has_animation()),
+        _ => false,
+    }
 }
 
 /// Grey BMPs are stored with a palette of greys; they are grey pictures all the same.
@@ -114,74 +139,4 @@ fn to_frame(path: &Path, picture: DynamicImage) -> Result<Frame> {
         }
     };
     Ok(Frame { rows, columns, channels, voxels })
-}
-
-fn is_tiff(path: &Path) -> Result<bool> {
-    let mut start = [0; 4];
-    let read =
-        std::io::Read::read(&mut File::open(path).map_err(Error::io(path))?, &mut start).map_err(Error::io(path))?;
-    let marks: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
-    Ok(marks.contains(&&start[..read]))
-}
-
-/// Every page of a TIFF; a lone page that the plain decoder does not know (palette, CMYK, 1 bit) goes the way of the other pictures.
-fn read_tiff(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Result<()> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let mut limits = Limits::default();
-    let most = most_bytes(path)? as usize;
-    limits.decoding_buffer_size = most;
-    limits.intermediate_buffer_size = most;
-    limits.ifd_value_size = limits.ifd_value_size.min(most);
-    let mut decoder = Decoder::new(BufReader::new(file)).map_err(|error| damaged(path, &error))?.with_limits(limits);
-    for page in 0.. {
-        match tiff_page(&mut decoder).map_err(|error| damaged(path, &error))? {
-            Some(frame) => push(frame)?,
-            None if page == 0 && !decoder.more_images() => return push(to_frame(path, decode(path)?)?),
-            None => {
-                let what = format!("page {page} is not 8-, 16-, 32-bit or float grey or RGB; save it so");
-                return Err(Error::format(path, what));
-            }
-        }
-        if !decoder.more_images() {
-            break;
-        }
-        decoder.next_image().map_err(|error| damaged(path, &error))?;
-    }
-    Ok(())
-}
-
-/// The current page; `None` for a layout that is not plain samples.
-fn tiff_page(decoder: &mut Decoder<BufReader<File>>) -> tiff::TiffResult<Option<Frame>> {
-    use tiff::ColorType::{Gray, GrayA, RGB, RGBA};
-    let (columns, rows) = decoder.dimensions()?;
-    let (samples, channels) = match decoder.colortype()? {
-        Gray(8..) => (1, 1),
-        GrayA(8..) => (2, 1),
-        RGB(8..) => (3, 3),
-        RGBA(8..) => (4, 3),
-        _ => return Ok(None),
-    };
-    let voxels = match decoder.read_image()? {
-        DecodingResult::U8(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::U16(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::U32(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::U64(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::I8(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::I16(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::I32(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::I64(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::F16(values) => {
-            Voxels::F32(without_alpha(values, samples, channels).into_iter().map(f32::from).collect())
-        }
-        DecodingResult::F32(values) => without_alpha(values, samples, channels).into(),
-        DecodingResult::F64(values) => without_alpha(values, samples, channels).into(),
-    };
-    Ok(Some(Frame { rows: rows as usize, columns: columns as usize, channels, voxels }))
-}
-
-fn without_alpha<T: Copy>(values: Vec<T>, samples: usize, channels: usize) -> Vec<T> {
-    if samples == channels {
-        return values;
-    }
-    values.chunks_exact(samples).flat_map(|pixel| &pixel[..channels]).copied().collect()
 }
