@@ -4,9 +4,14 @@
 
 mod bad;
 mod crop;
+mod formats;
+mod fuzz;
 mod labels;
+mod nifti;
+mod npy;
 mod overlay;
 mod peers;
+mod stack;
 mod write;
 
 use sam_octa2_core::io::{self, OpenOptions};

@@ -32,6 +32,7 @@ use crate::progress::Observer;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Reads what lies at `path`.
@@ -51,17 +52,23 @@ pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Obse
     if !matches!(kind, Kind::Nifti) {
         options.chosen_volume(path, 1, "")?;
     }
-    let cropped = match kind {
-        Kind::Dicom(files) => dicom::read(path, &files, options, observer)?,
-        Kind::Pictures(files) => stack::read(path, &files, options, observer)?,
-        Kind::Nifti => cropped(nifti::read(path, options)?, options, observer)?,
-        Kind::Npy => cropped(npy::read(path, options)?, options, observer)?,
-    };
+    let cropped = contained(path, || match kind {
+        Kind::Dicom(files) => dicom::read(path, &files, options, observer),
+        Kind::Pictures(files) => stack::read(path, &files, options, observer),
+        Kind::Nifti => cropped(nifti::read(path, options)?, options, observer),
+        Kind::Npy => cropped(npy::read(path, options)?, options, observer),
+    })?;
     let grey = match options.channel {
         Some(channel) => channel.of_volume(cropped)?,
         None => cropped,
     };
     options.place(path, grey)
+}
+
+/// A decoder that panics over a damaged file (several of the crates do) is an error of that file.
+fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(Error::format(path, "is damaged, or of a kind that its decoder cannot cope with")))
 }
 
 /// Crops what was read in one step.

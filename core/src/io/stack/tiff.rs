@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::Path;
 use tiff::ColorType::{Gray, GrayA, Multiband, RGB, RGBA, YCbCr};
 use tiff::TiffResult;
-use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 
 /// value of the tag Compression
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Re
             Some(frame) => push(frame)?,
             None if page == 0 && !decoder.more_images() => return push(to_frame(path, decode(path)?)?),
             None => {
-                let what = format!("page {page} is not integer or float grey, RGB or palette; save it so");
+                let what = format!("page {page} is not integer or float grey, RGB (in tiles: its samples side by side) or palette; save it so");
                 return Err(Error::format(path, what));
             }
         }
@@ -82,6 +82,10 @@ fn read_page(decoder: &mut Decoder<AsGrey>, palette: bool) -> TiffResult<Option<
         _ => return Ok(None),
     };
     let planar = samples > 1 && decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration)? == Some(2);
+    if planar && decoder.get_chunk_type() == ChunkType::Tile {
+        // the crate (0.11) takes the tiles of the second plane for rows below the first and panics
+        return Ok(None);
+    }
     let mut values = DecodingResult::U8(Vec::new());
     let plan = decoder.read_image_to_buffer(&mut values)?;
     let mut voxels = to_voxels(values);
