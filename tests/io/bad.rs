@@ -25,7 +25,7 @@ fn nifti() {
     fails("huge_claim.nii", &["truncated", "54000000000000"]);
     fails("huge_claim.nii.gz", &["truncated"]);
     fails("text.nii", &["not a NIfTI file"]);
-    
+
     fails("four_dimensional.nii", &["4 volumes", "[3, 3, 2, 4]", "0 to 3"]);
     fails("empty.nii", &["empty"]);
     fails("empty.nii.gz", &["empty"]);

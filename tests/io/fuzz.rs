@@ -156,7 +156,8 @@ fn fuzz(names: &[&str], ending: &str, finish: fn(Vec<u8>) -> Vec<u8>) {
     let number = |name: &str, default: f64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let length = Duration::from_secs_f64(number("SAM_OCTA2_FUZZ_SECONDS", 0.4));
     let mut dice = Dice(number("SAM_OCTA2_FUZZ_SEED", 1.0) as u64 * 0x9E37_79B9_7F4A_7C15 | 1);
-    let seeds: Vec<Vec<u8>> = names.iter().map(|name| unpacked(std::fs::read(data("io").join(name)).unwrap())).collect();
+    let seeds: Vec<Vec<u8>> =
+        names.iter().map(|name| unpacked(std::fs::read(data("io").join(name)).unwrap())).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("case.{ending}"));
     let (start, mut count, mut readable) = (Instant::now(), 0usize, 0usize);
@@ -185,7 +186,8 @@ fn kept(path: &Path, ending: &str) -> PathBuf {
 
 #[test]
 fn nifti() {
-    let names = ["slope.nii", "rgb.nii.gz", "float64_be.nii", "qform_flipped.nii", "version2.nii", "version2_be.nii.gz"];
+    let names =
+        ["slope.nii", "rgb.nii.gz", "float64_be.nii", "qform_flipped.nii", "version2.nii", "version2_be.nii.gz"];
     fuzz(&names.map(|name| format!("nifti/{name}")).each_ref().map(String::as_str), "nii", |bytes| bytes);
     fuzz(&["nifti/slope.nii", "nifti/version2.nii"], "nii.gz", packed);
 }
@@ -218,13 +220,15 @@ fn webp() {
 
 #[test]
 fn tiff() {
-    let names = ["pages.tif", "rgb.tif", "float.tif", "palette_pages.tif", "planar.tif", "tiled.tif", "bilevel.tif", "big.tif"];
+    let names =
+        ["pages.tif", "rgb.tif", "float.tif", "palette_pages.tif", "planar.tif", "tiled.tif", "bilevel.tif", "big.tif"];
     fuzz(&names.map(|name| format!("pictures/{name}")).each_ref().map(String::as_str), "tif", |bytes| bytes);
 }
 
 #[test]
 fn dicom() {
-    let names = ["multiframe.dcm", "palette8.dcm", "rle_rgb.dcm", "modality_lut.dcm", "ybr_full_422.dcm", "implicit/IM0"];
+    let names =
+        ["multiframe.dcm", "palette8.dcm", "rle_rgb.dcm", "modality_lut.dcm", "ybr_full_422.dcm", "implicit/IM0"];
     fuzz(&names.map(|name| format!("dicom/{name}")).each_ref().map(String::as_str), "dcm", |bytes| bytes);
 }
 

@@ -533,9 +533,10 @@ def make_more_pictures(dice):
     def tiff(name, values, **options):
         tifffile.imwrite(folder / name, values, metadata=None, software=False, **options)
         peer = tifffile.imread(folder / name)
+        peer = peer.reshape(values.shape)
         if options.get("planarconfig") == "separate":
             peer = np.moveaxis(peer, -3, -1)
-        expect(f"pictures/{name}", peer[..., :3] if peer.shape[-1] == 4 else peer)
+        expect(f"pictures/{name}", peer[..., :3] if "extrasamples" in options else peer)
 
     pillow("rgb.webp", Image.fromarray(colour), lossless=True)
     pillow("lossy.webp", Image.fromarray(smooth), quality=80)

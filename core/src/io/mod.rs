@@ -151,8 +151,7 @@ impl Kind {
         }
         match (pictures.len(), dicoms.len()) {
             (0, 0) => {
-                let what =
-                    "is a folder without pictures (PNG, JPEG, TIFF, BMP, WebP) or DICOM files; subfolders are not searched";
+                let what = "is a folder without pictures (PNG, JPEG, TIFF, BMP, WebP) or DICOM files; subfolders are not searched";
                 Err(Error::format(folder, what))
             }
             (_, 0) => Ok(Self::Pictures(pictures)),

@@ -40,7 +40,10 @@ impl OpenOptions {
             Some(volume) if (volume as u64) < count => Ok(volume as u64),
             Some(volume) => {
                 let last = count.saturating_sub(1);
-                Err(Error::invalid(format!("{}: has no volume {volume}: it holds {count} (0 to {last})", path.display())))
+                Err(Error::invalid(format!(
+                    "{}: has no volume {volume}: it holds {count} (0 to {last})",
+                    path.display()
+                )))
             }
         }
     }
@@ -59,14 +62,24 @@ impl OpenOptions {
     pub(super) fn place(&self, path: &Path, mut volume: Volume) -> Result<Volume> {
         let Some(spacing) = self.spacing else { return Ok(volume) };
         if spacing.iter().any(|&mm| !(mm.is_finite() && mm > 0.0)) {
-            return Err(Error::invalid(format!("spacing {spacing:?} must be three positive numbers of millimetres (x, y, z)")));
+            return Err(Error::invalid(format!(
+                "spacing {spacing:?} must be three positive numbers of millimetres (x, y, z)"
+            )));
         }
         if volume.geometry.known {
-            let [x, y, z] = volume.geometry.spacing;
-            let what = format!("{}: says itself that its voxels are {x} x {y} x {z} mm: leave the spacing out", path.display());
+            let [x, y, z] = volume.geometry.spacing.map(|mm| (mm * 1e6).round() / 1e6);
+            let what = format!(
+                "{}: says itself that its voxels are {x} x {y} x {z} mm: leave the spacing out",
+                path.display()
+            );
             return Err(Error::Invalid(what));
         }
-        volume.geometry = Geometry::from_spacing(spacing, true);
+        let mut geometry = Geometry::from_spacing(spacing, true);
+        // an unknown geometry lies along the grid; what a crop cut off in front stays cut off
+        for axis in 0..3 {
+            geometry.affine[axis][3] = volume.geometry.affine[axis][3] / volume.geometry.spacing[axis] * spacing[axis];
+        }
+        volume.geometry = geometry;
         Ok(volume)
     }
 }

@@ -49,7 +49,12 @@ impl Header {
             (_, 348) => (1, true),
             (540, _) => (2, false),
             (_, 540) => (2, true),
-            _ => return Err(Error::format(path, "is not a NIfTI file (its first number is not the size of a NIfTI header)")),
+            _ => {
+                return Err(Error::format(
+                    path,
+                    "is not a NIfTI file (its first number is not the size of a NIfTI header)",
+                ));
+            }
         };
         let wanted = if version == 1 { BYTES_1 } else { BYTES_2 };
         reader.take((wanted - bytes.len()) as u64).read_to_end(&mut bytes).map_err(super::damaged(path))?;

@@ -34,7 +34,8 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
     let shape = header.shape();
     let count: u64 = shape.iter().product();
     let bytes = count.checked_mul(datatype.size()).ok_or_else(|| truncated(path, u64::MAX))?;
-    let chosen = options.chosen_volume(path, header.volumes(), &format!("axes {:?}: x, y, z, time, ...", header.axes()))?;
+    let chosen =
+        options.chosen_volume(path, header.volumes(), &format!("axes {:?}: x, y, z, time, ...", header.axes()))?;
     let voxels_path = if header.single { header_path.clone() } else { pair::half(&header_path, "img")? };
     let (mut stream, most) = Stream::open(&voxels_path)?;
     let start = chosen.checked_mul(bytes).and_then(|skip| skip.checked_add(header.voxels_at));
@@ -47,7 +48,9 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
     let (voxels, channels) =
         datatype.read(&mut stream, count, header.big_endian).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => truncated(&voxels_path, bytes),
-            ErrorKind::OutOfMemory => Error::Unsupported(format!("{}: not enough memory for {bytes} bytes", path.display())),
+            ErrorKind::OutOfMemory => {
+                Error::Unsupported(format!("{}: not enough memory for {bytes} bytes", path.display()))
+            }
             _ => damaged(&voxels_path)(error),
         })?;
     // reading on to the end lets gzip check its checksum

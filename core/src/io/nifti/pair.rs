@@ -35,7 +35,9 @@ impl Stream {
     pub fn skip_to(&mut self, from: u64, to: u64) -> std::io::Result<()> {
         match self {
             Self::Plain(reader) => reader.seek(SeekFrom::Start(to)).map(drop),
-            Self::Gzip(reader) => std::io::copy(&mut reader.take(to.saturating_sub(from)), &mut std::io::sink()).map(drop),
+            Self::Gzip(reader) => {
+                std::io::copy(&mut reader.take(to.saturating_sub(from)), &mut std::io::sink()).map(drop)
+            }
         }
     }
 }
@@ -65,7 +67,11 @@ pub(super) fn half(path: &Path, wanted: &str) -> Result<PathBuf> {
     let stem = plain.rfind('.').and_then(|end| name.get(..end)).unwrap_or(&name);
     let upper = wanted.to_uppercase();
     let candidates = [wanted.to_owned(), format!("{wanted}.gz"), upper.clone(), format!("{upper}.GZ")];
-    candidates.iter().map(|ending| path.with_file_name(format!("{stem}.{ending}"))).find(|file| file.is_file()).ok_or_else(|| {
-        Error::format(path, format!("is one half of a NIfTI .hdr/.img pair; {stem}.{wanted} is not beside it"))
-    })
+    candidates
+        .iter()
+        .map(|ending| path.with_file_name(format!("{stem}.{ending}")))
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            Error::format(path, format!("is one half of a NIfTI .hdr/.img pair; {stem}.{wanted} is not beside it"))
+        })
 }

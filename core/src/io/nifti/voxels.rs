@@ -31,7 +31,9 @@ pub(super) enum Datatype {
 
 impl Datatype {
     pub fn of(path: &Path, header: &Header) -> Result<Self> {
-        let unsupported = |what| Error::Unsupported(format!("{}: holds {what}; save real numbers of at most 64 bits", path.display()));
+        let unsupported = |what| {
+            Error::Unsupported(format!("{}: holds {what}; save real numbers of at most 64 bits", path.display()))
+        };
         Ok(match header.datatype {
             2 => Self::U8,
             256 => Self::I8,

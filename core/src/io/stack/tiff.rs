@@ -43,7 +43,9 @@ pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Re
             Some(frame) => push(frame)?,
             None if page == 0 && !decoder.more_images() => return push(to_frame(path, decode(path)?)?),
             None => {
-                let what = format!("page {page} is not integer or float grey, RGB (in tiles: its samples side by side) or palette; save it so");
+                let what = format!(
+                    "page {page} is not integer or float grey, RGB (in tiles: its samples side by side) or palette; save it so"
+                );
                 return Err(Error::format(path, what));
             }
         }
@@ -104,7 +106,9 @@ fn read_page(decoder: &mut Decoder<AsGrey>, palette: bool) -> TiffResult<Option<
         let table = decoder.get_tag_u16_vec(Tag::ColorMap)?;
         return Ok(looked_up(&voxels, &table).map(|voxels| Frame { rows, columns, channels: 3, voxels }));
     }
-    if bits < 8 && let Voxels::U8(values) = &mut voxels {
+    if bits < 8
+        && let Voxels::U8(values) = &mut voxels
+    {
         let factor = 255 / ((1u16 << bits) - 1) as u8;
         values.iter_mut().for_each(|value| *value *= factor);
     }
