@@ -266,7 +266,7 @@ const TAIL: &str = "
 | `volume` | which volume of a time series, from 0; without it such a file is an error that says how many there are |
 | `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones |
 | `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`); an error for those that do |
-| `max_bytes` | most bytes of unpacked voxels; 32 GiB if nothing is said |
+| `max_bytes` | most bytes of unpacked voxels (NIfTI, `.npy`, pictures); 32 GiB if nothing is said |
 
 ## What does not read, and says so
 

@@ -155,7 +155,7 @@ fn fuzz(names: &[&str], ending: &str, finish: fn(Vec<u8>) -> Vec<u8>) {
     watch_panics();
     let number = |name: &str, default: f64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let length = Duration::from_secs_f64(number("SAM_OCTA2_FUZZ_SECONDS", 0.4));
-    let mut dice = Dice(number("SAM_OCTA2_FUZZ_SEED", 1.0) as u64 * 0x9E37_79B9_7F4A_7C15 | 1);
+    let mut dice = Dice((number("SAM_OCTA2_FUZZ_SEED", 1.0) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let seeds: Vec<Vec<u8>> =
         names.iter().map(|name| unpacked(std::fs::read(data("io").join(name)).unwrap())).collect();
     let folder = tempfile::tempdir().unwrap();

@@ -22,7 +22,7 @@ pub struct OpenOptions {
     /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say; an error where the source
     /// does. _Default: 1 mm, and a geometry that counts as unknown._
     pub spacing: Option<[f64; 3]>,
-    /// most bytes that voxels may take once they are unpacked. _Default: 32 GiB._
+    /// most bytes that the voxels of NIfTI files, arrays and pictures may take once they are unpacked. _Default: 32 GiB._
     pub max_bytes: Option<u64>,
 }
 

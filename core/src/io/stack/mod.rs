@@ -8,7 +8,7 @@ mod ifd;
 mod tiff;
 
 use super::frames::{Frame, Frames};
-use super::{OpenOptions, listing};
+use super::{OpenOptions, contained, listing};
 use crate::progress::Observer;
 use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
@@ -49,11 +49,10 @@ pub(super) fn read(
     };
     for (done, path) in pictures.iter().enumerate() {
         observer.step("open", done, pictures.len())?;
-        if tiff::is_tiff(path)? {
-            tiff::read(path, &mut |frame| push(path, frame))?;
-        } else {
-            push(path, to_frame(path, decode(path)?)?)?;
-        }
+        contained(path, || match tiff::is_tiff(path)? {
+            true => tiff::read(path, &mut |frame| push(path, frame)),
+            false => push(path, to_frame(path, decode(path)?)?),
+        })?;
     }
     observer.step("open", pictures.len(), pictures.len())?;
     frames.finish(source, &Geometry::unknown(), "stack")
