@@ -76,8 +76,8 @@ impl OpenOptions {
         }
         let mut geometry = Geometry::from_spacing(spacing, true);
         // an unknown geometry lies along the grid; what a crop cut off in front stays cut off
-        for axis in 0..3 {
-            geometry.affine[axis][3] = volume.geometry.affine[axis][3] / volume.geometry.spacing[axis] * spacing[axis];
+        for (axis, mm) in spacing.into_iter().enumerate() {
+            geometry.affine[axis][3] = volume.geometry.affine[axis][3] / volume.geometry.spacing[axis] * mm;
         }
         volume.geometry = geometry;
         Ok(volume)
