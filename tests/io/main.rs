@@ -5,12 +5,17 @@
 mod bad;
 mod coco;
 mod crop;
+mod formats;
+mod fuzz;
 mod labels;
+mod nifti;
+mod npy;
 mod overlay;
 mod pages;
 mod peers;
 mod seg;
 mod seg_peers;
+mod stack;
 mod write;
 
 use sam_octa2_core::io::{self, OpenOptions};

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes tests/data/io: tiny volumes in every format that core/src/io reads, and what peers read from them.
 
-Needs numpy, nibabel, pydicom, Pillow and SimpleITK. expected.json maps each file or folder to shape, type, affine, spacing and
-values (C order) as nibabel, pydicom, SimpleITK and Pillow read them; only for types that this project chooses itself (float32 after
+Needs numpy, nibabel, pydicom, Pillow, SimpleITK, tifffile and imagecodecs. expected.json maps each file or folder to shape, type, affine, spacing and
+values (C order) as nibabel, pydicom, SimpleITK and Pillow read them (expected_more.json: of the fixtures that came later, "#2" for
+the third volume of a file); only for types that this project chooses itself (float32 after
 a slope, int16 after a whole-numbered rescale) the name of the type is written down here. Run from anywhere; the result is
 reproducible.
 """
@@ -11,12 +12,14 @@ import gzip
 import json
 import shutil
 import struct
+import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+import tifffile
 from PIL import Image, TiffImagePlugin
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, convert_color_space
@@ -446,6 +449,144 @@ def make_npy():
     (bad / "truncated.npy").write_bytes((folder / "float64.npy").read_bytes()[:-8])
 
 
+# --- what came later: dice of its own, so that the fixtures above stay as they are ------------------------------------------------
+
+
+def make_nifti_versions(dice):
+    """NIfTI-2, pairs, extensions, units, four dimensions: as nibabel writes and reads them."""
+    folder = OUT / "nifti"
+    data = dice.integers(-500, 500, size=(5, 4, 3), dtype="i2")
+
+    def one(name, image, units=None, slope=None):
+        if units:
+            image.header.set_xyzt_units(units, "sec")
+        if slope:
+            image.header.set_slope_inter(*slope)
+        image.set_sform(image.affine, code=1)
+        files = {"header" if name.endswith(("hdr", "hdr.gz")) else "image": nib.FileHolder(str(folder / name))}
+        if "header" in files:
+            files["image"] = nib.FileHolder(str(folder / name.replace(".hdr", ".img")))
+        image.to_file_map(files)
+        for file in files.values():
+            path = Path(file.filename)
+            if path.suffix == ".gz":  # the same bytes every time
+                path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), mtime=0))
+        peer = nib.load(folder / name)
+        values = np.asarray(peer.dataobj).T
+        if values.dtype.fields:
+            values = np.stack([np.asarray(peer.dataobj)[f].T for f in "RGB"], axis=-1)
+        scale = {"micron": 1e-3, "meter": 1e3}.get(units, 1)
+        dtype = "float32" if slope else values.dtype.newbyteorder("=")
+        expect(f"nifti/{name}", values, np.diag([scale] * 3 + [1]) @ peer.affine, True, dtype)
+        return peer
+
+    one("version2.nii", nib.Nifti2Image(data, oblique()))
+    one("version2_be.nii.gz", nib.Nifti2Image(data.astype(">i2"), oblique(), nib.Nifti2Header(endianness=">")), "micron", (0.5, 3))
+    one("pair.hdr", nib.Nifti1Pair(data, oblique()))
+    EXPECTED["nifti/pair.img"] = EXPECTED["nifti/pair.hdr"]
+    one("pair2_be.hdr.gz", nib.Nifti2Pair(data.astype(">i2"), oblique(flip=True), nib.Nifti2Header(endianness=">")))
+    one("metre.nii", nib.Nifti1Image(data, oblique()), "meter")
+    extended = nib.Nifti1Image(data, oblique())
+    extended.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"not voxels" * 9))
+    one("extension.nii", extended)
+    rgba = np.zeros((5, 4, 3), dtype=[(c, "u1") for c in "RGBA"])
+    for channel in "RGBA":
+        rgba[channel] = dice.integers(0, 256, size=rgba.shape)
+    one("rgba.nii", nib.Nifti1Image(rgba, oblique()))
+    time = nib.Nifti1Image(dice.integers(0, 99, size=(5, 4, 3, 2, 2), dtype="u1"), oblique())
+    peer = one("time.nii.gz", time)
+    for k, volume in enumerate(np.asarray(peer.dataobj).reshape(5, 4, 3, 4, order="F").T):
+        expect(f"nifti/time.nii.gz#{k}", volume, peer.affine, True)
+    del EXPECTED["nifti/time.nii.gz"]
+
+    bad = OUT / "bad"
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), "c8"), np.eye(4)), bad / "complex.nii")
+    whole = bytearray((folder / "version2.nii").read_bytes())
+    for name, offset, code, value in [("float128.nii", 12, "<h", 1536), ("huge_claim2.nii", 24, "<q", 2**62)]:
+        patched = whole.copy()
+        struct.pack_into(code, patched, offset, value)
+        (bad / name).write_bytes(patched)
+    (bad / "text_mode.nii").write_bytes(whole[:8] + b"\n\0\x1a\n" + whole[12:])
+    shutil.copy(folder / "pair.hdr", bad / "alone.hdr")
+    analyze = bytearray((folder / "pair.hdr").read_bytes())
+    analyze[344:348] = bytes(4)
+    (bad / "analyze.hdr").write_bytes(analyze)
+
+
+def make_more_pictures(dice):
+    """WebP, and TIFF in its many layouts: as Pillow and tifffile write and read them."""
+    folder = OUT / "pictures"
+    grey = dice.integers(0, 256, size=(3, 20, 24), dtype="u1")
+    colour = dice.integers(0, 256, size=(20, 24, 3), dtype="u1")
+    smooth = np.add.outer(np.arange(16) * 9, np.arange(16) * 5).astype("u1")
+    smooth = np.stack([smooth, smooth[::-1], smooth.T // 2], axis=-1)
+
+    def pillow(name, image, mode=None, **options):
+        image.save(folder / name, **options)
+        with Image.open(folder / name) as peer:
+            pages = []
+            for page in range(getattr(peer, "n_frames", 1)):
+                peer.seek(page)
+                pages.append(np.asarray(peer.convert(mode) if mode else peer))
+        expect(f"pictures/{name}", np.stack(pages))
+
+    def tiff(name, values, **options):
+        tifffile.imwrite(folder / name, values, metadata=None, software=False, **options)
+        peer = tifffile.imread(folder / name)
+        peer = peer.reshape(values.shape)
+        if options.get("planarconfig") == "separate":
+            peer = np.moveaxis(peer, -3, -1)
+        expect(f"pictures/{name}", peer[..., :3] if "extrasamples" in options else peer)
+
+    pillow("rgb.webp", Image.fromarray(colour), lossless=True)
+    pillow("lossy.webp", Image.fromarray(smooth), quality=80)
+    pillow("colour.jpg", Image.fromarray(smooth), quality=90)
+    palette = [Image.fromarray(smooth).rotate(90 * k).quantize(7) for k in range(3)]
+    pillow("palette_pages.tif", palette[0], "RGB", save_all=True, append_images=palette[1:], compression="tiff_lzw")
+    pillow("bilevel.tif", Image.fromarray(smooth[..., 0] > 90), "L", compression="group4")
+    pillow("jpeg.tif", Image.fromarray(smooth), "RGB", compression="jpeg", quality=90)
+    pillow("grey_alpha.tif", Image.merge("LA", [Image.fromarray(grey[0])] * 2), "L")
+    tiff("planar.tif", np.moveaxis(colour, -1, 0)[np.newaxis], photometric="rgb", planarconfig="separate", compression="packbits")
+    tiff("tiled.tif", grey.astype(">f4") / 4, tile=(16, 16), compression="deflate", predictor=True, byteorder=">", photometric="minisblack")
+    tiff("big.tif", grey.astype("u2") * 200, bigtiff=True, compression="lzw", predictor=True, photometric="minisblack", rowsperstrip=6)
+    tiff("alpha16.tif", np.dstack([colour, grey[0]]).astype("u2")[np.newaxis] * 257, photometric="rgb", extrasamples=["unassalpha"])
+    tiff("float64.tif", grey[:1, :4, :5] / 9.0, photometric="minisblack")
+
+    bad = OUT / "bad"
+    frames = [Image.fromarray(np.roll(smooth, k, axis=0)) for k in range(3)]
+    frames[0].save(bad / "animation.webp", save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].save(bad / "animation.png", save_all=True, append_images=frames[1:])
+    (bad / "truncated.webp").write_bytes((folder / "rgb.webp").read_bytes()[:-200])
+    (bad / "truncated.tif").write_bytes((folder / "pages.tif").read_bytes()[:-200])
+    # claims of terabytes in a few bytes
+    png = bytearray((folder / "grey8.png").read_bytes())
+    struct.pack_into(">II", png, 16, 2**31 - 1, 2**31 - 1)
+    struct.pack_into(">I", png, 29, zlib.crc32(png[12:29]))
+    (bad / "bomb.png").write_bytes(png)
+    for name, side in [("bomb.tif", 2**31 - 1), ("wide.tif", 2**24)]:
+        raw = bytearray((folder / "grey8.tif").read_bytes())
+        at = struct.unpack_from("<I", raw, 4)[0]
+        for entry in range(struct.unpack_from("<H", raw, at)[0]):
+            place = at + 2 + 12 * entry
+            if struct.unpack_from("<H", raw, place)[0] in (256, 257, 278):
+                struct.pack_into("<HIi", raw, place + 2, 4, 1, side)
+        (bad / name).write_bytes(raw)
+    bmp = bytearray((folder / "rgb.bmp").read_bytes())
+    struct.pack_into("<ii", bmp, 18, 2**31 - 1, 2**31 - 1)
+    (bad / "bomb.bmp").write_bytes(bmp)
+
+
+def make_more_npy(dice):
+    data = dice.integers(0, 99, size=(2, 3, 4)).astype(">i2")
+    with open(OUT / "npy" / "version3.npy", "wb") as file:
+        np.lib.format.write_array(file, np.asfortranarray(data), version=(3, 0))
+    expect("npy/version3.npy", data, dtype="int16")
+    np.save(OUT / "bad" / "four_channels.npy", np.zeros((2, 3, 4, 4), "u1"))
+    whole = (OUT / "npy" / "uint64.npy").read_bytes()
+    (OUT / "bad" / "huge_claim.npy").write_bytes(whole.replace(b"(2, 2, 2), }" + b" " * 12, b"(2" + b"0" * 12 + b", 2, 2), }"))
+    (OUT / "bad" / "huge_header.npy").write_bytes(whole[:6] + b"\x02\0\xff\xff\xff\x7f" + whole[10:])
+
+
 def main():
     if OUT.exists():
         shutil.rmtree(OUT)
@@ -456,8 +597,20 @@ def main():
     make_dicom()
     make_pictures()
     make_npy()
-    (OUT / "expected.json").write_text(json.dumps(EXPECTED).replace('}, "', '},\n"') + "\n")
-    print(f"{len(EXPECTED)} fixtures, {sum(f.stat().st_size for f in OUT.rglob('*') if f.is_file())} bytes")
+    write_expected("expected.json")
+    dice = np.random.default_rng(7)
+    make_nifti_versions(dice)
+    make_more_pictures(dice)
+    make_more_npy(dice)
+    write_expected("expected_more.json")
+    print(f"{sum(f.stat().st_size for f in OUT.rglob('*') if f.is_file())} bytes")
+
+
+def write_expected(name):
+    text = json.dumps(EXPECTED, separators=None if name == "expected.json" else (",", ":"))
+    (OUT / name).write_text(text.replace('}, "', '},\n"').replace('},"', '},\n"') + "\n")
+    print(f"{name}: {len(EXPECTED)} fixtures")
+    EXPECTED.clear()
 
 
 if __name__ == "__main__":

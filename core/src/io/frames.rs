@@ -2,6 +2,7 @@
 //!
 //! Checks that all have one size and type, and crops each as it comes, so that a stack of wide strips never lies in memory whole.
 
+use super::Channel;
 use super::crop::{Crop, Region};
 use crate::volume::{FrameSource, Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
@@ -27,6 +28,7 @@ impl Frame {
 /// The slices so far.
 pub(super) struct Frames {
     crop: Option<Crop>,
+    channel: Option<Channel>,
     /// how many slices are to come, as far as is known: memory is asked for once
     expected: usize,
     first: Option<First>,
@@ -44,11 +46,21 @@ struct First {
 
 impl Frames {
     pub fn new(crop: Option<Crop>, expected: usize) -> Self {
-        Self { crop, expected, first: None, count: 0 }
+        Self { crop, channel: None, expected, first: None, count: 0 }
+    }
+
+    /// Keeps one channel of colour slices.
+    pub fn with_channel(mut self, channel: Option<Channel>) -> Self {
+        self.channel = channel;
+        self
     }
 
     /// Adds a slice; `path` is named when it does not fit the others.
-    pub fn push(&mut self, path: &Path, frame: Frame) -> Result<()> {
+    pub fn push(&mut self, path: &Path, mut frame: Frame) -> Result<()> {
+        if let (Some(channel), 3) = (self.channel, frame.channels) {
+            frame.voxels = channel.of_colours(&frame.voxels);
+            frame.channels = 1;
+        }
         if frame.voxels.len() != frame.rows * frame.columns * frame.channels || frame.voxels.is_empty() {
             return Err(Error::format(path, format!("holds {} values, not {}", frame.voxels.len(), frame.describe())));
         }

@@ -7,14 +7,17 @@
 //!
 //! To add a format: a module with `read(path) -> Result<Volume>`, and a line in `Kind::of_file`.
 
+mod channel;
 mod coco;
 mod crop;
 mod dicom;
 mod frames;
 mod info;
 mod labels;
+mod lazy;
 mod nifti;
 mod npy;
+mod options;
 mod png;
 mod probabilities;
 mod seg;
@@ -22,10 +25,12 @@ mod stack;
 mod tiff;
 mod write;
 
+pub use channel::Channel;
 pub use coco::{Counts, Rle};
 pub use crop::Crop;
 pub use info::{VolumeInfo, info};
 pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write_labels, write_labels_with};
+pub use options::OpenOptions;
 pub use probabilities::{Probabilities, write_probabilities};
 pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
 pub(crate) use write::atomic_file;
@@ -35,27 +40,13 @@ use crate::progress::Observer;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-
-/// How to read a volume. The order of the steps: decode, apply slope or modality LUT, crop.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// region of every slice to keep; the geometry is shifted accordingly. _Default: whole slices._
-    pub crop: Option<Crop>,
-}
-
-impl OpenOptions {
-    /// With the crop that a user typed, if any: `"X,Y,W,H"`, each in pixels or percent.
-    pub fn with_crop(crop: Option<&str>) -> Result<Self> {
-        Ok(Self { crop: crop.map(str::parse).transpose()? })
-    }
-}
 
 /// Reads what lies at `path`.
 ///
 /// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count) or one DICOM series;
-/// a file is a NIfTI-1 volume, a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
+/// a file is a NIfTI volume (or one half of a `.hdr` + `.img` pair), a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
 ///
 /// Errors name the file and say what is wrong with it: missing, no permission, damaged, truncated, mixed sizes, several series, a
 /// crop that does not fit.
@@ -65,12 +56,31 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume> {
 
 /// [`open`] with progress (stage `"open"`, one step per slice where slices are files) and cancellation.
 pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
-    let whole = match Kind::of(path)? {
-        Kind::Dicom(files) => return dicom::read(path, &files, options, observer),
-        Kind::Pictures(files) => return stack::read(path, &files, options, observer),
-        Kind::Nifti => nifti::read(path)?,
-        Kind::Npy => npy::read(path)?,
+    let kind = Kind::of(path)?;
+    if !matches!(kind, Kind::Nifti) {
+        options.chosen_volume(path, 1, "")?;
+    }
+    let cropped = contained(path, || match kind {
+        Kind::Dicom(files) => dicom::read(path, &files, options, observer),
+        Kind::Pictures(files) => stack::read(path, &files, options, observer),
+        Kind::Nifti => cropped(nifti::read(path, options)?, options, observer),
+        Kind::Npy => cropped(npy::read(path, options)?, options, observer),
+    })?;
+    let grey = match options.channel {
+        Some(channel) => channel.of_volume(cropped)?,
+        None => cropped,
     };
+    options.place(path, grey)
+}
+
+/// A decoder that panics over a damaged file (several of the crates do) is an error of that file.
+fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(Error::format(path, "is damaged, or of a kind that its decoder cannot cope with")))
+}
+
+/// Crops what was read in one step.
+fn cropped(whole: Volume, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
     observer.step("open", 1, 1)?;
     match &options.crop {
         Some(crop) => frames::crop_volume(whole, crop),
@@ -121,7 +131,7 @@ impl Kind {
     fn of_file(path: &Path) -> Result<Self> {
         let one = || vec![path.to_path_buf()];
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+        if nifti::is_named_so(&name) {
             return Ok(Self::Nifti);
         }
         if name.ends_with(".npy") {
@@ -133,7 +143,7 @@ impl Kind {
         if stack::is_picture(path) {
             return Ok(Self::Pictures(one()));
         }
-        let what = "is of no known type; a volume is .nii, .nii.gz, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP) or a folder of \
+        let what = "is of no known type; a volume is .nii, .nii.gz, .hdr + .img, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP, WebP) or a folder of \
                     pictures or DICOM files";
         Err(Error::format(path, what))
     }
@@ -149,8 +159,7 @@ impl Kind {
         }
         match (pictures.len(), dicoms.len()) {
             (0, 0) => {
-                let what =
-                    "is a folder without pictures (PNG, JPEG, TIFF, BMP) or DICOM files; subfolders are not searched";
+                let what = "is a folder without pictures (PNG, JPEG, TIFF, BMP, WebP) or DICOM files; subfolders are not searched";
                 Err(Error::format(folder, what))
             }
             (_, 0) => Ok(Self::Pictures(pictures)),

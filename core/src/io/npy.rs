@@ -2,20 +2,27 @@
 //!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. It carries no geometry.
 
+use super::OpenOptions;
 use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use half::f16;
 use npyz::{AutoSerialize, DType, Deserialize, NpyFile, Order, TypeChar, WriterBuilder};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+/// numpy itself refuses longer headers
+const MAX_HEADER: usize = 10_000;
+
 /// Reads an array; two axes are one frame.
-pub(super) fn read(path: &Path) -> Result<Volume> {
+pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
     let file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let npy = NpyFile::new(BufReader::new(file))
-        .map_err(|error| Error::format(path, format!("is not a .npy file: {error}")))?;
+    let mut reader = BufReader::new(file);
+    check_start(path, &mut reader)?;
+    let npy = NpyFile::new(reader).map_err(|error| {
+        Error::format(path, format!("is not a .npy file, or truncated: {}", error.to_string().replace('\n', " ")))
+    })?;
     let shape = shape(path, npy.shape())?;
     let count = shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n as u64));
     let DType::Plain(ty) = npy.dtype() else {
@@ -27,6 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Volume> {
             format!("is truncated: its header promises an array of shape {:?}, more than the file holds", npy.shape());
         return Err(Error::format(path, what));
     }
+    options.check_size(path, bytes.unwrap_or(u64::MAX))?;
     let order = npy.order();
     let voxels = match (ty.type_char(), ty.size_field()) {
         (TypeChar::Bool, 1) => typed::<bool, _>(path, npy)?.into_iter().map(u8::from).collect::<Vec<_>>().into(),
@@ -50,10 +58,24 @@ pub(super) fn read(path: &Path) -> Result<Volume> {
     Volume::new(shape, voxels, Geometry::unknown(), "npy")
 }
 
+/// Mark and length of the header, before anything is allocated for it.
+fn check_start(path: &Path, reader: &mut BufReader<File>) -> Result<()> {
+    let start = reader.fill_buf().map_err(Error::io(path))?;
+    let header = match start {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => usize::from(u16::from_le_bytes([*a, *b])),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+        _ => return Err(Error::format(path, "is not a .npy file, or truncated: its first bytes are no numpy header")),
+    };
+    if header > MAX_HEADER {
+        return Err(Error::format(path, format!("claims a .npy header of {header} bytes, more than {MAX_HEADER}")));
+    }
+    Ok(())
+}
+
 fn shape(path: &Path, shape: &[u64]) -> Result<[usize; 4]> {
     let sizes: Vec<usize> = shape.iter().filter_map(|&n| usize::try_from(n).ok()).collect();
     match sizes[..] {
-        [rows, columns] if rows * columns > 0 => Ok([1, rows, columns, 1]),
+        [rows, columns] if rows > 0 && columns > 0 => Ok([1, rows, columns, 1]),
         [frames, rows, columns] if frames > 0 && rows > 0 && columns > 0 => Ok([frames, rows, columns, 1]),
         [frames, rows, columns, channels @ (1 | 3)] if frames > 0 && rows > 0 && columns > 0 => {
             Ok([frames, rows, columns, channels])

@@ -1,0 +1,95 @@
+//! How a volume is to be read, beyond what the file says of itself.
+
+use super::{Channel, Crop};
+use crate::volume::{Geometry, Volume};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// larger volumes are read slice by slice, unless the caller says otherwise
+const LAZY_BYTES: u64 = 256 << 20;
+/// no volume that is unpacked into memory is larger, unless the caller says so
+const MAX_BYTES: u64 = 32 << 30;
+
+/// How to read a volume. The order of the steps: choose a volume, decode, apply slope or modality LUT, crop, pick a channel.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// region of every slice to keep; the geometry is shifted accordingly. _Default: whole slices._
+    pub crop: Option<Crop>,
+    /// which volume of a file that holds several (time points of a 4-D NIfTI, say), from 0. _Default: the only one; an error that says
+    /// how many there are otherwise._
+    pub volume: Option<usize>,
+    /// what becomes of colour. _Default: it stays colour._
+    pub channel: Option<Channel>,
+    /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say; an error where the source
+    /// does. _Default: 1 mm, and a geometry that counts as unknown._
+    pub spacing: Option<[f64; 3]>,
+    /// NIfTI volumes of more bytes are read slice by slice when they are used, instead of at once (packed ones are unpacked into an unnamed
+    /// temporary file). _Default: 256 MiB._
+    pub lazy_bytes: Option<u64>,
+    /// most bytes that the voxels of NIfTI files, arrays and pictures may take once they are unpacked. _Default: 32 GiB._
+    pub max_bytes: Option<u64>,
+}
+
+impl OpenOptions {
+    /// With the crop that a user typed, if any: `"X,Y,W,H"`, each in pixels or percent.
+    pub fn with_crop(crop: Option<&str>) -> Result<Self> {
+        Ok(Self { crop: crop.map(str::parse).transpose()?, ..Self::default() })
+    }
+
+    /// Which of `count` volumes to read; `axes` tells the user what the file holds.
+    pub(super) fn chosen_volume(&self, path: &Path, count: u64, axes: &str) -> Result<u64> {
+        match self.volume {
+            None if count == 1 => Ok(0),
+            None => Err(Error::format(path, format!("holds {count} volumes ({axes}): choose one, 0 to {}", count - 1))),
+            Some(volume) if (volume as u64) < count => Ok(volume as u64),
+            Some(volume) => {
+                let last = count.saturating_sub(1);
+                Err(Error::invalid(format!(
+                    "{}: has no volume {volume}: it holds {count} (0 to {last})",
+                    path.display()
+                )))
+            }
+        }
+    }
+
+    /// Are so many bytes too many to be read at once?
+    pub(super) fn is_lazy(&self, bytes: u64) -> bool {
+        bytes > self.lazy_bytes.unwrap_or(LAZY_BYTES)
+    }
+
+    /// An error when unpacked voxels would take more than is allowed.
+    pub(super) fn check_size(&self, path: &Path, bytes: u64) -> Result<()> {
+        let most = self.max_bytes.unwrap_or(MAX_BYTES);
+        if bytes <= most {
+            return Ok(());
+        }
+        let what = format!("would take {bytes} bytes of memory, more than the {most} allowed");
+        Err(Error::Unsupported(format!("{}: {what}", path.display())))
+    }
+
+    /// The spacing where the source has none.
+    pub(super) fn place(&self, path: &Path, mut volume: Volume) -> Result<Volume> {
+        let Some(spacing) = self.spacing else { return Ok(volume) };
+        if spacing.iter().any(|&mm| !(mm.is_finite() && mm > 0.0)) {
+            return Err(Error::invalid(format!(
+                "spacing {spacing:?} must be three positive numbers of millimetres (x, y, z)"
+            )));
+        }
+        if volume.geometry.known {
+            let [x, y, z] = volume.geometry.spacing.map(|mm| (mm * 1e6).round() / 1e6);
+            let what = format!(
+                "{}: says itself that its voxels are {x} x {y} x {z} mm: leave the spacing out",
+                path.display()
+            );
+            return Err(Error::Invalid(what));
+        }
+        let mut geometry = Geometry::from_spacing(spacing, true);
+        // an unknown geometry lies along the grid; what a crop cut off in front stays cut off
+        for (axis, mm) in spacing.into_iter().enumerate() {
+            geometry.affine[axis][3] = volume.geometry.affine[axis][3] / volume.geometry.spacing[axis] * mm;
+        }
+        volume.geometry = geometry;
+        Ok(volume)
+    }
+}

@@ -1,0 +1,302 @@
+//! `docs/formats.md`: what reads and writes, written from the rows below. Each row opens its fixtures and finds in them what its peer
+//! found (`expected.json`, `expected_more.json`); `SAM_OCTA2_BLESS=1` writes the page anew.
+
+use crate::{data, distance, open};
+use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_core::volume::Volume;
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::Path;
+
+/// One row of what reads.
+struct Row {
+    format: &'static str,
+    variants: &'static str,
+    /// who agrees, and how closely where not in every bit
+    peer: &'static str,
+    /// largest difference of a value
+    tolerance: f64,
+    /// below `tests/data/io`; `name#2` is the third volume of a file, `name*` every fixture that begins so
+    fixtures: &'static [&'static str],
+}
+
+const fn row(
+    format: &'static str,
+    variants: &'static str,
+    peer: &'static str,
+    fixtures: &'static [&'static str],
+) -> Row {
+    Row { format, variants, peer, tolerance: 0.0, fixtures }
+}
+
+const ROWS: &[Row] = &[
+    row(
+        "NIfTI-1 `.nii`",
+        "all integers of 8 to 64 bits, float32 and float64, both byte orders",
+        "nibabel",
+        &["nifti/uint*", "nifti/int*", "nifti/float*"],
+    ),
+    row("NIfTI-1 `.nii.gz`", "gzip, of several members too", "nibabel", &["nifti/packed.nii.gz"]),
+    row("NIfTI-2 `.nii` `.nii.gz`", "as NIfTI-1", "nibabel", &["nifti/version2.nii", "nifti/version2_be.nii.gz"]),
+    row(
+        "NIfTI pairs",
+        "`.hdr` + `.img`, each with or without `.gz`; either may be named",
+        "nibabel",
+        &["nifti/pair.hdr", "nifti/pair.img", "nifti/pair2_be.hdr.gz"],
+    ),
+    row("NIfTI colour", "RGB24; RGBA32 without its alpha", "nibabel", &["nifti/rgb.nii.gz", "nifti/rgba.nii"]),
+    row(
+        "NIfTI time series",
+        "4 to 7 axes, one volume of them (option `volume`)",
+        "nibabel",
+        &["nifti/time.nii.gz#0", "nifti/time.nii.gz#2", "nifti/time.nii.gz#3"],
+    ),
+    row("NIfTI slope", "`scl_slope`, `scl_inter`; slope 0 is none", "nibabel", &["nifti/slope*"]),
+    row(
+        "NIfTI place",
+        "sform before qform before spacing alone (then the place counts as unknown); mm, m and microns; extensions skipped",
+        "nibabel",
+        &[
+            "nifti/qform*",
+            "nifti/sform_over_qform.nii",
+            "nifti/no_form.nii",
+            "nifti/micron.nii",
+            "nifti/metre.nii",
+            "nifti/extension.nii",
+        ],
+    ),
+    row(
+        "PNG",
+        "8 and 16 bit, grey, RGB, palette; alpha is dropped",
+        "Pillow",
+        &[
+            "pictures/grey8.png",
+            "pictures/grey16.png",
+            "pictures/rgb.png",
+            "pictures/rgba.png",
+            "pictures/grey_alpha.png",
+            "pictures/palette.png",
+        ],
+    ),
+    Row {
+        tolerance: 4.0,
+        ..row(
+            "JPEG",
+            "baseline and progressive, grey and colour",
+            "Pillow, within 4 of 255",
+            &["pictures/flat.jpg", "pictures/colour.jpg"],
+        )
+    },
+    row("BMP", "grey and colour", "Pillow", &["pictures/grey8.bmp", "pictures/rgb.bmp"]),
+    row("WebP", "without loss", "Pillow", &["pictures/rgb.webp"]),
+    Row { tolerance: 4.0, ..row("WebP", "with loss", "Pillow, within 4 of 255", &["pictures/lossy.webp"]) },
+    row(
+        "TIFF",
+        "integers of 8 to 64 bits, float16 to float64; 1, 2 and 4 bits spread over 0 to 255; both byte orders",
+        "Pillow, tifffile",
+        &[
+            "pictures/grey8.tif",
+            "pictures/grey16.tif",
+            "pictures/float.tif",
+            "pictures/float64.tif",
+            "pictures/bilevel.tif",
+        ],
+    ),
+    row(
+        "TIFF colour",
+        "RGB side by side or in planes, palette, alpha dropped",
+        "Pillow, tifffile",
+        &[
+            "pictures/rgb.tif",
+            "pictures/planar.tif",
+            "pictures/palette_pages.tif",
+            "pictures/alpha16.tif",
+            "pictures/grey_alpha.tif",
+        ],
+    ),
+    row(
+        "TIFF layouts",
+        "pages, strips, tiles, BigTIFF; plain, PackBits, LZW, Deflate, CCITT group 4; predictors",
+        "Pillow, tifffile",
+        &["pictures/pages.tif", "pictures/tiled.tif", "pictures/big.tif"],
+    ),
+    Row { tolerance: 4.0, ..row("TIFF", "JPEG inside", "Pillow, within 4 of 255", &["pictures/jpeg.tif"]) },
+    row("folder of pictures", "in natural order of the names", "Pillow", &["pictures/natural"]),
+    row(
+        "`.npy`",
+        "bool, integers, float16 to float64, both byte orders, C and Fortran order, versions 1 to 3; `[rows, columns]`, \
+         `[frames, rows, columns]`, `[frames, rows, columns, 3]`",
+        "numpy",
+        &["npy/*"],
+    ),
+    row(
+        "DICOM series",
+        "slices in the order of their places",
+        "SimpleITK",
+        &["dicom/shuffled", "dicom/rescaled", "dicom/implicit", "dicom/big_endian"],
+    ),
+    row(
+        "DICOM file",
+        "multi-frame, palette, YBR, RLE, deflated, modality LUT",
+        "pydicom",
+        &[
+            "dicom/multiframe.dcm",
+            "dicom/palette*",
+            "dicom/ybr*",
+            "dicom/rle*",
+            "dicom/deflated.dcm",
+            "dicom/modality_lut.dcm",
+        ],
+    ),
+];
+
+/// What is written: ending, what it keeps, and fixtures that come back the same.
+const WRITERS: &[(&str, &str, &[&str])] = &[
+    (".nii", "every type, RGB; place and size", &["nifti/int16_be.nii", "nifti/rgb.nii.gz", "nifti/slope.nii"]),
+    (".nii.gz", "the same, packed", &["nifti/float64_be.nii", "dicom/shuffled"]),
+    (".npy", "every type, colour; no place", &["nifti/uint64_be.nii", "npy/colour.npy"]),
+    ("", "a folder of PNGs: 8 and 16 bit, grey and RGB; no place", &["pictures/pages.tif", "pictures/natural"]),
+];
+
+fn expected() -> serde_json::Map<String, Value> {
+    let read = |name: &str| -> serde_json::Map<String, Value> {
+        serde_json::from_str(&std::fs::read_to_string(data("io").join(name)).unwrap()).unwrap()
+    };
+    let mut all = read("expected.json");
+    all.extend(read("expected_more.json"));
+    all
+}
+
+fn values(volume: &Volume) -> Vec<f64> {
+    crate::as_f64(&volume.voxels().unwrap())
+}
+
+/// Opens `name` or `name#volume`.
+fn open_chosen(name: &str) -> (Volume, io::VolumeInfo) {
+    let (file, volume) = name.split_once('#').unwrap_or((name, ""));
+    let mut options = OpenOptions::default();
+    options.volume = volume.parse().ok();
+    let path = data("io").join(file);
+    let volume = io::open(&path, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
+    (volume, io::info(&path, &options).unwrap())
+}
+
+fn check(name: &str, expected: &Value, tolerance: f64) {
+    let (volume, info) = open_chosen(name);
+    assert_eq!(serde_json::json!(info.shape), expected["shape"], "{name}: shape");
+    assert_eq!(info.dtype, expected["dtype"], "{name}: type");
+    assert_eq!(info.geometry_known, expected["known"], "{name}: geometry known");
+    let affine: [[f64; 4]; 4] = serde_json::from_value(expected["affine"].clone()).unwrap();
+    let scale = affine.iter().flatten().fold(1.0, |most: f64, v| most.max(v.abs()));
+    assert!(distance(&info.affine, &affine) < 2e-6 * scale, "{name}: {:?} instead of {affine:?}", info.affine);
+    let theirs = expected["values"].as_array().unwrap();
+    let ours = values(&volume);
+    assert_eq!(ours.len(), theirs.len(), "{name}: number of values");
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        let theirs = theirs.as_f64().unwrap_or_else(|| theirs.as_str().unwrap().parse().unwrap());
+        let off = (ours - theirs).abs();
+        assert!(off <= tolerance.max(6e-8 * theirs.abs()), "{name}: {ours} instead of {theirs}");
+    }
+}
+
+#[test]
+fn every_row_reads_as_its_peer_does() {
+    let expected = expected();
+    for row in ROWS {
+        for fixture in row.fixtures {
+            let prefix = fixture.strip_suffix('*');
+            let names: Vec<&String> = expected
+                .keys()
+                .filter(|name| prefix.map_or(name.as_str() == *fixture, |prefix| name.starts_with(prefix)))
+                .collect();
+            assert!(!names.is_empty(), "{}: no fixture {fixture}", row.format);
+            names.iter().for_each(|name| check(name, &expected[*name], row.tolerance));
+        }
+    }
+}
+
+#[test]
+fn every_fixture_has_a_row() {
+    let covered = |name: &str| {
+        ROWS.iter()
+            .flat_map(|row| row.fixtures)
+            .any(|fixture| fixture.strip_suffix('*').map_or(*fixture == name, |prefix| name.starts_with(prefix)))
+    };
+    let more: serde_json::Map<String, Value> =
+        serde_json::from_str(&std::fs::read_to_string(data("io/expected_more.json")).unwrap()).unwrap();
+    for name in more.keys().filter(|name| !name.contains('#')) {
+        assert!(covered(name), "{name} is in no row of the table");
+    }
+}
+
+#[test]
+fn what_is_written_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for (ending, _, fixtures) in WRITERS {
+        for (k, name) in fixtures.iter().enumerate() {
+            let path = folder.path().join(format!("{k}{ending}"));
+            let before = open(name);
+            io::write_volume(&before, &path, &mut ()).unwrap();
+            let after = io::open(&path, &OpenOptions::default()).unwrap();
+            assert_eq!(values(&after), values(&before), "{name} as {ending}");
+            if ending.starts_with(".nii") {
+                assert!(distance(&after.geometry.affine, &before.geometry.affine) < 1e-5, "{name} as {ending}");
+            }
+        }
+    }
+}
+
+const HEAD: &str = "# Formats
+
+Made by `tests/io/formats.rs`; do not edit. Each row is a test: its fixtures in `tests/data/io` are opened and compared with what the
+peer reads from them (values, type, shape, affine).
+
+## What reads
+
+| format | variants | agrees with | fixtures |
+|---|---|---|---|
+";
+
+const TAIL: &str = "
+## Options
+
+| option | meaning |
+|---|---|
+| `crop` | a region of every slice, `X,Y,W,H` in pixels or percent; the place moves with it |
+| `volume` | which volume of a time series, from 0; without it such a file is an error that says how many there are |
+| `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones |
+| `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`); an error for those that do |
+| `max_bytes` | most bytes of unpacked voxels (NIfTI, `.npy`, pictures); 32 GiB if nothing is said |
+
+## What does not read, and says so
+
+1-bit, complex and 128-bit NIfTI, Analyze 7.5; animations (GIF, APNG, animated WebP); TIFF with CCITT group 3 or zstd, CIELab, tiles with
+colours in planes, and LZW tiles that end at a buffer's edge (a mistake of the `tiff` crate, image-tiff issue 395); structured and complex
+`.npy`. Every such file, and every damaged, truncated, empty or boastful one, is one line that names it: `tests/io/bad.rs` and
+`tests/io/fuzz.rs`.
+";
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for Row { format, variants, peer, fixtures, .. } in ROWS {
+        let fixtures = fixtures.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
+        writeln!(page, "| {format} | {variants} | {peer} | {fixtures} |").unwrap();
+    }
+    page.push_str("\n## What writes\n\n| ending | keeps | comes back the same |\n|---|---|---|\n");
+    for (ending, keeps, fixtures) in WRITERS {
+        let ending = if ending.is_empty() { "none".to_owned() } else { format!("`{ending}`") };
+        let fixtures = fixtures.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
+        writeln!(page, "| {ending} | {keeps} | {fixtures} |").unwrap();
+    }
+    page + TAIL
+}
+
+#[test]
+fn the_page_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
+    if std::env::var_os("SAM_OCTA2_BLESS").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == page(), "docs/formats.md is stale: run the test with SAM_OCTA2_BLESS=1");
+}
