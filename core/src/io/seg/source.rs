@@ -55,22 +55,29 @@ impl Source {
         };
         let (order, geometry) = dicom::slices(path, &files)?;
         let mut instances: Vec<Instance> = Vec::new();
-        let mut headers: HashMap<PathBuf, (usize, InMemDicomObject)> = HashMap::new();
+        let mut known: HashMap<&Path, usize> = HashMap::new();
         let mut slices = Vec::with_capacity(order.len());
         let mut first = None;
+        // single-frame files come one after the other: one header at a time is enough
+        let mut open: Option<(&Path, InMemDicomObject)> = None;
         for (file, frame) in &order {
-            if !headers.contains_key(file) {
-                // single-frame files come one after the other: only one header is kept
-                headers.clear();
-                let header = dicom::open_object(file, Some(tags::PIXEL_DATA))?.into_inner();
-                instances.push(Instance::of(file, &header)?);
-                first.get_or_insert_with(|| (header.clone(), *frame));
-                headers.insert(file.clone(), (instances.len() - 1, header));
-            }
-            let Some((instance, header)) = headers.get(file) else { continue };
+            let header = match open.take() {
+                Some((path, header)) if path == file => header,
+                _ => dicom::open_object(file, Some(tags::PIXEL_DATA))?.into_inner(),
+            };
+            let instance = match known.get(file.as_path()) {
+                Some(&instance) => instance,
+                None => {
+                    instances.push(Instance::of(file, &header)?);
+                    known.insert(file, instances.len() - 1);
+                    instances.len() - 1
+                }
+            };
             let position =
-                floats(in_frame(header, *frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT));
-            slices.push(Slice { instance: *instance, frame: *frame, position });
+                floats(in_frame(&header, *frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT));
+            slices.push(Slice { instance, frame: *frame, position });
+            first.get_or_insert_with(|| (header.clone(), *frame));
+            open = Some((file, header));
         }
         let (header, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
         // the reader has made sure that they are there
@@ -80,7 +87,7 @@ impl Source {
         let thickness = floats(measure(tags::SLICE_THICKNESS)).map(|[mm]: [f64; 1]| mm).filter(|&mm| mm > 0.0);
         let orientation = in_frame(&header, frame, tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
         Ok(Self {
-            files: distinct(order),
+            files: known.into_keys().map(Path::to_path_buf).collect(),
             orientation: floats(orientation),
             spacing: floats(measure(tags::PIXEL_SPACING)),
             thickness: thickness.unwrap_or(geometry.spacing[2]),
@@ -125,12 +132,6 @@ impl Instance {
             multi_frame: header.get(tags::NUMBER_OF_FRAMES).is_some(),
         })
     }
-}
-
-fn distinct(order: Vec<(PathBuf, usize)>) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = order.into_iter().map(|(file, _)| file).collect();
-    files.dedup();
-    files
 }
 
 /// An attribute where the multi-frame standard may have put it: the frame's functional group, the shared one, or plainly the file.
