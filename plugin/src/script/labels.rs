@@ -5,7 +5,7 @@ use super::session::SessionValue;
 use super::values::{Checked, Fallible, int, ints, native, object, typed, whole};
 use super::volume::VolumeValue;
 use rhai::{Array, Dynamic, Engine, INT, NativeCallContext};
-use sam_octa2_core::io;
+use sam_octa2_core::io::{self, LabelOptions};
 use sam_octa2_core::job;
 use sam_octa2_core::picture::{self, Mark};
 use sam_octa2_core::volume::Labels;
@@ -62,7 +62,10 @@ fn frames_of(call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic) -> 
 }
 
 fn save(call: NativeCallContext, labels: &mut LabelsValue, path: Dynamic) -> Fallible<()> {
-    native(&call, || Ok(io::write_labels(&labels.labels, labels.volume.output("save: path", &path)?)?))
+    native(&call, || {
+        let source = LabelOptions::of(labels.volume.path.as_path());
+        Ok(io::write_labels_with(&labels.labels, labels.volume.output("save: path", &path)?, &source)?)
+    })
 }
 
 /// `session.overlay(path)`: its volume, its labels, its prompts.
