@@ -122,7 +122,7 @@ fn bits_lie_packed_from_the_lowest_across_frames() {
     let seg = written(folder.path(), "ct", &labels, |_| ());
     assert_eq!(text(&seg, "NumberOfFrames"), "2");
     // 42 bits per frame: the second starts at bit 42
-    let mut wanted = vec![0u8; 12];
+    let mut wanted = [0u8; 12];
     [0, 9, 43].into_iter().for_each(|bit| wanted[bit / 8] |= 1 << (bit % 8));
     assert_eq!(seg.element_by_name("PixelData").unwrap().to_bytes().unwrap()[..], wanted[..]);
 }

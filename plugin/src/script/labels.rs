@@ -5,7 +5,7 @@ use super::session::SessionValue;
 use super::values::{Checked, Fallible, int, ints, native, object, typed, whole};
 use super::volume::VolumeValue;
 use rhai::{Array, Dynamic, Engine, INT, NativeCallContext};
-use sam_octa2_core::io;
+use sam_octa2_core::io::{self, LabelOptions};
 use sam_octa2_core::job;
 use sam_octa2_core::picture::{self, Mark};
 use sam_octa2_core::volume::Labels;
@@ -64,7 +64,8 @@ fn frames_of(call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic) -> 
 fn save(call: NativeCallContext, labels: &mut LabelsValue, path: Dynamic) -> Fallible<()> {
     native(&call, || {
         let path = labels.volume.output("save: path", &path)?;
-        Ok(io::write_labels(&labels.labels.along(labels.volume.axis), path)?)
+        let source = LabelOptions::of(labels.volume.path.as_path());
+        Ok(io::write_labels_with(&labels.labels.along(labels.volume.axis), path, &source)?)
     })
 }
 

@@ -54,24 +54,7 @@ impl Source {
             return Err(Error::format(path, what));
         };
         let (order, geometry) = dicom::slices(path, &files)?;
-        let mut instances: Vec<Instance> = Vec::new();
-        let mut headers: HashMap<PathBuf, (usize, InMemDicomObject)> = HashMap::new();
-        let mut slices = Vec::with_capacity(order.len());
-        let mut first = None;
-        for (file, frame) in &order {
-            if !headers.contains_key(file) {
-                // single-frame files come one after the other: only one header is kept
-                headers.clear();
-                let header = dicom::open_object(file, Some(tags::PIXEL_DATA))?.into_inner();
-                instances.push(Instance::of(file, &header)?);
-                first.get_or_insert_with(|| (header.clone(), *frame));
-                headers.insert(file.clone(), (instances.len() - 1, header));
-            }
-            let Some((instance, header)) = headers.get(file) else { continue };
-            let position =
-                floats(in_frame(header, *frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT));
-            slices.push(Slice { instance: *instance, frame: *frame, position });
-        }
+        let Stack { instances, slices, files, first } = Stack::read(&order)?;
         let (header, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
         // the reader has made sure that they are there
         let size = |tag| header.get(tag).and_then(|e| e.to_int::<u16>().ok()).map_or(0, usize::from);
@@ -80,7 +63,7 @@ impl Source {
         let thickness = floats(measure(tags::SLICE_THICKNESS)).map(|[mm]: [f64; 1]| mm).filter(|&mm| mm > 0.0);
         let orientation = in_frame(&header, frame, tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
         Ok(Self {
-            files: distinct(order),
+            files,
             orientation: floats(orientation),
             spacing: floats(measure(tags::PIXEL_SPACING)),
             thickness: thickness.unwrap_or(geometry.spacing[2]),
@@ -109,6 +92,44 @@ impl Source {
     }
 }
 
+/// The files of a stack and what lies in them.
+#[derive(Default)]
+struct Stack {
+    instances: Vec<Instance>,
+    slices: Vec<Slice>,
+    /// one per instance
+    files: Vec<PathBuf>,
+    /// the file of the first slice, and the frame in it
+    first: Option<(InMemDicomObject, usize)>,
+}
+
+impl Stack {
+    fn read(order: &[(PathBuf, usize)]) -> Result<Self> {
+        let mut stack = Self::default();
+        let mut known: HashMap<&Path, usize> = HashMap::new();
+        // single-frame files come one after the other: one header at a time is enough
+        let mut open: Option<(&Path, InMemDicomObject)> = None;
+        for (file, frame) in order {
+            let header = match open.take() {
+                Some((path, header)) if path == file => header,
+                _ => dicom::open_object(file, Some(tags::PIXEL_DATA))?.into_inner(),
+            };
+            let new = stack.instances.len();
+            let instance = *known.entry(file).or_insert(new);
+            if instance == new {
+                stack.instances.push(Instance::of(file, &header)?);
+                stack.files.push(file.clone());
+            }
+            let position =
+                floats(in_frame(&header, *frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT));
+            stack.slices.push(Slice { instance, frame: *frame, position });
+            stack.first.get_or_insert_with(|| (header.clone(), *frame));
+            open = Some((file, header));
+        }
+        Ok(stack)
+    }
+}
+
 impl Instance {
     fn of(file: &Path, header: &InMemDicomObject) -> Result<Self> {
         let needed = |tag, name: &str| match text(header, tag) {
@@ -125,12 +146,6 @@ impl Instance {
             multi_frame: header.get(tags::NUMBER_OF_FRAMES).is_some(),
         })
     }
-}
-
-fn distinct(order: Vec<(PathBuf, usize)>) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = order.into_iter().map(|(file, _)| file).collect();
-    files.dedup();
-    files
 }
 
 /// An attribute where the multi-frame standard may have put it: the frame's functional group, the shared one, or plainly the file.
