@@ -36,18 +36,24 @@ use std::path::{Path, PathBuf};
 pub struct OpenOptions {
     /// region of every slice to keep; the geometry is shifted accordingly. _Default: whole slices._
     pub crop: Option<Crop>,
+    /// which DICOM series, where there are several: its SeriesInstanceUID, its SeriesNumber, or `#2` for the second of those that the
+    /// error lists. _Default: the only one._
+    pub series: Option<String>,
+    /// accept DICOM slices with gaps or unequal spacing; the geometry then has their median spacing. _Default: an error._
+    pub uneven: bool,
 }
 
 impl OpenOptions {
     /// With the crop that a user typed, if any: `"X,Y,W,H"`, each in pixels or percent.
     pub fn with_crop(crop: Option<&str>) -> Result<Self> {
-        Ok(Self { crop: crop.map(str::parse).transpose()? })
+        Ok(Self { crop: crop.map(str::parse).transpose()?, ..Self::default() })
     }
 }
 
 /// Reads what lies at `path`.
 ///
-/// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count) or one DICOM series;
+/// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count), one DICOM series
+/// or a DICOMDIR with what it names;
 /// a file is a NIfTI-1 volume, a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
 ///
 /// Errors name the file and say what is wrong with it: missing, no permission, damaged, truncated, mixed sizes, several series, a
@@ -68,6 +74,15 @@ pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Obse
     match &options.crop {
         Some(crop) => frames::crop_volume(whole, crop),
         None => Ok(whole),
+    }
+}
+
+/// The window that DICOM files ask for (WindowCenter and WindowWidth, else the VOI LUT's range) as lowest and highest value in the units
+/// of the voxels; `None` where they say nothing, and for other formats.
+pub fn dicom_window(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Option<(f64, f64)>> {
+    match Kind::of(path.as_ref())? {
+        Kind::Dicom(files) => dicom::window(path.as_ref(), &files, options),
+        _ => Ok(None),
     }
 }
 
@@ -132,6 +147,9 @@ impl Kind {
     }
 
     fn of_folder(folder: &Path) -> Result<Self> {
+        if let Some(directory) = dicom::directory_of(folder) {
+            return Ok(Self::Dicom(vec![directory]));
+        }
         let pictures = stack::pictures_of(folder)?;
         let mut dicoms = Vec::new();
         for path in listing(folder)? {
