@@ -4,6 +4,7 @@
 
 mod bad;
 mod crop;
+mod dicom;
 mod labels;
 mod overlay;
 mod peers;

@@ -165,7 +165,8 @@ impl Stack<'_> {
         let even = whole.map(|v| v / gaps.len() as f64);
         let unsorted = gaps.clone();
         gaps.sort_by(f64::total_cmp);
-        let median = gaps[gaps.len() / 2];
+        // the lower one of two: where slices are missing, gaps are too wide
+        let median = gaps[(gaps.len() - 1) / 2];
         let off = |gap: &f64| (gap - median).abs() > EVEN * median;
         if !unsorted.iter().any(off) {
             self.straight(even)?;
