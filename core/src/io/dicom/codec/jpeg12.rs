@@ -53,8 +53,7 @@ pub(super) fn decode(stream: &[u8], shape: Shape<'_>) -> Result<Vec<u16>, Fault>
         cosines: cosines(),
     };
     let mut at = 2;
-    loop {
-        let Some(&[mark, kind, high, low]) = stream.get(at..at + 4) else { break };
+    while let Some(&[mark, kind, high, low]) = stream.get(at..at + 4) {
         if mark != 0xFF || kind == 0xFF {
             at += 1;
             continue;
