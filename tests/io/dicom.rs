@@ -105,13 +105,18 @@ fn transfer_syntaxes_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = std::fs::read(fixture("jpeg_grey8.dcm")).unwrap();
     let at = bytes.windows(22).position(|w| w == b"1.2.840.10008.1.2.4.50").unwrap();
-    bytes[at..at + 22].copy_from_slice(b"1.2.840.10008.1.2.4.55");
-    let path = folder.path().join("progressive.dcm");
-    std::fs::write(&path, bytes).unwrap();
-    let error = io::open(&path, &OpenOptions::default()).unwrap_err();
-    let text = error.to_string();
-    assert_eq!(error.code(), "unsupported");
-    assert!(text.contains("1.2.840.10008.1.2.4.55") && text.contains("transfer syntax"), "{text}");
+    // the second is a finding of fuzzing: a damaged name must not break the line
+    for (name, shown) in
+        [(b"1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.55"), (b"1.2.840.10008.1.\n.4.90", "1.2.840.10008.1..4.90")]
+    {
+        bytes[at..at + 22].copy_from_slice(name);
+        let path = folder.path().join("unknown.dcm");
+        std::fs::write(&path, &bytes).unwrap();
+        let error = io::open(&path, &OpenOptions::default()).unwrap_err();
+        let text = error.to_string();
+        assert_eq!((error.code(), text.lines().count()), ("unsupported", 1));
+        assert!(text.contains(shown) && text.contains("transfer syntax"), "{text}");
+    }
 }
 
 /// Files cut off and with bytes flipped: an error or a volume, one line, never a panic.

@@ -152,8 +152,8 @@ fn transfer_syntax(source: &mut dyn Bytes, length: u64) -> std::result::Result<S
         if Tag(2, u16::from_le_bytes([e0, e1])) == tags::TRANSFER_SYNTAX_UID && size <= 128 {
             let mut text = vec![0; size as usize];
             source.read_exact(&mut text).map_err(cut)?;
-            syntax =
-                Some(String::from_utf8_lossy(&text).trim_matches(['\0', ' ']).to_owned()).filter(|s| !s.is_empty());
+            syntax = Some(String::from_utf8_lossy(&text).replace(char::is_control, "").trim().to_owned())
+                .filter(|s| !s.is_empty());
         }
         source.seek(SeekFrom::Start(value + size)).map_err(cut)?;
     }
