@@ -5,6 +5,7 @@
 mod bad;
 mod coco;
 mod crop;
+mod dicom;
 mod formats;
 mod fuzz;
 mod labels;

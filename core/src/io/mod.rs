@@ -45,8 +45,8 @@ use std::path::{Path, PathBuf};
 
 /// Reads what lies at `path`.
 ///
-/// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count) or one DICOM series;
-/// a file is a NIfTI volume (or one half of a `.hdr` + `.img` pair), a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
+/// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count), one DICOM series
+/// or a DICOMDIR with what it names; a file is a NIfTI volume (or one half of a `.hdr` + `.img` pair), a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
 ///
 /// Errors name the file and say what is wrong with it: missing, no permission, damaged, truncated, mixed sizes, several series, a
 /// crop that does not fit.
@@ -149,6 +149,9 @@ impl Kind {
     }
 
     fn of_folder(folder: &Path) -> Result<Self> {
+        if let Some(directory) = dicom::directory_of(folder) {
+            return Ok(Self::Dicom(vec![directory]));
+        }
         let pictures = stack::pictures_of(folder)?;
         let mut dicoms = Vec::new();
         for path in listing(folder)? {

@@ -16,6 +16,11 @@ const MAX_BYTES: u64 = 32 << 30;
 pub struct OpenOptions {
     /// region of every slice to keep; the geometry is shifted accordingly. _Default: whole slices._
     pub crop: Option<Crop>,
+    /// which DICOM series, where there are several: its SeriesInstanceUID, its SeriesNumber, or `#2` for the second of those that the
+    /// error lists. _Default: the only one._
+    pub series: Option<String>,
+    /// accept DICOM slices with gaps or unequal spacing; the geometry then has their median spacing. _Default: an error._
+    pub uneven: bool,
     /// which volume of a file that holds several (time points of a 4-D NIfTI, say), from 0. _Default: the only one; an error that says
     /// how many there are otherwise._
     pub volume: Option<usize>,

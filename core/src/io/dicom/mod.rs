@@ -1,13 +1,19 @@
-//! DICOM to a [`Volume`], by the `dicom-*` crates: one multi-frame file, or the single-frame files of one series in a folder.
+//! DICOM to a [`Volume`]: one multi-frame file, the files of one series in a folder, or what a DICOMDIR names.
 //!
-//! Headers first (`header`), then the order of the slices and their place in the patient (`geometry`), then the pixels file by file
-//! (`pixels`), so that only one file lies in memory beside the volume. Modality LUT applied, window not; MONOCHROME1 not inverted;
-//! palettes and YBR as RGB. Standard: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.7.6.16 (multi-frame), C.11.1 (LUT).
+//! Headers first (`file`, `elements`, `header`), then which series (`series`), the order of the slices and their place in the patient
+//! (`geometry`), then the pixels frame by frame (`pixels`, `fragments`, `codec`, `palette`), so that only one frame lies in memory beside
+//! the volume. Modality LUT applied, window not ([`window`] tells it); MONOCHROME1 not inverted; palettes and YBR as RGB; padding
+//! values kept. Standard: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.7.6.16 (multi-frame), C.11.1 (LUT), PS3.5, PS3.10.
 
+mod codec;
+mod elements;
+mod file;
+mod fragments;
 mod geometry;
-mod guard;
 mod header;
+mod palette;
 mod pixels;
+mod series;
 
 use super::OpenOptions;
 use super::frames::Frames;
@@ -16,16 +22,41 @@ use crate::volume::{Geometry, Volume};
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
+use file::DicomFile;
+use geometry::Slice;
 use header::Header;
-use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Has the file the mark of a DICOM file, `DICM` after 128 bytes?
-pub(super) fn is_dicom(path: &Path) -> Result<bool> {
-    let mut start = Vec::with_capacity(132);
-    std::fs::File::open(path).map_err(Error::io(path))?.take(132).read_to_end(&mut start).map_err(Error::io(path))?;
-    Ok(start.ends_with(b"DICM") && start.len() == 132)
+pub(super) use file::is_dicom;
+pub(super) use series::directory_of;
+
+/// The slices of one series, in order; nothing of their pixels.
+struct Stack {
+    headers: Vec<Header>,
+    order: Vec<Slice>,
+    geometry: Geometry,
+}
+
+impl Stack {
+    /// `source` is what the user named, `files` the DICOM files there.
+    fn of(source: &Path, files: &[PathBuf], options: &OpenOptions) -> Result<Self> {
+        let referenced = match files {
+            [one] => series::referenced_files(one)?,
+            _ => None,
+        };
+        let mut headers = Vec::with_capacity(files.len());
+        for path in referenced.as_deref().unwrap_or(files) {
+            // reports, presentation states and DICOMDIR files lie beside the images
+            if let Some(header) = Header::read(path)? {
+                headers.push(header);
+            }
+        }
+        let chosen = series::choose(source, &headers, options.series.as_deref())?;
+        let (order, geometry) = geometry::arrange(source, &chosen, options.uneven)?;
+        let chosen: Vec<PathBuf> = chosen.iter().map(|header| header.path.clone()).collect();
+        headers.retain(|header| chosen.contains(&header.path));
+        Ok(Self { headers, order, geometry })
+    }
 }
 
 /// Reads one series; `source` is what the user named, `files` the DICOM files there.
@@ -35,71 +66,44 @@ pub(super) fn read(
     options: &OpenOptions,
     observer: &mut dyn Observer,
 ) -> Result<Volume> {
-    let mut headers = Vec::with_capacity(files.len());
-    for path in files {
-        // reports, presentation states and DICOMDIR files lie beside the images
-        if let Some(header) = Header::read(path)? {
-            headers.push(header);
-        }
-    }
-    one_series(source, &headers)?;
-    let (order, geometry) = geometry::arrange(source, &headers)?;
-    let output = pixels::Output::of(&headers);
+    let Stack { headers, order, geometry } = Stack::of(source, files, options)?;
+    let output = pixels::Output::of(&headers.iter().collect::<Vec<_>>());
     let mut frames = Frames::new(options.crop, order.len());
-    let mut open: Option<(usize, pixels::Decoded)> = None;
+    let mut open: Option<(usize, pixels::Pixels)> = None;
     for (done, slice) in order.iter().enumerate() {
         observer.step("open", done, order.len())?;
         let header = &headers[slice.file];
-        let decoded = match open.take() {
-            Some((file, decoded)) if file == slice.file => decoded,
-            _ => pixels::Decoded::read(header)?,
+        let mut pixels = match open.take() {
+            Some((file, pixels)) if file == slice.file => pixels,
+            _ => pixels::Pixels::open(header)?,
         };
-        frames.push(&header.path, decoded.frame(header, slice.frame, output)?)?;
-        open = Some((slice.file, decoded));
+        frames.push(&header.path, pixels.frame(header, slice.frame, output)?)?;
+        open = Some((slice.file, pixels));
     }
     observer.step("open", order.len(), order.len())?;
-    frames.finish(source, &geometry, "dicom")
-}
-
-/// Slices of different series do not make one volume; the error lists what is there.
-fn one_series(source: &Path, headers: &[Header]) -> Result<()> {
-    let mut series: BTreeMap<&str, Vec<&Header>> = BTreeMap::new();
-    for header in headers {
-        series.entry(&header.series).or_default().push(header);
-    }
-    match series.len() {
-        0 => Err(Error::format(source, "holds no DICOM image")),
-        1 => Ok(()),
-        count => {
-            let list: Vec<String> = series
-                .iter()
-                .map(|(uid, files)| {
-                    let label = [&files[0].series_number, &files[0].description].map(|text| text.as_str()).join(" ");
-                    let first = files[0].path.file_name().unwrap_or_default().display();
-                    format!("{} (series {uid}, {} files, {first})", label.trim(), files.len())
-                })
-                .collect();
-            let what = format!("holds {count} series: {}; move one of them into a folder of its own", list.join("; "));
-            Err(Error::format(source, what))
-        }
-    }
+    let middle = order[order.len() / 2];
+    let window = headers[middle.file].frames[middle.frame].window;
+    Ok(frames.finish(source, &geometry, "dicom")?.with_window(window))
 }
 
 /// The slices of one series in the order in which [`read`] stacks them, and their place: the file, and the frame in it from 0.
-pub(super) fn slices(source: &Path, files: &[PathBuf]) -> Result<(Vec<(PathBuf, usize)>, Geometry)> {
-    let headers = files.iter().filter_map(|path| Header::read(path).transpose()).collect::<Result<Vec<_>>>()?;
-    one_series(source, &headers)?;
-    let (order, geometry) = geometry::arrange(source, &headers)?;
+pub(super) fn slices(
+    source: &Path,
+    files: &[PathBuf],
+    options: &OpenOptions,
+) -> Result<(Vec<(PathBuf, usize)>, Geometry)> {
+    let Stack { headers, order, geometry } = Stack::of(source, files, options)?;
     Ok((order.into_iter().map(|slice| (headers[slice.file].path.clone(), slice.frame)).collect(), geometry))
 }
 
 /// A DICOM file's elements, whole or up to a tag, after a look at the lengths that it claims.
 pub(super) fn open_object(path: &Path, until: Option<Tag>) -> Result<DefaultDicomObject> {
-    if !is_dicom(path)? {
-        return Err(Error::format(path, "is not a DICOM file (no DICM mark after 128 bytes)"));
-    }
-    guard::check_lengths(path)?;
+    DicomFile::open(path)?;
     let options = OpenFileOptions::new();
     let options = if let Some(tag) = until { options.read_until(tag) } else { options };
-    options.open_file(path).map_err(|error| header::unreadable(path, &error))
+    options.open_file(path).map_err(|error| Error::format(path, one_line(&error.to_string())))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

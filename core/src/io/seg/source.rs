@@ -2,7 +2,7 @@
 //!
 //! Slices come in the order of the reader (`dicom::slices`), so that slice i here is slice i of the labels.
 
-use crate::io::{Kind, dicom};
+use crate::io::{Kind, OpenOptions, dicom};
 use crate::volume::Geometry;
 use crate::{Error, Result};
 use dicom_core::Tag;
@@ -53,7 +53,7 @@ impl Source {
             let what = "is no DICOM image: a DICOM Segmentation refers to the DICOM images that were segmented";
             return Err(Error::format(path, what));
         };
-        let (order, geometry) = dicom::slices(path, &files)?;
+        let (order, geometry) = dicom::slices(path, &files, &OpenOptions::default())?;
         let Stack { instances, slices, files, first } = Stack::read(&order)?;
         let (header, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
         // the reader has made sure that they are there
