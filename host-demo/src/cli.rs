@@ -175,7 +175,26 @@ pub struct Input {
     /// Take slices along this axis: z as stored, y (a stack of B-scans en face) or x; labels come back as stored
     #[arg(long, value_name = "AXIS", value_parser = ["z", "y", "x"])]
     pub axis: Option<String>,
+    /// The DICOM series to read where there are several: SeriesInstanceUID, series number, or #2 for the second listed
+    #[arg(long)]
+    pub series: Option<String>,
+    /// Accept DICOM slices with gaps or unequal spacing
+    #[arg(long)]
+    pub uneven: bool,
+    /// The volume to read where a file holds several (time points), from 0
+    #[arg(long, value_name = "N")]
+    pub volume: Option<usize>,
+    /// Make colour grey: red, green, blue or luminance
+    #[arg(long, value_parser = ["red", "green", "blue", "luminance"])]
+    pub channel: Option<String>,
+    /// Millimetres between voxels (columns, rows, slices), where the file does not say
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    pub spacing: Option<Spacing>,
 }
+
+/// Three millimetres.
+#[derive(Clone, Copy)]
+pub struct Spacing(pub [f64; 3]);
 
 /// The model and how to run it.
 #[derive(Args)]
@@ -212,6 +231,12 @@ pub enum PluginCommand {
     /// One check, in this process
     #[command(hide = true)]
     RunCheck { file: PathBuf, name: String },
+}
+
+fn spacing(text: &str) -> Result<Spacing, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
+    numbers.map(Spacing).ok_or_else(|| "expected three numbers: X,Y,Z".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

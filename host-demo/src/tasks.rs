@@ -1,6 +1,6 @@
 //! The plugin's tasks: what was typed becomes a JSON request, the reply becomes lines.
 
-use crate::cli::{Cli, Input, Model, Task};
+use crate::cli::{Cli, Input, Model, Spacing, Task};
 use crate::observer::Terminal;
 use crate::{find, output};
 use anyhow::Context;
@@ -56,7 +56,11 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
 }
 
 fn volume(input: &Input) -> anyhow::Result<Value> {
-    Ok(json!({"input": text(&input.input)?, "crop": input.crop, "axis": input.axis}))
+    let Input { crop, axis, series, uneven, volume, channel, spacing, .. } = input;
+    Ok(json!({
+        "input": text(&input.input)?, "crop": crop, "axis": axis, "series": series, "uneven": uneven, "volume": volume,
+        "channel": channel, "spacing": spacing.as_ref().map(|Spacing(mm)| mm),
+    }))
 }
 
 fn choice(model: &Model) -> Value {

@@ -36,7 +36,8 @@ fn every_transfer_syntax_reads_as_in_pydicom() {
         let values = expected["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap());
         // the last bit of a float64 in JSON
         let tolerance = tolerance.max(1e-15);
-        let worst = as_f64(&volume.voxels().unwrap()).iter().zip(values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let worst =
+            as_f64(&volume.voxels().unwrap()).iter().zip(values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst <= tolerance, "{name}: off by {worst}");
     }
 }

@@ -15,6 +15,21 @@ pub struct InputRequest {
     /// region of every slice, `"X,Y,W,H"` in pixels or percent
     #[serde(default)]
     pub crop: Option<String>,
+    /// which DICOM series: SeriesInstanceUID, series number, or `#2` for the second in the list
+    #[serde(default)]
+    pub series: Option<String>,
+    /// accept DICOM slices with gaps or unequal spacing
+    #[serde(default)]
+    pub uneven: bool,
+    /// which volume of a file that holds several, from 0
+    #[serde(default)]
+    pub volume: Option<usize>,
+    /// what becomes of colour: `red`, `green`, `blue` or `luminance`; default: it stays colour
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// millimetres between voxels along x, y, z, where the source does not say
+    #[serde(default)]
+    pub spacing: Option<[f64; 3]>,
     /// the axis along which slices are taken: `z` (as stored), `y` or `x`
     #[serde(default)]
     pub axis: Option<String>,
@@ -23,7 +38,11 @@ pub struct InputRequest {
 impl InputRequest {
     /// How to read the file.
     pub fn options(&self) -> Result<OpenOptions> {
-        OpenOptions::with_crop(self.crop.as_deref())
+        let mut options = OpenOptions::with_crop(self.crop.as_deref())?;
+        options.series.clone_from(&self.series);
+        options.channel = self.channel.as_deref().map(str::parse).transpose()?;
+        (options.uneven, options.volume, options.spacing) = (self.uneven, self.volume, self.spacing);
+        Ok(options)
     }
 
     /// The axis along which slices are taken.

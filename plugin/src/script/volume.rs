@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::engine::HostRef;
-use super::values::{Checked, Fallible, Options, int, ints, native, text};
+use super::values::{Checked, Fallible, Options, int, ints, native, numbers, text, truth, whole};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Engine, NativeCallContext};
 use sam_octa2_core::io::{self, VolumeInfo};
@@ -60,10 +60,19 @@ fn floats<const N: usize>(numbers: [f64; N]) -> Array {
 
 impl VolumeValue {
     fn open(host: HostRef, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
-        let options = options.map(|options| Options::new("open_volume", options, &["crop", "axis"])).transpose()?;
-        let option = |key| options.as_ref().map_or(Ok(None), |options| options.get(key, text));
-        let input = PathBuf::from(text("open_volume: path", path)?);
-        let request = InputRequest { input, crop: option("crop")?, axis: option("axis")? };
+        const KEYS: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
+        let mut request =
+            InputRequest { input: PathBuf::from(text("open_volume: path", path)?), ..InputRequest::default() };
+        if let Some(options) = options.map(|options| Options::new("open_volume", options, &KEYS)).transpose()? {
+            request.crop = options.get("crop", text)?;
+            request.axis = options.get("axis", text)?;
+            request.series = options.get("series", text)?;
+            request.uneven = options.get("uneven", truth)?.unwrap_or(false);
+            request.volume = options.get("volume", whole)?;
+            request.channel = options.get("channel", text)?;
+            let spacing = options.get("spacing", |what, value| numbers(what, "three numbers [x, y, z]", value))?;
+            request.spacing = spacing.map(|mm: [f32; 3]| mm.map(f64::from));
+        }
         let axis = request.axis()?;
         let volume = request.open(&mut ToHost(host.calls()))?.along(axis)?;
         Ok(Self { volume: Arc::new(volume), path: Arc::new(request.input), axis })
