@@ -9,6 +9,7 @@ mod dicom;
 mod formats;
 mod fuzz;
 mod labels;
+mod lazy;
 mod nifti;
 mod npy;
 mod overlay;

@@ -2,6 +2,7 @@
 
 use super::{Geometry, Labels, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
+use std::borrow::Cow;
 use std::str::FromStr;
 
 /// The axis along which slices follow one another. The chosen axis and z change places, so that doing it twice gives the original back.
@@ -94,19 +95,19 @@ impl Volume {
 
 impl Labels {
     /// The same labels as slices along `axis`; labels of [`Volume::along`] come back to the volume's own orientation.
-    pub fn along(&self, axis: Axis) -> Labels {
+    pub fn along(&self, axis: Axis) -> Cow<'_, Labels> {
         if axis == Axis::Z {
-            return self.clone();
+            return Cow::Borrowed(self);
         }
         let shape = [self.frames, self.rows, self.columns];
         let [frames, rows, columns] = axis.shape(shape);
-        Labels {
+        Cow::Owned(Labels {
             frames,
             rows,
             columns,
             data: axis.rearrange(&self.data, shape, 1),
             geometry: axis.geometry(&self.geometry),
-        }
+        })
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
             assert_eq!(back.voxels().unwrap(), volume.voxels().unwrap());
             assert_eq!(back.geometry, volume.geometry);
             let labels = Labels { data: (0..24).collect(), ..Labels::empty_like(&volume) };
-            assert_eq!(labels.along(axis).along(axis), labels);
+            assert_eq!(*labels.along(axis).along(axis), labels);
         }
     }
 }
