@@ -267,6 +267,22 @@ const TAIL: &str = "
 | `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones |
 | `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`); an error for those that do |
 | `max_bytes` | most bytes of unpacked voxels (NIfTI, `.npy`, pictures); 32 GiB if nothing is said |
+| `lazy_bytes` | larger NIfTI volumes are read slice by slice when they are used; 256 MiB if nothing is said |
+| `series` | which DICOM series of several: SeriesInstanceUID, series number, or `#2` for the second in the list |
+| `uneven` | accept DICOM slices with gaps or unequal spacing; otherwise they are an error that names them |
+
+## DICOM in detail
+
+Files, folders and DICOMDIR; single-frame, multi-frame, enhanced (per-frame groups), ophthalmic B-scans and en-face images; with and without
+preamble and meta information. `tests/io/dicom.rs` compares each of these with pydicom, on the fixtures in `tests/data/dicom`: implicit, explicit,
+big endian, deflated, encapsulated uncompressed, RLE, JPEG baseline, extended (8 and 12 bit) and lossless, JPEG-LS, JPEG 2000, HTJ2K, JPEG XL;
+grey and colour; 1 to 64 bits, float32 and float64. DICOM's own window is kept with the volume and not applied.
+
+## Labels
+
+`.nii` `.nii.gz` `.npy`, a folder of indexed PNGs, `.tif` (tests/io/labels.rs, pages.rs); `.json`, COCO run lengths, equal to pycocotools
+(coco.rs); `.dcm`, DICOM Segmentation of a DICOM source, one segment per object (seg.rs, seg_peers.rs; no errors from dciodvfy, equal voxels in
+pydicom, highdicom and SimpleITK).
 
 ## What does not read, and says so
 
