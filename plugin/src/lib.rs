@@ -1,22 +1,24 @@
-//! SAM-OCTA2 as a plugin: the library that a viewer opens. Here is what it exports; the work is done by `sam_octa2_core`.
+//! SAM-OCTA2 as a plugin: the library that a viewer opens. It needs nothing but the C library, so that a viewer learns in a millisecond
+//! what is here; the first call that computes opens `libsam_octa2_engine.so` beside it, and libtorch with that.
 //!
-//! Layers only convert and forward: `root -> extension table -> guard (no panic passes) -> task or script -> core`. Opening the
-//! library runs nothing of ours: the manifest is put together when asked for, devices are touched by the first task that needs one.
+//! ```text
+//! viewer (Rust) -> Root -> tables sam_octa2.<room>/1 -┐
+//! viewer (C)    -> sam_octa2_<room>_<verb>  ----------┴-> c/<room>.rs -> engine::forward -> libsam_octa2_engine.so
+//! ```
+//! Both doors lead to the same functions: the tables hold the addresses of the C functions.
 
-mod convert;
-mod guard;
-mod script;
-mod selftest;
-mod task;
+pub mod c;
+mod engine;
+mod libtorch;
 
 use sam_octa2_abi::abi_stable::export_root_module;
 use sam_octa2_abi::abi_stable::prefix_type::PrefixTypeTrait;
-use sam_octa2_abi::abi_stable::std_types::{RNone, ROption, RSome, RStr, RString};
-use sam_octa2_abi::{ABI_VERSION, Extension, ExtensionPtr, Root, Root_Ref, SelfTest1, Task1};
-use serde_json::json;
+use sam_octa2_abi::abi_stable::std_types::{RErr, RNone, ROption, RResult, RSome, RStr, RString};
+use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Volume1};
+use sam_octa2_abi::{Extension, ExtensionPtr, HostCalls, PluginError, Root, Root_Ref, SelfTest1, Task1};
 
-/// The libtorch that this library was built for (`tch` 0.26).
-const TORCH_VERSION: &str = "2.13.0";
+/// Who the plugin is. The same text lies beside the library as `libsam_octa2.json`, for viewers that look before they load.
+pub const MANIFEST: &str = include_str!("../libsam_octa2.json");
 
 mod export {
     #![allow(missing_docs, reason = "the attribute generates a public static")]
@@ -28,28 +30,57 @@ mod export {
     }
 }
 
-static TASK: Task1 = Task1 { list: task::list, run: task::run };
-static SELFTEST: SelfTest1 = SelfTest1 { panic: selftest::panic, echo: selftest::echo, sleep: selftest::sleep };
+static TASK: Task1 = Task1 { list: task_list, run: task_run };
+static SELFTEST: SelfTest1 = SelfTest1 { panic: selftest_panic, echo: selftest_echo, sleep: selftest_sleep };
+
+extern "C" fn manifest_json() -> RString {
+    MANIFEST.into()
+}
 
 extern "C" fn get_extension(id: RStr<'_>) -> ROption<ExtensionPtr> {
     match id.as_str() {
         Task1::ID => RSome(ExtensionPtr::new(&TASK)),
         SelfTest1::ID => RSome(ExtensionPtr::new(&SELFTEST)),
+        System1::ID => RSome(ExtensionPtr::new(&c::system::TABLE)),
+        Volume1::ID => RSome(ExtensionPtr::new(&c::volume::TABLE)),
+        Model1::ID => RSome(ExtensionPtr::new(&c::model::TABLE)),
+        Session1::ID => RSome(ExtensionPtr::new(&c::session::TABLE)),
+        Mask1::ID => RSome(ExtensionPtr::new(&c::mask::TABLE)),
+        Script1::ID => RSome(ExtensionPtr::new(&c::script::TABLE)),
         _ => RNone,
     }
 }
 
-extern "C" fn manifest_json() -> RString {
-    guard::infallible(|| {
-        let manifest = json!({
-            "name": "sam_octa2",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Segments OCT-angiography stacks with SAM-OCTA2",
-            "abi": ABI_VERSION,
-            "extensions": [Task1::ID, SelfTest1::ID],
-            "tasks": task::NAMES,
-            "torch": TORCH_VERSION,
-        });
-        manifest.to_string().into()
-    })
+extern "C" fn task_list() -> RString {
+    // the manifest's own list, so that the two cannot differ
+    let list = MANIFEST.split_once("\"tasks\": ").and_then(|(_, rest)| rest.split_once(']'));
+    list.map(|(names, _)| format!("{names}]")).unwrap_or_default().into()
+}
+
+extern "C" fn task_run(name: RStr<'_>, request: RStr<'_>, host: &HostCalls) -> RResult<RString, PluginError> {
+    match engine::get() {
+        Ok(engine) => (engine.task.run)(name, request, host),
+        Err(error) => RErr(error),
+    }
+}
+
+extern "C" fn selftest_panic(host: &HostCalls) -> RResult<(), PluginError> {
+    match engine::get() {
+        Ok(engine) => (engine.selftest.panic)(host),
+        Err(error) => RErr(error),
+    }
+}
+
+extern "C" fn selftest_echo(text: RStr<'_>) -> RResult<RString, PluginError> {
+    match engine::get() {
+        Ok(engine) => (engine.selftest.echo)(text),
+        Err(error) => RErr(error),
+    }
+}
+
+extern "C" fn selftest_sleep(milliseconds: u64, host: &HostCalls) -> RResult<(), PluginError> {
+    match engine::get() {
+        Ok(engine) => (engine.selftest.sleep)(milliseconds, host),
+        Err(error) => RErr(error),
+    }
 }

@@ -20,6 +20,7 @@ mod error;
 mod host;
 mod library_file;
 mod loader;
+pub mod raw;
 
 pub use abi_stable;
 pub use error::{ExtensionError, LoadError, LoadErrorKind, PluginError};

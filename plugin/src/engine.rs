@@ -1,0 +1,106 @@
+//! Opens the engine's library once, on the first call that computes, and passes calls on to it.
+//!
+//! Everything that can be wrong with libtorch is an error here: missing, another version, or another one in the process already.
+
+use crate::libtorch;
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use sam_octa2_abi::PluginError;
+use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Status};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The engine's file, beside this library.
+const FILE: &str = "libsam_octa2_engine.so";
+
+/// The engine, opened if it is not yet. A failure is not remembered: the next call tries again.
+pub fn get() -> Result<&'static Engine, PluginError> {
+    static ENGINE: OnceLock<&'static Engine> = OnceLock::new();
+    static OPENING: Mutex<()> = Mutex::new(());
+    if let Some(engine) = ENGINE.get() {
+        return Ok(engine);
+    }
+    let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(engine) = ENGINE.get() {
+        return Ok(engine);
+    }
+    let opened = catch_unwind(AssertUnwindSafe(open));
+    let engine = opened.unwrap_or_else(|_| Err(PluginError::new("panic", "opening the engine failed inside")))?;
+    Ok(ENGINE.get_or_init(|| engine))
+}
+
+/// Calls the engine; a missing engine is the function's error.
+pub fn forward(error: *mut *mut ErrorBox, call: impl FnOnce(&'static Engine) -> Status) -> Status {
+    match get() {
+        Ok(engine) => call(engine),
+        Err(reason) => fail(error, &reason),
+    }
+}
+
+/// Hands an error out; returns its number.
+pub fn fail(error: *mut *mut ErrorBox, reason: &PluginError) -> Status {
+    let made = ErrorBox::into_raw(reason);
+    // Safety: made above; `error` is null or the caller's place for it.
+    unsafe {
+        let status = (*made).status();
+        match error.as_mut() {
+            Some(place) => *place = made,
+            None => ErrorBox::free(made),
+        }
+        status
+    }
+}
+
+fn open() -> Result<&'static Engine, PluginError> {
+    let path = own_folder()?.join(FILE);
+    if !path.is_file() {
+        return Err(PluginError::new(
+            "not_found",
+            format!("{}: not there; it belongs beside the plugin", path.display()),
+        ));
+    }
+    libtorch::check_process()?;
+    // Safety: this project's own library; its initialisers are libtorch's.
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| libtorch::explain(&path, &reason(&error)))?;
+    // Safety: the symbol is a function of this type in every version of the engine.
+    let engine = unsafe {
+        let entry = library.get::<extern "C" fn() -> *const Engine>(ENGINE_SYMBOL.as_bytes());
+        let entry = entry.map_err(|_| stranger(&path))?;
+        let engine = entry();
+        check_version(&path, engine)?;
+        &*engine
+    };
+    std::mem::forget(library); // libtorch does not survive being unloaded
+    Ok(engine)
+}
+
+/// # Safety
+/// `engine` points to an [`Engine`] of some version: the version comes first in all of them.
+unsafe fn check_version(path: &Path, engine: *const Engine) -> Result<(), PluginError> {
+    // Safety: the caller's promise.
+    let version = unsafe { std::slice::from_raw_parts((*engine).version, (*engine).version_length) };
+    if version == ENGINE_VERSION.as_bytes() { Ok(()) } else { Err(stranger(path)) }
+}
+
+fn stranger(path: &Path) -> PluginError {
+    PluginError::new(
+        "unsupported",
+        format!("{}: does not belong to this plugin; take both files from one build", path.display()),
+    )
+}
+
+/// The folder of this very library.
+fn own_folder() -> Result<PathBuf, PluginError> {
+    let maps = std::fs::read_to_string("/proc/self/maps");
+    let maps = maps.map_err(|error| PluginError::new("io", format!("/proc/self/maps: {error}")))?;
+    let here = own_folder as *const () as usize;
+    let path = maps.lines().find_map(|line| libtorch::mapped_path(line, here));
+    let folder = path.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    folder.ok_or_else(|| PluginError::new("not_found", "cannot tell where the plugin's library lies"))
+}
+
+/// The system loader's own words.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
