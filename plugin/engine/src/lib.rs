@@ -1,55 +1,41 @@
-//! SAM-OCTA2 as a plugin: the library that a viewer opens. Here is what it exports; the work is done by `sam_octa2_core`.
+//! What the plugin computes with: `libsam_octa2_engine.so`, opened by `libsam_octa2.so` on the first call that needs it.
 //!
-//! Layers only convert and forward: `root -> extension table -> guard (no panic passes) -> task or script -> core`. Opening the
-//! library runs nothing of ours: the manifest is put together when asked for, devices are touched by the first task that needs one.
+//! Layers: `c` and `task` convert what hosts send (C structs, JSON), `script` what scripts say; `service` keeps what handles stand for
+//! and how they may be used; the work is done by `sam_octa2_core`. `guard` lets no panic out.
 
+mod c;
 mod convert;
 mod guard;
 mod script;
 mod selftest;
+mod service;
 mod task;
 
-use sam_octa2_abi::abi_stable::export_root_module;
-use sam_octa2_abi::abi_stable::prefix_type::PrefixTypeTrait;
-use sam_octa2_abi::abi_stable::std_types::{RNone, ROption, RSome, RStr, RString};
-use sam_octa2_abi::{ABI_VERSION, Extension, ExtensionPtr, Root, Root_Ref, SelfTest1, Task1};
-use serde_json::json;
+use sam_octa2_abi::raw::{ENGINE_VERSION, Engine};
+use sam_octa2_abi::{SelfTest1, Task1};
 
 /// The libtorch that this library was built for (`tch` 0.26).
 const TORCH_VERSION: &str = "2.13.0";
 
-mod export {
-    #![allow(missing_docs, reason = "the attribute generates a public static")]
-    use super::*;
+static ENGINE: Engine = Engine {
+    version: ENGINE_VERSION.as_ptr(),
+    version_length: ENGINE_VERSION.len(),
+    task: Task1 { list: task::list, run: task::run },
+    selftest: SelfTest1 { panic: selftest::panic, echo: selftest::echo, sleep: selftest::sleep },
+    capabilities: c::system::capabilities,
+    run_task: c::system::task,
+    set_threads: c::system::set_threads,
+    run_selftest: c::system::selftest,
+    text_free: c::system::text_free,
+    volume: c::volume::TABLE,
+    model: c::model::TABLE,
+    session: c::session::TABLE,
+    mask: c::mask::TABLE,
+    script: c::script::TABLE,
+};
 
-    #[export_root_module]
-    fn root() -> Root_Ref {
-        Root { manifest_json, get_extension }.leak_into_prefix()
-    }
-}
-
-static TASK: Task1 = Task1 { list: task::list, run: task::run };
-static SELFTEST: SelfTest1 = SelfTest1 { panic: selftest::panic, echo: selftest::echo, sleep: selftest::sleep };
-
-extern "C" fn get_extension(id: RStr<'_>) -> ROption<ExtensionPtr> {
-    match id.as_str() {
-        Task1::ID => RSome(ExtensionPtr::new(&TASK)),
-        SelfTest1::ID => RSome(ExtensionPtr::new(&SELFTEST)),
-        _ => RNone,
-    }
-}
-
-extern "C" fn manifest_json() -> RString {
-    guard::infallible(|| {
-        let manifest = json!({
-            "name": "sam_octa2",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Segments OCT-angiography stacks with SAM-OCTA2",
-            "abi": ABI_VERSION,
-            "extensions": [Task1::ID, SelfTest1::ID],
-            "tasks": task::NAMES,
-            "torch": TORCH_VERSION,
-        });
-        manifest.to_string().into()
-    })
+/// What `libsam_octa2.so` looks for.
+#[unsafe(no_mangle)]
+pub extern "C" fn sam_octa2_engine() -> *const Engine {
+    &raw const ENGINE
 }

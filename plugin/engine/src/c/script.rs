@@ -1,0 +1,127 @@
+//! `sam_octa2_script_...`
+
+use super::{Place, entry, long, parse, text};
+use crate::convert;
+use crate::script::{ScriptRequest, ScriptValue, Thing};
+use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES};
+use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
+use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
+use std::ffi::c_char;
+
+pub const TABLE: Script1 =
+    Script1 { create, add_function, share_volume, share_labels, volume, labels, run, free };
+
+unsafe extern "C" fn create(script: *mut *mut Script, error: *mut *mut ErrorBox) -> Status {
+    entry(error, || {
+        Place::new("script", script)?.give(SCRIPTS.add(ScriptValue::default()));
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn add_function(
+    script: *mut Script,
+    declaration: *const c_char,
+    function: *const FunctionStruct,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        // Safety: the header's rules.
+        unsafe {
+            let function = *function.as_ref().ok_or_else(|| convert::invalid("`function` is null"))?;
+            let found = SCRIPTS.get(script).and_then(|found| Ok((found, text("declaration", declaration)?)));
+            match found {
+                Ok((found, declaration)) => found.add(declaration, function),
+                // an engine of its own, so that the function is released as ever
+                Err(error) => ScriptValue::default().add("{}", function).and(Ok(())).or(Err(error)),
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn share_volume(
+    script: *mut Script,
+    volume: *mut Volume,
+    id: *mut u64,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("id", id)?;
+        let volume = VOLUMES.get(volume)?;
+        place.give(SCRIPTS.get(script)?.share(Thing::Volume((*volume).clone())));
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn share_labels(
+    script: *mut Script,
+    labels: *mut Mask,
+    id: *mut u64,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("id", id)?;
+        match &*MASKS.get(labels)? {
+            MaskValue::Stack(labels) => place.give(SCRIPTS.get(script)?.share(Thing::Labels(labels.clone()))),
+            MaskValue::Slice(_) => return Err(convert::invalid("`labels` is the mask of a slice, not a stack of labels")),
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn volume(
+    script: *mut Script,
+    id: u64,
+    volume: *mut *mut Volume,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("volume", volume)?;
+        match SCRIPTS.get(script)?.shown(id)? {
+            Thing::Volume(volume) => place.give(VOLUMES.add(volume)),
+            Thing::Labels(_) => return Err(convert::invalid(format!("handle {id} stands for labels, not for a volume"))),
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn labels(
+    script: *mut Script,
+    id: u64,
+    labels: *mut *mut Mask,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("labels", labels)?;
+        match SCRIPTS.get(script)?.shown(id)? {
+            Thing::Labels(labels) => place.give(MASKS.add(MaskValue::Stack(labels))),
+            Thing::Volume(_) => return Err(convert::invalid(format!("handle {id} stands for a volume, not for labels"))),
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn run(
+    script: *mut Script,
+    request: *const c_char,
+    host: *const HostStruct,
+    reply: *mut *mut c_char,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long(host, error, |calls| {
+            let place = Place::new("reply", reply)?;
+            let request: ScriptRequest = parse("request", text("request", request)?)?;
+            let answer = SCRIPTS.get(script)?.run(&request, calls)?;
+            place.give_text(&answer["report"].to_string());
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn free(script: *mut Script) {
+    entry(std::ptr::null_mut(), || {
+        SCRIPTS.remove(script);
+        Ok(())
+    });
+}

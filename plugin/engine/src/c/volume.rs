@@ -1,0 +1,153 @@
+//! `sam_octa2_volume_...`
+
+use super::{Place, entry, long, number, options, text};
+use crate::convert::{self, ToHost};
+use crate::script::VolumeValue;
+use crate::service::mask::{Shared, Values};
+use crate::service::{VOLUMES, view};
+use sam_octa2_abi::raw::opaque::Volume;
+use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct, Volume1};
+use sam_octa2_core::io;
+use sam_octa2_core::job::InputRequest;
+use serde_json::json;
+use std::ffi::c_char;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub const TABLE: Volume1 = Volume1 { open, lend, info, frame, write, to_index, to_patient, free };
+
+unsafe extern "C" fn open(
+    path: *const c_char,
+    option_json: *const c_char,
+    host: *const HostStruct,
+    volume: *mut *mut Volume,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long(host, error, |calls| {
+            let place = Place::new("volume", volume)?;
+            let mut request: InputRequest = options("options", option_json)?;
+            request.input = PathBuf::from(text("path", path)?);
+            let opened = VolumeValue::of(request, &mut ToHost(calls)).map_err(convert::error)?;
+            place.give(VOLUMES.add(opened));
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, error: *mut *mut ErrorBox) -> Status {
+    entry(error, || {
+        // Safety: the header's rules.
+        let view = unsafe { view.as_ref() }.ok_or_else(|| convert::invalid("`view` is null"))?;
+        let lent = unsafe { view::lent(view) }?;
+        Place::new("volume", volume)?.give(VOLUMES.add(VolumeValue::lent(lent)));
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn info(volume: *mut Volume, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
+    entry(error, || {
+        let reply = Place::new("reply", reply)?;
+        let opened = VOLUMES.get(volume)?;
+        let (volume, geometry) = (&opened.volume, &opened.volume.geometry);
+        let keep = if volume.channels > 1 { 4 } else { 3 };
+        let told = json!({
+            "path": opened.path.to_string_lossy(),
+            "format": volume.format,
+            "shape": volume.shape()[..keep],
+            "dtype": volume.dtype(),
+            "spacing": geometry.spacing,
+            "affine": geometry.affine,
+            "geometry_known": geometry.known,
+            "lazy": volume.is_lazy(),
+        });
+        reply.give_text(&told.to_string());
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn frame(
+    volume: *mut Volume,
+    frame: u64,
+    view: *mut ViewStruct,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("view", view)?;
+        let opened = VOLUMES.get(volume)?;
+        let voxels = opened.volume.frame(number("frame", frame)?).map_err(convert::error)?;
+        let mut shape = vec![opened.volume.rows, opened.volume.columns];
+        shape.extend((opened.volume.channels > 1).then_some(opened.volume.channels));
+        place.give(view::share(Shared { values: Values::Voxels(Arc::new(voxels)), shape }));
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn write(
+    volume: *mut Volume,
+    path: *const c_char,
+    host: *const HostStruct,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long(host, error, |calls| {
+            let (opened, path) = (VOLUMES.get(volume)?, Path::new(text("path", path)?));
+            let source = opened.path.as_path();
+            let allowed = if source.as_os_str().is_empty() { Ok(()) } else { io::check_output(source, path) };
+            allowed
+                .and_then(|()| io::write_volume(&opened.volume, path, &mut ToHost(calls)))
+                .map_err(convert::error)
+        })
+    }
+}
+
+unsafe extern "C" fn to_index(
+    volume: *mut Volume,
+    patient: *const f64,
+    index: *mut f64,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("index", index.cast::<[f64; 3]>())?;
+        // Safety: three numbers, as the header says.
+        let patient = unsafe { three("patient", patient) }?;
+        place.give(VOLUMES.get(volume)?.volume.geometry.to_index(patient).map_err(convert::error)?);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn to_patient(
+    volume: *mut Volume,
+    index: *const f64,
+    patient: *mut f64,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    entry(error, || {
+        let place = Place::new("patient", patient.cast::<[f64; 3]>())?;
+        // Safety: three numbers, as the header says.
+        let index = unsafe { three("index", index) }?;
+        place.give(VOLUMES.get(volume)?.volume.geometry.to_mm(index));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `numbers` is null or leads to three numbers.
+unsafe fn three(name: &str, numbers: *const f64) -> super::Checked<[f64; 3]> {
+    // Safety: the caller's promise.
+    let numbers = unsafe { numbers.cast::<[f64; 3]>().as_ref() }.copied();
+    let numbers = numbers.ok_or_else(|| convert::invalid(format!("`{name}` is null")))?;
+    match numbers.iter().all(|number| number.is_finite()) {
+        true => Ok(numbers),
+        false => Err(convert::invalid(format!("`{name}` {numbers:?} is not finite"))),
+    }
+}
+
+unsafe extern "C" fn free(volume: *mut Volume) {
+    entry(std::ptr::null_mut(), || {
+        VOLUMES.remove(volume);
+        Ok(())
+    });
+}

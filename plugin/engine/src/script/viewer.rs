@@ -1,0 +1,285 @@
+//! The module `viewer` of a script: functions of the host, with JSON values both ways; volumes and labels go as `{"handle": id}`.
+
+use super::errors::{self, Failure};
+use super::labels::LabelsValue;
+use super::values::Checked;
+use super::volume::VolumeValue;
+use super::{ScriptRequest, run_with};
+use crate::convert;
+use crate::service::view::check_size;
+use rhai::{Array, Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared};
+use sam_octa2_abi::raw::{FunctionStruct, ReplyStruct};
+use sam_octa2_abi::{HostCalls, PluginError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// more arguments than this no function of a host takes
+const MOST_PARAMETERS: usize = 12;
+
+/// A script engine as hosts hold it: their functions, and what they and scripts show one another.
+#[derive(Default)]
+pub struct ScriptValue {
+    running: Mutex<()>,
+    side: Arc<HostSide>,
+}
+
+/// What the host brought.
+#[derive(Default)]
+pub struct HostSide {
+    functions: Mutex<Vec<Arc<HostFunction>>>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
+    last: u64,
+    things: HashMap<u64, Thing>,
+}
+
+/// What a handle in JSON stands for.
+#[derive(Clone)]
+pub enum Thing {
+    /// a volume
+    Volume(VolumeValue),
+    /// labels
+    Labels(LabelsValue),
+}
+
+/// `declaration` of `sam_octa2_script_add_function`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Declaration {
+    name: String,
+    #[serde(default)]
+    doc: String,
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameter {
+    name: String,
+    #[serde(default)]
+    optional: bool,
+}
+
+struct HostFunction {
+    declaration: Declaration,
+    function: FunctionStruct,
+}
+
+// Safety: the header says on which thread the function is called, and that `release` may come on any.
+unsafe impl Send for HostFunction {}
+unsafe impl Sync for HostFunction {}
+
+impl Drop for HostFunction {
+    fn drop(&mut self) {
+        if let Some(release) = self.function.release {
+            // Safety: the host's function with the host's context, once.
+            unsafe { release(self.function.context) }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ScriptValue {
+    /// Adds a function. It is released when it is needed no more, also when this fails.
+    ///
+    /// # Safety
+    /// The functions of `function` may be called with its context until `release`.
+    pub unsafe fn add(&self, declaration: &str, function: FunctionStruct) -> Result<(), PluginError> {
+        let declaration: Result<Declaration, _> = serde_json::from_str(declaration);
+        let empty = Declaration { name: String::new(), doc: String::new(), parameters: Vec::new() };
+        let (declaration, wrong) = match declaration {
+            Ok(declaration) => (declaration, None),
+            Err(error) => (empty, Some(convert::invalid(format!("`declaration`: {error}")))),
+        };
+        let made = HostFunction { declaration, function }; // from here on released, whatever happens
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        check_size("sam_octa2_function", function.size, size_of::<FunctionStruct>())?;
+        made.declaration.check()?;
+        if function.call.is_none() {
+            return Err(convert::invalid("`function->call` is null"));
+        }
+        let mut functions = lock(&self.side.functions);
+        if functions.iter().any(|other| other.declaration.name == made.declaration.name) {
+            return Err(convert::invalid(format!("there is a function `{}` already", made.declaration.name)));
+        }
+        functions.push(Arc::new(made));
+        Ok(())
+    }
+
+    /// Shows something to scripts.
+    pub fn share(&self, thing: Thing) -> u64 {
+        self.side.show(thing)
+    }
+
+    /// What a script showed.
+    pub fn shown(&self, id: u64) -> Result<Thing, PluginError> {
+        let found = lock(&self.side.shown).things.get(&id).cloned();
+        found.ok_or_else(|| convert::invalid(format!("there is nothing with the handle {id}")))
+    }
+
+    /// Runs a script; what it showed during earlier runs is forgotten first only when nothing refers to it any more.
+    pub fn run(&self, request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
+        let _running = match self.running.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(PluginError::new("busy", "the script engine runs another script; wait, or make a second one"));
+            }
+        };
+        run_with(request, host, Some(&self.side))
+    }
+}
+
+impl Declaration {
+    fn check(&self) -> Result<(), PluginError> {
+        let name = &self.name;
+        let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !letters || !name.starts_with(|c: char| c.is_ascii_alphabetic()) || rhai::is_reserved_keyword_or_symbol(name).0 {
+            return Err(convert::invalid(format!("`{name}` cannot be the name of a function in a script")));
+        }
+        if self.parameters.len() > MOST_PARAMETERS {
+            return Err(convert::invalid(format!("`{name}` has more than {MOST_PARAMETERS} parameters")));
+        }
+        let first_optional = self.parameters.iter().position(|parameter| parameter.optional);
+        match first_optional.and_then(|at| self.parameters[at..].iter().find(|parameter| !parameter.optional)) {
+            Some(late) => Err(convert::invalid(format!("`{name}`: `{}` comes after optional parameters", late.name))),
+            None => Ok(()),
+        }
+    }
+
+    fn required(&self) -> usize {
+        self.parameters.iter().filter(|parameter| !parameter.optional).count()
+    }
+}
+
+impl HostSide {
+    fn show(&self, thing: Thing) -> u64 {
+        let mut shown = lock(&self.shown);
+        shown.last += 1;
+        let id = shown.last;
+        shown.things.insert(id, thing);
+        id
+    }
+
+    /// Makes the host's functions known as `viewer::name`.
+    pub fn register(self: &Arc<Self>, engine: &mut Engine) {
+        let mut module = Module::new();
+        for function in lock(&self.functions).iter() {
+            let all = function.declaration.parameters.len();
+            for count in function.declaration.required()..=all {
+                let names: Vec<&str> =
+                    function.declaration.parameters[..count].iter().map(|parameter| parameter.name.as_str()).collect();
+                let (side, function) = (self.clone(), function.clone());
+                let declaration = function.clone();
+                let call = move |context: Option<NativeCallContext>, arguments: &mut [&mut Dynamic]| {
+                    let answer = function.call(&side, arguments);
+                    answer.map_err(|failure| match &context {
+                        Some(context) => errors::raise(context, failure),
+                        None => failure.message.into(),
+                    })
+                };
+                FuncRegistration::new(declaration.declaration.name.as_str())
+                    .with_params_info(&names)
+                    .with_comments(declaration.declaration.doc.lines().map(|line| format!("/// {line}")))
+                    .set_into_module_raw(
+                        &mut module,
+                        vec![TypeId::of::<Dynamic>(); count],
+                        RhaiFunc::Method {
+                            func: Shared::new(call),
+                            has_context: true,
+                            is_pure: true,
+                            is_volatile: true,
+                        },
+                    );
+            }
+        }
+        engine.register_static_module("viewer", module.into());
+    }
+
+    /// A script's value as JSON.
+    pub fn told(&self, value: &Dynamic) -> Value {
+        if let Some(volume) = value.read_lock::<VolumeValue>() {
+            return json!({"handle": self.show(Thing::Volume(volume.clone())), "kind": "volume"});
+        }
+        if let Some(labels) = value.read_lock::<LabelsValue>() {
+            return json!({"handle": self.show(Thing::Labels(labels.clone())), "kind": "labels"});
+        }
+        if let Some(array) = value.read_lock::<Array>() {
+            return Value::Array(array.iter().map(|value| self.told(value)).collect());
+        }
+        if let Some(map) = value.read_lock::<Map>() {
+            return Value::Object(map.iter().map(|(key, value)| (key.to_string(), self.told(value))).collect());
+        }
+        rhai::serde::from_dynamic::<Value>(value).unwrap_or_else(|_| Value::String(value.to_string()))
+    }
+
+    /// JSON as a script's value.
+    pub fn understood(&self, value: &Value) -> Checked<Dynamic> {
+        match value {
+            Value::Object(map) if map.get("handle").is_some_and(Value::is_u64) => {
+                let id = map["handle"].as_u64().unwrap_or_default();
+                match lock(&self.shown).things.get(&id) {
+                    Some(Thing::Volume(volume)) => Ok(Dynamic::from(volume.clone())),
+                    Some(Thing::Labels(labels)) => Ok(Dynamic::from(labels.clone())),
+                    None => Err(Failure::invalid(format!("there is nothing with the handle {id}"))),
+                }
+            }
+            Value::Object(map) => {
+                let entries = map.iter().map(|(key, value)| Ok((key.into(), self.understood(value)?)));
+                entries.collect::<Checked<Map>>().map(Dynamic::from_map)
+            }
+            Value::Array(values) => {
+                let values = values.iter().map(|value| self.understood(value));
+                values.collect::<Checked<Array>>().map(Dynamic::from_array)
+            }
+            plain => rhai::serde::to_dynamic(plain).map_err(|error| Failure::invalid(error.to_string())),
+        }
+    }
+}
+
+impl HostFunction {
+    fn call(&self, side: &HostSide, arguments: &[&mut Dynamic]) -> Checked<Dynamic> {
+        let name = &self.declaration.name;
+        let told = Value::Array(arguments.iter().map(|value| side.told(value)).collect()).to_string();
+        let told = CString::new(told).map_err(|_| Failure::invalid(format!("viewer::{name}: a text holds a zero")))?;
+        let mut answer: Option<String> = None;
+        let reply = ReplyStruct { to: (&raw mut answer).cast(), call: Some(take_answer) };
+        let Some(call) = self.function.call else { return Ok(Dynamic::UNIT) };
+        // Safety: the host's function with the host's context; arguments and reply live until it returns.
+        let status = unsafe { call(self.function.context, told.as_ptr(), &raw const reply) };
+        match (status, answer) {
+            (0, None) => Ok(Dynamic::UNIT),
+            (0, Some(json)) => {
+                let value: Value = serde_json::from_str(&json)
+                    .map_err(|error| Failure::invalid(format!("viewer::{name} answered no JSON: {error}")))?;
+                side.understood(&value)
+            }
+            (_, sentence) => {
+                let sentence = sentence.unwrap_or_else(|| "the viewer gave no reason".to_owned());
+                Err(Failure { code: "host", message: format!("viewer::{name}: {sentence}") })
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn take_answer(to: *mut c_void, json: *const c_char) {
+    if to.is_null() || json.is_null() {
+        return;
+    }
+    // Safety: `to` is the place that `HostFunction::call` gave; the text is the host's.
+    let (place, text) = unsafe { (&mut *to.cast::<Option<String>>(), CStr::from_ptr(json)) };
+    *place = Some(text.to_string_lossy().into_owned());
+}

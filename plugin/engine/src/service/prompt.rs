@@ -1,0 +1,115 @@
+//! A host's prompt: pixels of a slice or millimetres in the patient, a lent mask, as the session's [`Marks`].
+
+use super::view::{self, Owner, check_size};
+use crate::convert;
+use sam_octa2_abi::PluginError;
+use sam_octa2_abi::raw::{PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, ViewStruct};
+use sam_octa2_core::session::{Marks, Mask, Point};
+use sam_octa2_core::volume::Volume;
+use std::slice;
+
+/// The slice and what is marked on it.
+///
+/// # Safety
+/// The pointers of `prompt` are null or lead to as many values as it says.
+pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Marks), PluginError> {
+    // Safety: the caller's promise, here and below. The duty to release the mask comes first: it is kept whatever happens.
+    let mask = unsafe { prompt.mask.as_ref() }.map(|mask| (mask, Owner::of(mask)));
+    check_size("sam_octa2_prompt", prompt.size, size_of::<PromptStruct>())?;
+    let places = if prompt.flags & PROMPT_PATIENT != 0 { 3 } else { 2 };
+    let points = match prompt.point_count {
+        0 => &[][..],
+        count if prompt.points.is_null() || count > 1 << 20 => {
+            return Err(convert::invalid(format!("{count} points, but `points` is null or there are too many")));
+        }
+        count => unsafe { slice::from_raw_parts(prompt.points, count * places) },
+    };
+    let labels = match prompt.labels.is_null() {
+        true => &[][..],
+        false => unsafe { slice::from_raw_parts(prompt.labels, prompt.point_count) },
+    };
+    let bounds = match prompt.bounds.is_null() {
+        true => &[][..],
+        false => unsafe { slice::from_raw_parts(prompt.bounds, 2 * places) },
+    };
+    let placed = |values: &[f64]| if places == 3 { in_patient(values, volume) } else { Ok(in_pixels(values)) };
+    let (point_frame, points) = placed(points)?;
+    let (box_frame, corners) = placed(bounds)?;
+    let frame = match (point_frame, box_frame) {
+        (Some(one), Some(other)) if one != other => return Err(several_slices(one, other)),
+        (Some(frame), _) | (_, Some(frame)) => frame,
+        _ => usize::try_from(prompt.frame)
+            .map_err(|_| convert::invalid(format!("slice {} does not exist: slices count from 0", prompt.frame)))?,
+    };
+    let bounds = match corners[..] {
+        [[x0, y0], [x1, y1]] if places == 3 => Some([x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1)]),
+        [[x0, y0], [x1, y1]] => Some([x0, y0, x1, y1]),
+        _ => None,
+    };
+    let marks = Marks {
+        points: Point::pairs(&points, labels).map_err(convert::error)?,
+        bounds,
+        mask: mask.as_ref().map(|(mask, _)| unsafe { read_mask(mask) }).transpose()?,
+        replace: prompt.flags & PROMPT_REPLACE != 0,
+    };
+    Ok((frame, marks))
+}
+
+type Placed = (Option<usize>, Vec<[f32; 2]>);
+
+fn in_pixels(values: &[f64]) -> Placed {
+    (None, values.chunks_exact(2).map(|at| [at[0] as f32, at[1] as f32]).collect())
+}
+
+/// Voxel indices of places in the patient; a place up to half a voxel outside of the volume counts as its border.
+fn in_patient(values: &[f64], volume: &Volume) -> Result<Placed, PluginError> {
+    let mut frame = None;
+    let mut points = Vec::with_capacity(values.len() / 3);
+    for place in values.chunks_exact(3) {
+        let index = volume.geometry.to_index([place[0], place[1], place[2]]).map_err(convert::error)?;
+        let extents = [volume.columns, volume.rows, volume.frames].map(|n| n as f64);
+        if !index.iter().zip(extents).all(|(i, n)| (-0.5..n - 0.5).contains(i)) {
+            return Err(convert::invalid(format!(
+                "({}, {}, {}) mm lies outside of the volume, at voxel ({:.1}, {:.1}, {:.1})",
+                place[0], place[1], place[2], index[0], index[1], index[2]
+            )));
+        }
+        let slice = index[2].round().max(0.0) as usize;
+        match frame {
+            Some(other) if other != slice => return Err(several_slices(other, slice)),
+            _ => frame = Some(slice),
+        }
+        points.push([index[0].max(0.0) as f32, index[1].max(0.0) as f32]);
+    }
+    Ok((frame, points))
+}
+
+fn several_slices(one: usize, other: usize) -> PluginError {
+    convert::invalid(format!("a prompt marks one slice, but its places lie on slices {one} and {other}"))
+}
+
+/// # Safety
+/// The memory of the view may be read.
+unsafe fn read_mask(mask: &ViewStruct) -> Result<Mask, PluginError> {
+    check_size("sam_octa2_view", mask.size, size_of::<ViewStruct>())?;
+    let dtype = view::dtype(mask)?;
+    if mask.dimensions != 2 || dtype != "uint8" || mask.data.is_null() {
+        return Err(convert::invalid(format!(
+            "a mask is uint8 [rows, columns], not {dtype} with {} dimensions",
+            mask.dimensions
+        )));
+    }
+    let extent = |n: i64| usize::try_from(n).ok().filter(|n| (1..=1 << 16).contains(n));
+    let (Some(rows), Some(columns)) = (extent(mask.shape[0]), extent(mask.shape[1])) else {
+        return Err(convert::invalid(format!("a mask of {} x {} pixels cannot be", mask.shape[0], mask.shape[1])));
+    };
+    let mut pixels = Vec::with_capacity(rows * columns);
+    for row in 0..rows as i64 {
+        for column in 0..columns as i64 {
+            let offset = row * mask.strides[0] + column * mask.strides[1];
+            // Safety: within the block that the host describes.
+            pixels.push(unsafe { *mask.data.cast::<u8>().offset(offset as isize) } != 0);
+        }
+    }
+    Ok(Mask { rows, columns, pixels })
+}

@@ -1,0 +1,104 @@
+//! A session as hosts hold it: one call at a time, and none after a failure inside.
+
+use super::mask::{MaskValue, SliceMask};
+use crate::convert;
+use crate::script::{LabelsValue, ModelValue, VolumeValue};
+use sam_octa2_abi::PluginError;
+use sam_octa2_core::intensity::Intensity;
+use sam_octa2_core::prompts::Direction;
+use sam_octa2_core::session::{Compat, ObjectMask, Range, Session, Settings};
+use serde::Deserialize;
+use std::sync::{Arc, Mutex, TryLockError};
+
+/// A session and the volume that it works on.
+pub struct Work {
+    session: Mutex<Session>,
+    volume: VolumeValue,
+}
+
+/// `options` of `sam_octa2_session_create`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionOptions {
+    window: Option<String>,
+    compat: Option<String>,
+    feature_cache_bytes: Option<usize>,
+    state_bytes: Option<usize>,
+}
+
+/// `range` of `sam_octa2_session_propagate`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct RangeOptions {
+    direction: Direction,
+    start: Option<usize>,
+    max_frames: Option<usize>,
+}
+
+impl From<RangeOptions> for Range {
+    fn from(options: RangeOptions) -> Self {
+        Self { direction: options.direction, start: options.start, max_frames: options.max_frames }
+    }
+}
+
+impl SessionOptions {
+    fn settings(&self) -> sam_octa2_core::Result<Settings> {
+        let defaults = Settings::default();
+        Ok(Settings {
+            compat: self.compat.as_deref().map_or(Ok(Compat::default()), str::parse)?,
+            intensity: self.window.as_deref().map_or(Ok(Intensity::default()), str::parse)?,
+            feature_cache_bytes: self.feature_cache_bytes.unwrap_or(defaults.feature_cache_bytes),
+            state_bytes: self.state_bytes.unwrap_or(defaults.state_bytes),
+            ..defaults
+        })
+    }
+}
+
+impl Work {
+    /// A session of `volume` and `model`.
+    pub fn new(volume: &VolumeValue, model: &ModelValue, options: &SessionOptions) -> Result<Self, PluginError> {
+        let made = options
+            .settings()
+            .and_then(|settings| Session::new(model.loaded.model.clone(), volume.volume.clone(), settings));
+        Ok(Self { session: Mutex::new(made.map_err(convert::error)?), volume: volume.clone() })
+    }
+
+    /// The session that was saved as `state`.
+    pub fn restored(
+        volume: &VolumeValue,
+        model: &ModelValue,
+        state: &[u8],
+        options: &SessionOptions,
+    ) -> Result<Self, PluginError> {
+        let made = options.settings().and_then(|settings| {
+            Session::restore(model.loaded.model.clone(), volume.volume.clone(), state, settings)
+        });
+        Ok(Self { session: Mutex::new(made.map_err(convert::error)?), volume: volume.clone() })
+    }
+
+    /// Does something with the session. Another call meanwhile is refused; so is every call after one that failed inside, since a
+    /// panic that passes through here poisons the lock.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> sam_octa2_core::Result<T>) -> Result<T, PluginError> {
+        let mut session = self.session.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                PluginError::new("busy", "the session is at work on another call; wait for its end, or cancel it")
+            }
+            TryLockError::Poisoned(_) => {
+                PluginError::new("panic", "the session failed inside in an earlier call; free it and make a new one")
+            }
+        })?;
+        work(&mut session).map_err(convert::error)
+    }
+
+    /// The mask of an object on a slice as hosts get it.
+    pub fn slice_mask(session: &Session, frame: usize, mask: &ObjectMask) -> sam_octa2_core::Result<MaskValue> {
+        let volume = session.volume();
+        Ok(MaskValue::Slice(SliceMask::new(frame, [volume.rows, volume.columns], mask)?))
+    }
+
+    /// All masks as object numbers.
+    pub fn labels(&self) -> Result<MaskValue, PluginError> {
+        let labels = self.with(|session| session.labels())?;
+        Ok(MaskValue::Stack(LabelsValue { labels: Arc::new(labels), volume: self.volume.clone() }))
+    }
+}
