@@ -105,6 +105,8 @@ pub enum Task {
         /// (COCO, run-length encoded), .dcm (DICOM Segmentation; the input must be DICOM), or a folder of PNG files
         #[arg(long, value_name = "LABELS.nii.gz")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        seg: Seg,
         /// Logits to write, float32 [frames, objects, height, width], with object_ids, frames and object_scores
         #[arg(long, value_name = "FILE.safetensors")]
         logits: Option<PathBuf>,
@@ -190,6 +192,31 @@ pub struct Input {
     /// Millimetres between voxels (columns, rows, slices), where the file does not say
     #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
     pub spacing: Option<Spacing>,
+}
+
+/// What a DICOM Segmentation says beside its voxels.
+#[derive(Args)]
+#[command(next_help_heading = "DICOM Segmentation (--out FILE.dcm)")]
+pub struct Seg {
+    /// What objects are: vessel, artery, vein, capillary, faz, unspecified, or codes as in "SCT^59820001^Blood Vessel" (type), with ~
+    /// after a category and before a region; 2=faz for object 2 alone. May be given several times
+    #[arg(long, value_name = "[N=]WHAT")]
+    pub seg_property: Vec<String>,
+    /// Write probabilities (FRACTIONAL) instead of yes and no (BINARY)
+    #[arg(long)]
+    pub seg_fractional: bool,
+    /// Equal input gives equal bytes: identifiers from the content, dates from the source
+    #[arg(long)]
+    pub seg_deterministic: bool,
+    /// Series description; default: Segmentation
+    #[arg(long, value_name = "TEXT")]
+    pub seg_description: Option<String>,
+    /// Series number; default: that of the source + 1000
+    #[arg(long, value_name = "N")]
+    pub seg_number: Option<u32>,
+    /// Algorithm name; default: SAM-OCTA2
+    #[arg(long, value_name = "NAME")]
+    pub seg_algorithm: Option<String>,
 }
 
 /// Three millimetres.

@@ -1,6 +1,6 @@
 //! The plugin's tasks: what was typed becomes a JSON request, the reply becomes lines.
 
-use crate::cli::{Cli, Input, Model, Spacing, Task};
+use crate::cli::{Cli, Input, Model, Seg, Spacing, Task};
 use crate::observer::Terminal;
 use crate::{find, output};
 use anyhow::Context;
@@ -32,10 +32,10 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         Task::Convert { input, output, json } => {
             ("convert", with(volume(input)?, json!({"output": text(output)?})), *json)
         }
-        Task::Segment { input, model, window, prompts, out, logits, overlay, json } => {
+        Task::Segment { input, model, window, prompts, out, seg, logits, overlay, json } => {
             let files = json!({
                 "window": window, "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
-                "overlay": optional(overlay.as_deref())?,
+                "overlay": optional(overlay.as_deref())?, "seg": description(seg),
             });
             ("segment", with(with(volume(input)?, choice(model)), files), *json)
         }
@@ -61,6 +61,13 @@ fn volume(input: &Input) -> anyhow::Result<Value> {
         "input": text(&input.input)?, "crop": crop, "axis": axis, "series": series, "uneven": uneven, "volume": volume,
         "channel": channel, "spacing": spacing.as_ref().map(|Spacing(mm)| mm),
     }))
+}
+
+fn description(seg: &Seg) -> Value {
+    json!({
+        "properties": seg.seg_property, "fractional": seg.seg_fractional, "deterministic": seg.seg_deterministic,
+        "description": seg.seg_description, "number": seg.seg_number, "algorithm": seg.seg_algorithm,
+    })
 }
 
 fn choice(model: &Model) -> Value {

@@ -8,6 +8,7 @@ mod interrupt;
 mod loading;
 mod script;
 mod scripts;
+mod seg;
 mod segment;
 mod usage;
 mod util;

@@ -43,6 +43,9 @@ fn help_is_complete() {
         "--out",
         "--logits",
         "--overlay",
+        "--seg-property",
+        "--seg-fractional",
+        "--seg-deterministic",
     ] {
         assert!(segment.contains(flag), "{flag} is missing:\n{segment}");
     }

@@ -70,6 +70,40 @@ fn a_dicomdir_names_its_files() {
     assert!(error.contains("4 files that are not there"), "{error}");
 }
 
+/// As in pydicom's `DICOMDIR-nooffset`: two elements taken out of the last record, whose item still claims their bytes.
+#[test]
+fn a_dicomdir_whose_last_record_claims_too_much_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = folder.path().join("directory");
+    copy_folder(&fixture("directory"), &copied);
+    let mut bytes = std::fs::read(copied.join("DICOMDIR")).unwrap();
+    let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).rposition(|window| window == what).unwrap();
+    for element in [b"\x04\0\0\x14UL\x04\0", b"\x04\0\x20\x14UL\x04\0"] {
+        let at = find(&bytes, element);
+        assert!(at > find(&bytes, b"\xfe\xff\0\xe0"), "not in the last record");
+        bytes.drain(at..at + 12);
+    }
+    let sequence = find(&bytes, b"\x04\0\x20\x12SQ") + 8;
+    let length = (bytes.len() - sequence - 4) as u32;
+    std::fs::write(copied.join("DICOMDIR"), &bytes).unwrap();
+    assert!(io::open(&copied, &options(Some("6"), false)).is_err(), "the sequence is longer than the file");
+    bytes[sequence..sequence + 4].copy_from_slice(&length.to_le_bytes());
+    std::fs::write(copied.join("DICOMDIR"), &bytes).unwrap();
+    assert_eq!(io::open(&copied, &options(Some("6"), false)).unwrap().frames, 2);
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 #[test]
 fn gaps_are_accepted_only_when_asked() {
     let error = open_with("io/bad/missing_slice", None, false).unwrap_err();

@@ -266,8 +266,8 @@ const TAIL: &str = "
 | `volume` | which volume of a time series, from 0; without it such a file is an error that says how many there are |
 | `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones |
 | `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`); an error for those that do |
-| `max_bytes` | most bytes of unpacked voxels (NIfTI, `.npy`, pictures); 32 GiB if nothing is said |
-| `lazy_bytes` | larger NIfTI volumes are read slice by slice when they are used; 256 MiB if nothing is said |
+| `max_bytes` | most bytes of voxels in memory; 32 GiB if nothing is said |
+| `lazy_bytes` | larger NIfTI and DICOM volumes are read slice by slice when they are used; 256 MiB if nothing is said |
 | `series` | which DICOM series of several: SeriesInstanceUID, series number, or `#2` for the second in the list |
 | `uneven` | accept DICOM slices with gaps or unequal spacing; otherwise they are an error that names them |
 
@@ -276,13 +276,23 @@ const TAIL: &str = "
 Files, folders and DICOMDIR; single-frame, multi-frame, enhanced (per-frame groups), ophthalmic B-scans and en-face images; with and without
 preamble and meta information. `tests/io/dicom.rs` compares each of these with pydicom, on the fixtures in `tests/data/dicom`: implicit, explicit,
 big endian, deflated, encapsulated uncompressed, RLE, JPEG baseline, extended (8 and 12 bit) and lossless, JPEG-LS, JPEG 2000, HTJ2K, JPEG XL;
-grey and colour; 1 to 64 bits, float32 and float64. DICOM's own window is kept with the volume and not applied.
+grey and colour; 1 to 64 bits, float32 and float64. DICOM's own window is kept with the volume and not applied. Large ones, packed or not,
+are read and decoded slice by slice when they are used. Reports, presentation states and segmentations beside the images of a folder are
+no slices; segmentations alone are.
 
 ## Labels
 
 `.nii` `.nii.gz` `.npy`, a folder of indexed PNGs, `.tif` (tests/io/labels.rs, pages.rs); `.json`, COCO run lengths, equal to pycocotools
 (coco.rs); `.dcm`, DICOM Segmentation of a DICOM source, one segment per object (seg.rs, seg_peers.rs; no errors from dciodvfy, equal voxels in
-pydicom, highdicom and SimpleITK).
+pydicom, highdicom and SimpleITK). It refers to the series that was opened, and says what it is told to:
+
+| `host-demo segment` | script option | what it says |
+|---|---|---|
+| `--seg-property` | `property` | what objects are: `vessel`, `artery`, `vein`, `capillary`, `faz`, `unspecified`, or codes as 3D Slicer writes them, `SCHEME^VALUE^MEANING` for the type, `~` after a category and before a region; `2=faz` for object 2 alone |
+| `--seg-fractional` | (`session.save_probabilities`) | probabilities (FRACTIONAL) instead of yes and no (BINARY) |
+| `--seg-deterministic` | `deterministic` | identifiers from the content, dates from the source: equal input gives equal bytes |
+| `--seg-description`, `--seg-number` | `description`, `number` | series description (`Segmentation`) and number (the source's + 1000) |
+| `--seg-algorithm` | `algorithm` | algorithm name (`SAM-OCTA2`) |
 
 ## What does not read, and says so
 

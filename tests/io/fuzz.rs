@@ -131,11 +131,19 @@ fn watch_panics() {
     });
 }
 
-/// Opens one damaged file; the text says what is wrong with how that went.
-fn try_one(path: &Path) -> Result<bool, String> {
+/// Opens one damaged file and, where its slices are read when they are used, uses all.
+fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_core::Result<()> {
+    let mut options = OpenOptions::default();
+    options.lazy_bytes = lazy.then_some(0);
+    let volume = io::open(path, &options)?;
+    (0..if volume.is_lazy() { volume.frames } else { 0 }).try_for_each(|frame| volume.frame(frame).map(drop))
+}
+
+/// Reads one damaged file, at once or slice by slice; the text says what is wrong with how that went.
+fn try_one(path: &Path, lazy: bool) -> Result<bool, String> {
     PANICKED.with_borrow_mut(Option::take);
     let start = Instant::now();
-    let opened = catch_unwind(AssertUnwindSafe(|| io::open(path, &OpenOptions::default())));
+    let opened = catch_unwind(AssertUnwindSafe(|| open_and_touch(path, lazy)));
     let panicked = PANICKED.with_borrow_mut(Option::take);
     if opened.is_err() || panicked.as_ref().is_some_and(|place| !place.contains("/registry/")) {
         return Err(format!("panicked at {}", panicked.unwrap_or_default()));
@@ -165,7 +173,7 @@ fn fuzz(names: &[&str], ending: &str, finish: fn(Vec<u8>) -> Vec<u8>) {
         let bytes = finish(mutated(&seeds, &mut dice));
         std::fs::write(&path, &bytes).unwrap();
         // a crash of the process leaves the case here
-        match try_one(&path) {
+        match try_one(&path, count % 2 == 1) {
             Ok(opened) => readable += usize::from(opened),
             Err(what) => panic!("{}: {what}", kept(&path, ending).display()),
         }
@@ -227,9 +235,24 @@ fn tiff() {
 
 #[test]
 fn dicom() {
-    let names =
-        ["multiframe.dcm", "palette8.dcm", "rle_rgb.dcm", "modality_lut.dcm", "ybr_full_422.dcm", "implicit/IM0"];
-    fuzz(&names.map(|name| format!("dicom/{name}")).each_ref().map(String::as_str), "dcm", |bytes| bytes);
+    let names = [
+        "dicom/multiframe.dcm",
+        "dicom/palette8.dcm",
+        "dicom/rle_rgb.dcm",
+        "dicom/modality_lut.dcm",
+        "dicom/ybr_full_422.dcm",
+        "dicom/implicit/IM0",
+        "dicom/deflated.dcm",
+        "../dicom/jpegls_fragments.dcm",
+        "../dicom/jpegls_grey8.dcm",
+        "../dicom/jpeg_grey12.dcm",
+        "../dicom/htj2k_grey8.dcm",
+        "../dicom/jpegxl_grey8.dcm",
+        "../dicom/jpeg_lossless_grey12.dcm",
+        "../dicom/opt.dcm",
+        "seg/opt.dcm",
+    ];
+    fuzz(&names, "dcm", |bytes| bytes);
 }
 
 /// What fuzzing found once.
@@ -239,6 +262,8 @@ fn findings_stay_harmless() {
     let Ok(folder) = std::fs::read_dir(data("io/bad/fuzz")) else { return };
     for file in folder {
         let path = file.unwrap().path();
-        try_one(&path).unwrap_or_else(|what| panic!("{}: {what}", path.display()));
+        for lazy in [false, true] {
+            try_one(&path, lazy).unwrap_or_else(|what| panic!("{}: {what}", path.display()));
+        }
     }
 }

@@ -1,61 +1,108 @@
-//! Large NIfTI files are read slice by slice; what they say stays the same.
+//! Large NIfTI and DICOM files are read slice by slice; what they say stays the same.
 
-use crate::as_f64;
-use sam_octa2_core::io::{self, Crop, OpenOptions};
+use crate::{as_f64, data};
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
+use sam_octa2_core::io::{self, Channel, Crop, OpenOptions};
 use sam_octa2_core::volume::Volume;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-fn fixtures() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/io/nifti");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+/// Files and folders of volumes.
+fn fixtures(folders: &[&str]) -> Vec<PathBuf> {
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(data(folder)).unwrap());
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
 
-fn open(path: &PathBuf, lazy: bool, crop: Option<Crop>) -> Option<Volume> {
+const DICOM: [&str; 3] = ["dicom", "io/dicom", "io/seg"];
+
+fn open(path: &Path, lazy: bool, crop: Option<Crop>, channel: Option<Channel>) -> Option<Volume> {
     let mut options = OpenOptions::default();
-    options.volume = Some(0);
-    options.crop = crop;
+    options.volume = path.components().any(|part| part.as_os_str() == "nifti").then_some(0);
+    (options.crop, options.channel) = (crop, channel);
     options.lazy_bytes = lazy.then_some(0);
     io::open(path, &options).ok()
 }
 
-#[test]
-fn lazy_volumes_equal_whole_ones() {
-    let mut compared = 0;
-    for path in fixtures() {
-        let Some(whole) = open(&path, false, None) else { continue };
-        let lazy = open(&path, true, None).unwrap_or_else(|| panic!("{}", path.display()));
-        assert!(lazy.is_lazy() && !whole.is_lazy(), "{}", path.display());
-        assert_eq!((lazy.shape(), lazy.dtype(), &lazy.geometry), (whole.shape(), whole.dtype(), &whole.geometry));
-        assert_eq!(as_f64(&lazy.voxels().unwrap()), as_f64(&whole.voxels().unwrap()), "{}", path.display());
-        assert_eq!(lazy.range().unwrap(), whole.range().unwrap());
-        compared += 1;
+fn assert_equal(lazy: &Volume, whole: &Volume, path: &Path) {
+    assert!(lazy.is_lazy() && !whole.is_lazy(), "{}", path.display());
+    assert_eq!((lazy.shape(), lazy.dtype(), &lazy.geometry), (whole.shape(), whole.dtype(), &whole.geometry));
+    assert_eq!(lazy.window, whole.window, "{}", path.display());
+    assert_eq!(as_f64(&lazy.voxels().unwrap()), as_f64(&whole.voxels().unwrap()), "{}", path.display());
+    // out of order, too
+    for frame in (0..whole.frames).rev() {
+        assert_eq!(lazy.frame(frame).unwrap(), whole.frame(frame).unwrap(), "{}", path.display());
     }
-    assert!(compared > 10, "{compared} files");
+    assert_eq!(lazy.range().unwrap(), whole.range().unwrap());
 }
 
 #[test]
-fn a_crop_of_a_lazy_volume_stays_lazy() {
-    let path =
-        fixtures().into_iter().find(|path| open(path, true, None).is_some_and(|volume| volume.columns > 2)).unwrap();
-    let crop: Crop = "1,0,1,100%".parse().unwrap();
-    let (lazy, whole) = (open(&path, true, Some(crop)).unwrap(), open(&path, false, Some(crop)).unwrap());
-    assert!(lazy.is_lazy());
-    assert_eq!(lazy.geometry, whole.geometry);
-    assert_eq!(as_f64(&lazy.voxels().unwrap()), as_f64(&whole.voxels().unwrap()));
+fn lazy_volumes_equal_whole_ones() {
+    for (folders, least) in [(&["io/nifti"][..], 11), (&DICOM[..], 65)] {
+        let mut compared = 0;
+        for path in fixtures(folders) {
+            let Some(whole) = open(&path, false, None, None) else { continue };
+            let lazy = open(&path, true, None, None).unwrap_or_else(|| panic!("{}", path.display()));
+            assert_equal(&lazy, &whole, &path);
+            compared += 1;
+        }
+        assert!(compared >= least, "{folders:?}: {compared} files");
+    }
+}
+
+#[test]
+fn crops_and_channels_of_lazy_volumes_stay_lazy() {
+    let crop: Option<Crop> = Some("1,0,1,100%".parse().unwrap());
+    let (mut cropped, mut colour) = (0, 0);
+    for path in fixtures(&["io/nifti", "dicom", "io/dicom"]) {
+        let Some(whole) = open(&path, false, None, None).filter(|volume| volume.columns > 2) else { continue };
+        let both = |channel| [true, false].map(|lazy| open(&path, lazy, crop, channel).unwrap());
+        let [lazy, eager] = both(None);
+        assert_equal(&lazy, &eager, &path);
+        cropped += 1;
+        if whole.channels == 3 {
+            let [lazy, eager] = both(Some(Channel::Luminance));
+            assert_equal(&lazy, &eager, &path);
+            colour += 1;
+        }
+    }
+    assert!(cropped > 40 && colour > 8, "{cropped}, {colour}");
 }
 
 #[test]
 fn a_file_that_shrinks_is_an_error_and_not_a_crash() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("short.nii");
-    let source = fixtures().into_iter().find(|path| {
-        path.extension().is_some_and(|e| e == "nii") && open(path, true, None).is_some_and(|v| v.frames > 1)
+    let nifti = fixtures(&["io/nifti"]).into_iter().find(|path| {
+        path.extension().is_some_and(|e| e == "nii") && open(path, true, None, None).is_some_and(|v| v.frames > 1)
     });
-    std::fs::copy(source.unwrap(), &path).unwrap();
-    let volume = open(&path, true, None).unwrap();
-    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(360).unwrap();
-    let error = volume.frame(volume.frames - 1).unwrap_err().to_string();
-    assert!(error.contains("short.nii") && error.contains("cannot be read"), "{error}");
+    let cases = [(nifti.unwrap(), 360), (data("io/dicom/multiframe.dcm"), 700), (data("dicom/htj2k_grey8.dcm"), 900)];
+    for (source, length) in cases {
+        let path = folder.path().join(source.file_name().unwrap());
+        std::fs::copy(&source, &path).unwrap();
+        let volume = open(&path, true, None, None).unwrap();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        let error = volume.frame(volume.frames - 1).unwrap_err().to_string();
+        let named = error.contains(&*path.file_name().unwrap().to_string_lossy());
+        assert!(named && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[test]
+fn a_slice_of_another_size_is_an_error_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (entry, rows) in std::fs::read_dir(data("io/seg/ct")).unwrap().zip([None, Some(5u16), None, None, None]) {
+        let entry = entry.unwrap();
+        let mut object = dicom_object::open_file(entry.path()).unwrap();
+        if let Some(rows) = rows {
+            object.put(DataElement::new(tags::ROWS, VR::US, PrimitiveValue::from(rows)));
+        }
+        object.write_to_file(folder.path().join(entry.file_name())).unwrap();
+    }
+    for lazy_bytes in [None, Some(0)] {
+        let mut options = OpenOptions::default();
+        options.lazy_bytes = lazy_bytes;
+        let error = io::open(folder.path(), &options).unwrap_err().to_string();
+        assert!(error.contains("7 x 5 pixels") && error.contains("7 x 6 pixels"), "{error}");
+    }
 }

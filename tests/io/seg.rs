@@ -1,6 +1,8 @@
 //! DICOM Segmentations: written and read back, reproducible, on the grid of the source, and never in its place.
 
 use crate::{data, distance};
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
 use sam_octa2_core::io::{
     self, Code, CodedProperty, LabelOptions, OpenOptions, Probabilities, Property, SegOptions, Segment,
     check_label_output, read_labels, write_labels, write_labels_with, write_seg,
@@ -136,6 +138,84 @@ fn the_source_stays() {
         }
     }
     assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+/// A folder with the source `ct`.
+fn study() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(source("ct")).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+/// A report: no rows, no columns, no pixels.
+fn write_report(path: &Path) {
+    let mut object = dicom_object::open_file(source("ct/0.dcm")).unwrap();
+    for name in ["PixelData", "Rows", "Columns"] {
+        object.remove_element_by_name(name).unwrap();
+    }
+    object.put(DataElement::new(tags::MODALITY, VR::CS, PrimitiveValue::from("SR")));
+    object.write_to_file(path).unwrap();
+}
+
+#[test]
+fn results_beside_the_source_are_no_slices() {
+    let study = study();
+    let (before, labels) = (io::open(study.path(), &OpenOptions::default()).unwrap(), labels("ct", None));
+    write_report(&study.path().join("a_report.dcm"));
+    // twice: the second time the first result lies there
+    for name in ["seg.dcm", "seg.dcm", "other.dcm"] {
+        let path = study.path().join(name);
+        check_label_output(&path, &LabelOptions::of(study.path())).unwrap();
+        write_labels_with(&labels, &path, &LabelOptions::of(study.path())).unwrap();
+        let after = io::open(study.path(), &OpenOptions::default()).unwrap();
+        assert_eq!((after.shape(), &after.geometry), (before.shape(), &before.geometry));
+        assert_eq!(after.voxels().unwrap(), before.voxels().unwrap());
+        assert_same(&read_labels(&path).unwrap(), &labels, name);
+    }
+}
+
+#[test]
+fn a_folder_without_slices_says_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    write_report(&folder.path().join("report.dcm"));
+    let error = io::open(folder.path(), &OpenOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("holds no DICOM image, only report.dcm (SR)"), "{error}");
+}
+
+#[test]
+fn the_source_is_found_as_it_was_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.dcm");
+    let mut options = SegOptions::of(data("io/bad/two_series"));
+    options.open.series = Some("#2".to_owned());
+    let volume = io::open(&options.source, &options.open).unwrap();
+    let mut labels = Labels::empty_like(&volume);
+    labels.data[0] = 1;
+    check_label_output(&path, &options.clone().into()).unwrap();
+    write_labels_with(&labels, &path, &options.into()).unwrap();
+    let seg = dicom_object::open_file(&path).unwrap();
+    let series = &seg.element_by_name("ReferencedSeriesSequence").unwrap().items().unwrap()[0];
+    let uid = series.element_by_name("SeriesInstanceUID").unwrap().to_str().unwrap();
+    assert_eq!(uid.trim_end_matches('\0'), "1.2.826.0.1.3680043.8.498.8.2");
+
+    let mut options = SegOptions::of(data("io/bad/missing_slice"));
+    options.open.uneven = true;
+    let labels = Labels::empty_like(&io::open(&options.source, &options.open).unwrap());
+    let labels = Labels { data: vec![1; labels.data.len()], ..labels };
+    write_labels_with(&labels, &path, &options.into()).unwrap();
+
+    // a spacing that the source does not have, and a crop
+    let mut options = SegOptions::of(source("enface.dcm"));
+    let unplaced = !io::open(&options.source, &options.open).unwrap().geometry.known;
+    assert!(unplaced);
+    options.open.spacing = Some([0.5, 0.25, 1.0]);
+    options.open.crop = Some("2,1,4,3".parse().unwrap());
+    let labels = Labels::empty_like(&io::open(&options.source, &options.open).unwrap());
+    let labels = Labels { data: vec![1; labels.data.len()], ..labels };
+    write_labels_with(&labels, &path, &options.into()).unwrap();
+    assert_eq!(read_labels(&path).unwrap().data.iter().filter(|&&object| object == 1).count(), 12);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Colour to grey: which channel of a colour picture becomes the slice.
 
-use crate::volume::{Volume, Voxels};
+use crate::volume::{FrameSource, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// What is kept of colour voxels; grey ones stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +62,28 @@ impl Channel {
             return Ok(volume);
         }
         let [frames, rows, columns, _] = volume.shape();
-        let grey = self.of_colours(&*volume.voxels()?);
-        Volume::new([frames, rows, columns, 1], grey, volume.geometry.clone(), volume.format)
+        let shape = [frames, rows, columns, 1];
+        let (geometry, format) = (volume.geometry.clone(), volume.format);
+        if volume.is_lazy() {
+            return Ok(Volume::lazy(shape, Arc::new(Grey { volume, channel: self }), geometry, format));
+        }
+        Volume::new(shape, self.of_colours(&*volume.voxels()?), geometry, format)
+    }
+}
+
+/// The grey slices of a lazy volume.
+struct Grey {
+    volume: Volume,
+    channel: Channel,
+}
+
+impl FrameSource for Grey {
+    fn frame(&self, frame: usize) -> Result<Voxels> {
+        Ok(self.channel.of_colours(&self.volume.frame(frame)?))
+    }
+
+    fn dtype(&self) -> &'static str {
+        self.volume.dtype()
     }
 }
 

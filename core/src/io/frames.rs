@@ -19,7 +19,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    fn describe(&self) -> String {
+    /// Size and type, for errors.
+    pub fn describe(&self) -> String {
         let colour = if self.channels == 3 { "colour" } else { "grey" };
         format!("{} x {} pixels (columns x rows), {colour} {}", self.columns, self.rows, self.voxels.dtype())
     }

@@ -2,7 +2,7 @@
 
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder, write_nifti};
-use super::{Kind, OpenOptions, coco, npy, open_observed, seg, stack, tiff};
+use super::{Kind, OpenOptions, SegOptions, coco, npy, open_observed, seg, stack, tiff};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Writes labels by the ending of `path`, on the grid and with the geometry of the volume they belong to.
 ///
 /// `.nii`, `.nii.gz`, `.npy` and `.tif` (one page per slice): uint8 where every object number fits, else uint16. `.json`: COCO with
-/// run-length encoded masks. `.dcm`: a DICOM Segmentation, which needs [`LabelOptions::source`]. Otherwise a folder of PNGs: indexed
+/// run-length encoded masks. `.dcm`: a DICOM Segmentation, which needs [`LabelOptions::seg`]. Otherwise a folder of PNGs: indexed
 /// (the pixel value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey.
 pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
     write_labels_with(labels, path, &LabelOptions::default())
@@ -20,22 +20,28 @@ pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct LabelOptions {
-    /// what was segmented: a DICOM Segmentation refers to it. _Default: unknown._
-    pub source: Option<PathBuf>,
+    /// what was segmented, and how a DICOM Segmentation is to describe it. _Default: unknown._
+    pub seg: Option<SegOptions>,
 }
 
 impl LabelOptions {
     /// Labels of the volume at `source`.
     pub fn of(source: impl Into<PathBuf>) -> Self {
-        Self { source: Some(source.into()) }
+        SegOptions::of(source).into()
+    }
+}
+
+impl From<SegOptions> for LabelOptions {
+    fn from(options: SegOptions) -> Self {
+        Self { seg: Some(options) }
     }
 }
 
 /// Errors of [`write_labels_with`] that can be known before there are labels: an ending that is none, a `.dcm` without a DICOM source.
 pub fn check_label_output(path: impl AsRef<Path>, options: &LabelOptions) -> Result<()> {
     let path = path.as_ref();
-    match (Target::of(path)?, &options.source) {
-        (Target::Seg, Some(source)) => seg::check_source(source, path),
+    match (Target::of(path)?, &options.seg) {
+        (Target::Seg, Some(options)) => seg::check(options, path),
         (Target::Seg, None) => Err(no_source(path)),
         _ => Ok(()),
     }
@@ -49,7 +55,7 @@ fn no_source(path: &Path) -> Error {
 /// [`write_labels`], with what some formats need beside the labels. Refuses to overwrite the source.
 pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &LabelOptions) -> Result<()> {
     let path = path.as_ref();
-    options.source.as_ref().map_or(Ok(()), |source| check_output(source, path))?;
+    options.seg.as_ref().map_or(Ok(()), |seg| check_output(&seg.source, path))?;
     let Labels { frames, rows, columns, ref data, ref geometry } = *labels;
     if frames * rows * columns != data.len() || data.is_empty() {
         return Err(Error::invalid(format!(
@@ -72,8 +78,8 @@ pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &Labe
         (Target::Tiff, small) => tiff::write_labels(labels, small.as_deref(), path),
         (Target::Coco, _) => coco::write(labels, path),
         (Target::Seg, _) => {
-            let source = options.source.as_ref().ok_or_else(|| no_source(path))?;
-            seg::write_seg(path, labels, &seg::SegOptions::of(source))
+            let options = options.seg.as_ref().ok_or_else(|| no_source(path))?;
+            seg::write_seg(path, labels, options)
         }
         (Target::PngFolder, small) => png_folder(path, frames, &mut (), |frame, file| {
             let range = frame * rows * columns..(frame + 1) * rows * columns;

@@ -29,10 +29,10 @@ pub struct OpenOptions {
     /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say; an error where the source
     /// does. _Default: 1 mm, and a geometry that counts as unknown._
     pub spacing: Option<[f64; 3]>,
-    /// NIfTI volumes of more bytes are read slice by slice when they are used, instead of at once (packed ones are unpacked into an unnamed
-    /// temporary file). _Default: 256 MiB._
+    /// NIfTI and DICOM volumes of more bytes are read slice by slice when they are used, instead of at once (packed NIfTI files are
+    /// unpacked into an unnamed temporary file). _Default: 256 MiB._
     pub lazy_bytes: Option<u64>,
-    /// most bytes that the voxels of NIfTI files, arrays and pictures may take once they are unpacked. _Default: 32 GiB._
+    /// most bytes that the voxels of a volume may take in memory. _Default: 32 GiB._
     pub max_bytes: Option<u64>,
 }
 

@@ -2,10 +2,10 @@
 
 use super::nifti::header_for;
 use super::write::{Target, atomic_file};
-use crate::volume::{Geometry, Labels};
+use crate::volume::{Axis, Geometry, Labels};
 use crate::{Error, Result};
 use ::nifti::writer::WriterOptions;
-use ndarray::{ArrayView4, Axis, ShapeBuilder};
+use ndarray::{ArrayView4, ShapeBuilder};
 use std::path::Path;
 
 /// Values from 0 to 1 per object and voxel, on the grid of the volume that was segmented.
@@ -30,6 +30,19 @@ impl Probabilities {
     pub fn on_grid_of(labels: &Labels) -> Self {
         let Labels { frames, rows, columns, ref geometry, .. } = *labels;
         Self { objects: Vec::new(), frames, rows, columns, data: Vec::new(), geometry: geometry.clone() }
+    }
+
+    /// The same values as slices along `axis`; those of [`Volume::along`](crate::volume::Volume::along) come back to the volume's own
+    /// orientation.
+    pub fn along(self, axis: Axis) -> Self {
+        if axis == Axis::Z {
+            return self;
+        }
+        let shape = [self.frames, self.rows, self.columns];
+        let [frames, rows, columns] = axis.shape(shape);
+        let objects = self.data.chunks_exact((self.frames * self.rows * self.columns).max(1));
+        let data = objects.flat_map(|object| axis.rearrange(object, shape, 1)).collect();
+        Self { frames, rows, columns, data, geometry: axis.geometry(&self.geometry), objects: self.objects }
     }
 
     /// Adds an object with its values, `[frames, rows, columns]`.
@@ -81,7 +94,7 @@ pub fn write_probabilities(path: impl AsRef<Path>, probabilities: &Probabilities
         let mut options = WriterOptions::new(temporary);
         options = options.reference_header(&header);
         let written = match objects.len() {
-            1 => options.write_nifti(&array.index_axis(Axis(3), 0)),
+            1 => options.write_nifti(&array.index_axis(ndarray::Axis(3), 0)),
             _ => options.write_nifti(&array),
         };
         written.map_err(|error| match error {

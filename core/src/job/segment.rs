@@ -1,10 +1,10 @@
 //! `host-demo segment`: volume + prompts -> labels, logits, pictures.
 
-use super::InputRequest;
 use super::logits::{self, Entry};
+use super::{InputRequest, SegRequest};
 use super::{compat, drawn, give_prompts, read_prompts};
 use crate::intensity::{Intensity, Windows};
-use crate::io::{self, LabelOptions};
+use crate::io;
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
@@ -39,6 +39,9 @@ pub struct SegmentRequest {
     /// label volume to write, by its ending ([`io::write_labels`]); `.dcm` (DICOM Segmentation) needs a DICOM input
     #[serde(default)]
     pub out: Option<PathBuf>,
+    /// what a DICOM Segmentation says beside its voxels
+    #[serde(default)]
+    pub seg: SegRequest,
     /// safetensors file to write
     #[serde(default)]
     pub logits: Option<PathBuf>,
@@ -58,17 +61,18 @@ impl SegmentRequest {
             io::check_output(&self.input.input, output)?;
             io::check_output(&self.prompts, output)?;
         }
-        self.out.as_ref().map_or(Ok(()), |out| io::check_label_output(out, &self.label_options()))
+        self.seg.check_output(self.out.as_deref())?;
+        let options = self.seg.options(&self.input)?.into();
+        self.out.as_ref().map_or(Ok(()), |out| io::check_label_output(out, &options))
     }
 
-    /// A DICOM Segmentation refers to what was segmented.
-    fn label_options(&self) -> LabelOptions {
-        LabelOptions::of(&self.input.input)
-    }
-
-    /// Writes labels in the orientation of the file.
-    fn write_labels(&self, labels: &Labels, path: &Path) -> Result<()> {
-        io::write_labels_with(&labels.along(self.input.axis()?), path, &self.label_options())
+    /// Writes labels, or probabilities where they are wanted, in the orientation of the file.
+    fn write_labels(&self, session: &Session, labels: &Labels, path: &Path) -> Result<()> {
+        let (axis, options) = (self.input.axis()?, self.seg.options(&self.input)?);
+        if self.seg.fractional {
+            return io::write_seg(path, &super::probabilities(session, axis)?, &options);
+        }
+        io::write_labels_with(&labels.along(axis), path, &options.into())
     }
 }
 
@@ -176,7 +180,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
         Some((stem, ending)) => out.with_file_name(format!("{stem}.partial.{ending}")),
         None => out.with_file_name(format!("{name}.partial")),
     };
-    match session.labels().and_then(|labels| request.write_labels(&labels, &partial)) {
+    match session.labels().and_then(|labels| request.write_labels(session, &labels, &partial)) {
         Ok(()) => Error::CancelledWith { done, kept: partial },
         Err(error) => error,
     }
@@ -184,7 +188,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error:
 
 fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, frames: &BTreeSet<usize>) -> Result<()> {
     if let Some(path) = &request.out {
-        request.write_labels(labels, path)?;
+        request.write_labels(session, labels, path)?;
     }
     if let Some(path) = &request.logits {
         write_logits(path, session, frames)?;

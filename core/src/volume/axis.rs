@@ -41,7 +41,7 @@ impl Axis {
     }
 
     /// `[frames, rows, columns]` after the change.
-    fn shape(self, [frames, rows, columns]: [usize; 3]) -> [usize; 3] {
+    pub(crate) fn shape(self, [frames, rows, columns]: [usize; 3]) -> [usize; 3] {
         match self {
             Self::Z => [frames, rows, columns],
             Self::Y => [rows, frames, columns],
@@ -49,7 +49,7 @@ impl Axis {
         }
     }
 
-    fn geometry(self, geometry: &Geometry) -> Geometry {
+    pub(crate) fn geometry(self, geometry: &Geometry) -> Geometry {
         let mut changed = geometry.clone();
         changed.spacing.swap(self.index(), 2);
         changed.affine.iter_mut().for_each(|row| row.swap(self.index(), 2));
@@ -57,7 +57,7 @@ impl Axis {
     }
 
     /// Values `[frames, rows, columns]` of `inner` numbers each, rearranged.
-    fn rearrange<T: Copy>(self, values: &[T], [frames, rows, columns]: [usize; 3], inner: usize) -> Vec<T> {
+    pub(crate) fn rearrange<T: Copy>(self, values: &[T], [frames, rows, columns]: [usize; 3], inner: usize) -> Vec<T> {
         let [new_frames, new_rows, new_columns] = self.shape([frames, rows, columns]);
         let mut out = Vec::with_capacity(values.len());
         for a in 0..new_frames {

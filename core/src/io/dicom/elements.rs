@@ -23,8 +23,8 @@ const DOUBLE_PIXELS: Tag = Tag(0x7FE0, 0x0009);
 const UNDEFINED: u32 = u32::MAX;
 
 /// A file or what was unpacked from it.
-pub(super) trait Bytes: Read + Seek {}
-impl<T: Read + Seek> Bytes for T {}
+pub(super) trait Bytes: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Bytes for T {}
 
 /// How elements are written.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,6 +83,14 @@ struct Head {
     tag: Tag,
     vr: VR,
     length: u32,
+}
+
+/// Where a sequence ends.
+#[derive(Clone, Copy)]
+struct Span {
+    end: u64,
+    /// says it so itself, rather than ending where what holds it does at the latest
+    sure: bool,
 }
 
 struct Reader<'a> {
@@ -182,7 +190,8 @@ impl Reader<'_> {
         // an undefined length is a sequence's, or that of pixels inside an icon
         let fragments = stop.is_none() && matches!(head.vr, VR::OB | VR::OW);
         if stop.is_none() || head.vr == VR::SQ {
-            let items = self.items(stop.unwrap_or(end.min(self.end)), explicit, fragments, depth)?;
+            let limit = stop.unwrap_or(end.min(self.end));
+            let items = self.items(Span { end: limit, sure: stop.is_some() }, explicit, fragments, depth)?;
             if let Some(stop) = stop {
                 self.seek(stop)?;
             }
@@ -199,7 +208,8 @@ impl Reader<'_> {
         Ok(Some(Value::Bytes(bytes)))
     }
 
-    fn items(&mut self, end: u64, explicit: bool, skip: bool, depth: usize) -> Result<Vec<DataSet>, Fault> {
+    fn items(&mut self, span: Span, explicit: bool, skip: bool, depth: usize) -> Result<Vec<DataSet>, Fault> {
+        let end = span.end;
         if depth >= DEEPEST {
             return Err(format!("sequences inside of sequences, more than {DEEPEST} deep"));
         }
@@ -213,9 +223,14 @@ impl Reader<'_> {
             }
             let start = self.position()?;
             let stop = if head.length == UNDEFINED { None } else { Some(start + u64::from(head.length)) };
-            if stop.is_some_and(|stop| stop > end) {
-                return Err("an item of a sequence claims more bytes than are left".to_owned());
-            }
+            let stop = match stop {
+                Some(stop) if stop > end && !span.sure => {
+                    return Err("an item of a sequence claims more bytes than are left".to_owned());
+                }
+                // an editor has taken elements out of the last item, and has made the sequence's length right but not the item's
+                Some(stop) => Some(stop.min(end)),
+                None => None,
+            };
             if !skip {
                 items.push(self.data_set(stop.unwrap_or(end), explicit, depth + 1)?);
             }

@@ -1,15 +1,15 @@
 //! A DICOM file opened: which transfer syntax, the elements before the pixels, and where the pixels lie.
 //!
 //! Files with a preamble and meta information are what the standard wants (PS3.10 chapter 7); data sets without one or without both
-//! are common in archives of old devices and are recognised by their first element. Deflated files (PS3.5 A.5) are unpacked into
-//! memory, within a limit.
+//! are common in archives of old devices and are recognised by their first element. Deflated files (PS3.5 A.5) are unpacked
+//! first, within a limit.
 
 use super::elements::{self, Bytes, DataSet, Encoding, PixelElement};
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// retired by the standard, kept by archives
@@ -20,6 +20,8 @@ const DEFLATED: [&str; 3] =
     [uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, uids::JPIP_REFERENCED_DEFLATE, uids::JPIPHTJ2K_REFERENCED_DEFLATE];
 /// most bytes that a deflated file may unpack to
 const MOST_UNPACKED: u64 = 2 << 30;
+/// more than this of it lies in a temporary file
+const MOST_IN_MEMORY: usize = 64 << 20;
 
 /// An open file.
 pub(super) struct DicomFile {
@@ -109,9 +111,7 @@ impl DicomFile {
             }
         };
         if DEFLATED.contains(&syntax.as_str()) {
-            let unpacked = inflate(path, source)?;
-            length = unpacked.len() as u64;
-            source = Box::new(Cursor::new(unpacked));
+            (source, length) = inflate(path, source)?;
         }
         let (set, pixels) = elements::read(&mut *source, length, encoding).map_err(|fault| damaged(path, &fault))?;
         Ok(Self { source, length, syntax, encoding, set, pixels })
@@ -167,22 +167,24 @@ fn syntax_of(encoding: Encoding) -> &'static str {
     }
 }
 
-/// Unpacks the rest of the file; memory grows with what is really there.
-fn inflate(path: &Path, source: Box<dyn Bytes>) -> Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
+/// Unpacks the rest of the file, and says how many bytes it is: in memory where it is small, else in an unnamed temporary file.
+fn inflate(path: &Path, source: Box<dyn Bytes>) -> Result<(Box<dyn Bytes>, u64)> {
+    let (mut unpacked, mut length) = (tempfile::spooled_tempfile(MOST_IN_MEMORY), 0);
     let mut stream = flate2::read::DeflateDecoder::new(source);
     let mut block = vec![0; 1 << 16];
     loop {
         // a stream that is cut off still holds the elements before the cut
         let read = stream.read(&mut block).unwrap_or(0);
         if read == 0 {
-            return Ok(unpacked);
+            unpacked.rewind().map_err(Error::io(path))?;
+            return Ok((Box::new(BufReader::new(unpacked)), length));
         }
-        if unpacked.len() as u64 + read as u64 > MOST_UNPACKED || unpacked.try_reserve(read).is_err() {
-            let what = format!("unpacks to more than {} bytes: too large, or a bomb", unpacked.len());
+        length += read as u64;
+        if length > MOST_UNPACKED {
+            let what = format!("unpacks to more than {MOST_UNPACKED} bytes: too large, or a bomb");
             return Err(Error::format(path, what));
         }
-        unpacked.extend_from_slice(&block[..read]);
+        unpacked.write_all(&block[..read]).map_err(Error::io(path))?;
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) struct Piece {
 
 /// The pieces of every frame.
 pub(super) fn of_frames(file: &mut DicomFile, header: &Header, pixels: &PixelElement) -> Result<Vec<Vec<Piece>>> {
-    let (table, pieces) = pieces(file, pixels).map_err(|fault| Error::format(&header.path, fault))?;
+    let (table, pieces) =
+        pieces(file, pixels, header.frames.len()).map_err(|fault| Error::format(&header.path, fault))?;
     let count = header.frames.len();
     let starts = |i: usize| i == 0 || pieces[i].starts_picture;
     let frames = match () {
@@ -53,8 +54,12 @@ fn split(pieces: &[Piece], starts: impl Fn(usize) -> bool) -> Vec<Vec<Piece>> {
     frames
 }
 
-/// The offset table and the fragments.
-fn pieces(file: &mut DicomFile, pixels: &PixelElement) -> std::result::Result<(Vec<u64>, Vec<Piece>), String> {
+/// The offset table and the fragments. A table with another number of entries than `frames` is none.
+fn pieces(
+    file: &mut DicomFile,
+    pixels: &PixelElement,
+    frames: usize,
+) -> std::result::Result<(Vec<u64>, Vec<Piece>), String> {
     let cut = |_| "is truncated inside of its compressed pixels".to_owned();
     let end = file.length;
     let source = &mut file.source;
@@ -80,7 +85,7 @@ fn pieces(file: &mut DicomFile, pixels: &PixelElement) -> std::result::Result<(V
             return Err(what);
         }
         if table.is_none() {
-            let mut bytes = vec![0; length as usize];
+            let mut bytes = vec![0; if length == 4 * frames as u64 { length as usize } else { 0 }];
             source.read_exact(&mut bytes).map_err(cut)?;
             let offsets = bytes.as_chunks::<4>().0.iter().map(|&b| u64::from(u32::from_le_bytes(b)));
             table = Some(offsets.collect::<Vec<u64>>());

@@ -4,16 +4,29 @@
 //! plainly in the file (PS3.3 C.7.6.16). Standard: PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.8.8.3 (dose grids), C.11.1 and
 //! C.11.2 (modality LUT, window).
 
-use super::elements::DataSet;
+use super::elements::{DataSet, PixelElement};
 use super::file::DicomFile;
 use crate::{Error, Result};
 use dicom_core::Tag;
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use std::path::{Path, PathBuf};
+
+/// Made from images, on their grid: beside the images that they belong to they are results, not slices.
+const SEGMENTATIONS: [&str; 3] =
+    [uids::SEGMENTATION_STORAGE, uids::LABEL_MAP_SEGMENTATION_STORAGE, uids::HEIGHT_MAP_SEGMENTATION_STORAGE];
+
+/// What lies in a DICOM file.
+pub(super) enum Content {
+    Image(Box<Header>),
+    /// a report, a presentation state, spectra, a DICOMDIR: its modality
+    Other(String),
+}
 
 /// One file's description.
 pub(super) struct Header {
     pub path: PathBuf,
+    /// a segmentation, which may lie beside the images that it was made of
+    pub is_segmentation: bool,
     pub series: String,
     pub series_number: String,
     pub description: String,
@@ -62,26 +75,27 @@ pub(super) struct FrameHeader {
 }
 
 impl Header {
-    /// `None` for a DICOM file that is no image.
-    pub fn read(path: &Path) -> Result<Option<Self>> {
-        Self::of(path, &DicomFile::open(path)?)
+    /// Reads what a file says of itself.
+    pub fn read(path: &Path) -> Result<Content> {
+        let file = DicomFile::open(path)?;
+        let set = &file.set;
+        let size = set.integer(tags::ROWS).zip(set.integer(tags::COLUMNS));
+        match (size, file.pixels) {
+            (Some(size), Some(pixels)) => {
+                Self::of(path, &file, size, pixels).map(|header| Content::Image(Box::new(header)))
+            }
+            (None, Some(_)) => Err(Error::format(path, "has pixels but no Rows or Columns: damaged")),
+            // spectra have rows and columns, too
+            (Some(_), None) if set.text(tags::SOP_CLASS_UID) != uids::MR_SPECTROSCOPY_STORAGE => {
+                Err(Error::format(path, "has no pixel data: damaged, truncated, or not an image"))
+            }
+            _ => Ok(Content::Other(set.text(tags::MODALITY))),
+        }
     }
 
-    /// The same for a file that is open.
-    pub fn of(path: &Path, file: &DicomFile) -> Result<Option<Self>> {
+    fn of(path: &Path, file: &DicomFile, (rows, columns): (i64, i64), pixels: PixelElement) -> Result<Self> {
         let set = &file.set;
         let number = |tag| set.integer(tag);
-        let (Some(rows), Some(columns)) = (number(tags::ROWS), number(tags::COLUMNS)) else {
-            let lost = file.pixels.is_some();
-            return if lost {
-                Err(Error::format(path, "has pixels but no Rows or Columns: damaged"))
-            } else {
-                Ok(None)
-            };
-        };
-        let Some(pixels) = file.pixels else {
-            return Err(Error::format(path, "has no pixel data: damaged, truncated, or not an image"));
-        };
         let count = number(tags::NUMBER_OF_FRAMES).unwrap_or(1);
         let samples = number(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         let stored = Stored::of(path, set, pixels.tag)?;
@@ -96,6 +110,7 @@ impl Header {
         }
         let mut header = Self {
             path: path.to_path_buf(),
+            is_segmentation: SEGMENTATIONS.contains(&set.text(tags::SOP_CLASS_UID).as_str()),
             series: set.text(tags::SERIES_INSTANCE_UID),
             series_number: set.text(tags::SERIES_NUMBER),
             description: set.text(tags::SERIES_DESCRIPTION),
@@ -116,7 +131,7 @@ impl Header {
             header.check_length(count as u64, &pixels)?;
         }
         header.frames = frames(set, count as usize);
-        Ok(Some(header))
+        Ok(header)
     }
 
     /// Bits of one uncompressed frame.
@@ -127,7 +142,7 @@ impl Header {
     }
 
     /// Before a description of every frame is made: are they there?
-    fn check_length(&self, count: u64, pixels: &super::elements::PixelElement) -> Result<()> {
+    fn check_length(&self, count: u64, pixels: &PixelElement) -> Result<()> {
         let there = pixels.length.unwrap_or(0);
         let wanted = self.frame_bits().saturating_mul(count).div_ceil(8);
         if there < wanted {

@@ -1,9 +1,10 @@
 //! DICOM to a [`Volume`]: one multi-frame file, the files of one series in a folder, or what a DICOMDIR names.
 //!
 //! Headers first (`file`, `elements`, `header`), then which series (`series`), the order of the slices and their place in the patient
-//! (`geometry`), then the pixels frame by frame (`pixels`, `fragments`, `codec`, `palette`), so that only one frame lies in memory beside
-//! the volume. Modality LUT applied, window not ([`window`] tells it); MONOCHROME1 not inverted; palettes and YBR as RGB; padding
-//! values kept. Standard: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.7.6.16 (multi-frame), C.11.1 (LUT), PS3.5, PS3.10.
+//! (`geometry`), then the pixels frame by frame (`stack`, `pixels`, `fragments`, `codec`, `palette`): at once into memory, or, for large
+//! ones, when they are asked for. Modality LUT applied, window not ([`Volume::window`] tells it); MONOCHROME1 not inverted; palettes and
+//! YBR as RGB; padding values kept. Standard: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.7.6.16 (multi-frame), C.11.1 (LUT),
+//! PS3.5, PS3.10.
 
 mod codec;
 mod elements;
@@ -14,50 +15,22 @@ mod header;
 mod palette;
 mod pixels;
 mod series;
+mod stack;
 
 use super::OpenOptions;
-use super::frames::Frames;
+use super::frames::{Frames, crop_volume};
 use crate::progress::Observer;
 use crate::volume::{Geometry, Volume};
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
 use file::DicomFile;
-use geometry::Slice;
-use header::Header;
+use stack::{Slices, Stack};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(super) use file::is_dicom;
 pub(super) use series::directory_of;
-
-/// The slices of one series, in order; nothing of their pixels.
-struct Stack {
-    headers: Vec<Header>,
-    order: Vec<Slice>,
-    geometry: Geometry,
-}
-
-impl Stack {
-    /// `source` is what the user named, `files` the DICOM files there.
-    fn of(source: &Path, files: &[PathBuf], options: &OpenOptions) -> Result<Self> {
-        let referenced = match files {
-            [one] => series::referenced_files(one)?,
-            _ => None,
-        };
-        let mut headers = Vec::with_capacity(files.len());
-        for path in referenced.as_deref().unwrap_or(files) {
-            // reports, presentation states and DICOMDIR files lie beside the images
-            if let Some(header) = Header::read(path)? {
-                headers.push(header);
-            }
-        }
-        let chosen = series::choose(source, &headers, options.series.as_deref())?;
-        let (order, geometry) = geometry::arrange(source, &chosen, options.uneven)?;
-        let chosen: Vec<PathBuf> = chosen.iter().map(|header| header.path.clone()).collect();
-        headers.retain(|header| chosen.contains(&header.path));
-        Ok(Self { headers, order, geometry })
-    }
-}
 
 /// Reads one series; `source` is what the user named, `files` the DICOM files there.
 pub(super) fn read(
@@ -66,24 +39,30 @@ pub(super) fn read(
     options: &OpenOptions,
     observer: &mut dyn Observer,
 ) -> Result<Volume> {
-    let Stack { headers, order, geometry } = Stack::of(source, files, options)?;
-    let output = pixels::Output::of(&headers.iter().collect::<Vec<_>>());
-    let mut frames = Frames::new(options.crop, order.len());
-    let mut open: Option<(usize, pixels::Pixels)> = None;
-    for (done, slice) in order.iter().enumerate() {
-        observer.step("open", done, order.len())?;
-        let header = &headers[slice.file];
-        let mut pixels = match open.take() {
-            Some((file, pixels)) if file == slice.file => pixels,
-            _ => pixels::Pixels::open(header)?,
-        };
-        frames.push(&header.path, pixels.frame(header, slice.frame, output)?)?;
-        open = Some((slice.file, pixels));
-    }
-    observer.step("open", order.len(), order.len())?;
-    let middle = order[order.len() / 2];
-    let window = headers[middle.file].frames[middle.frame].window;
-    Ok(frames.finish(source, &geometry, "dicom")?.with_window(window))
+    let stack = Stack::of(source, files, options)?;
+    let (geometry, window) = (stack.geometry.clone(), stack.window());
+    let slices = Slices::of(stack)?;
+    let bytes = slices.bytes(options.crop.as_ref())?;
+    let volume = if options.is_lazy(bytes) {
+        let whole = Volume::lazy(slices.shape(), Arc::new(slices), geometry, "dicom");
+        observer.step("open", 1, 1)?;
+        match &options.crop {
+            Some(crop) => crop_volume(whole, crop)?,
+            None => whole,
+        }
+    } else {
+        options.check_size(source, bytes)?;
+        let [count, ..] = slices.shape();
+        let mut frames = Frames::new(options.crop, count);
+        for slice in 0..count {
+            observer.step("open", slice, count)?;
+            let (path, frame) = slices.decode(slice)?;
+            frames.push(path, frame)?;
+        }
+        observer.step("open", count, count)?;
+        frames.finish(source, &geometry, "dicom")?
+    };
+    Ok(volume.with_window(window))
 }
 
 /// The slices of one series in the order in which [`read`] stacks them, and their place: the file, and the frame in it from 0.

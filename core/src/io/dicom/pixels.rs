@@ -136,7 +136,8 @@ impl Pixels {
         let (start, end) = (first / 8, (first + bits).div_ceil(8));
         let even = u64::from(self.swapped(header));
         let (start_read, end_read) = (start & !even, (end + (end & even)).min(self.element.length.unwrap_or(0)));
-        let size = (end_read - start_read) as usize;
+        // the file may have become another one since its header was read
+        let size = end_read.saturating_sub(start_read) as usize;
         let mut bytes = Vec::new();
         if bytes.try_reserve_exact(size).is_err() {
             return Err(Error::format(path, format!("has slices of {size} bytes: not enough memory")));

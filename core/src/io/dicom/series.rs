@@ -71,9 +71,6 @@ fn locate(folder: &Path, id: &str) -> Option<PathBuf> {
 /// `wanted` is a SeriesInstanceUID, a SeriesNumber that only one series has, or `#2`: the second in the list of the error.
 pub(super) fn choose<'a>(source: &Path, headers: &'a [Header], wanted: Option<&str>) -> Result<Vec<&'a Header>> {
     let series = group(headers);
-    if series.is_empty() {
-        return Err(Error::format(source, "holds no DICOM image"));
-    }
     let listed = |what: &str| {
         let list: Vec<String> = series.iter().enumerate().map(|(i, files)| describe(i, files)).collect();
         Error::format(

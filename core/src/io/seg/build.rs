@@ -94,8 +94,9 @@ fn identifiers(content: &Content<'_>, source: &Source, options: &SegOptions, fra
     source.instances.iter().for_each(|instance| uids.feed(instance.uid.as_bytes()));
     content.objects.iter().for_each(|object| uids.feed(&object.to_le_bytes()));
     frames.iter().for_each(|frame| uids.feed(&[frame.segment.to_le_bytes(), frame.slice.to_le_bytes()].concat()));
-    // where the source lies on this disk does not count
-    uids.feed(format!("{:?}", SegOptions { source: Default::default(), ..options.clone() }).as_bytes());
+    // where the source lies on this disk and how it was found there do not count
+    let described = SegOptions { source: Default::default(), open: Default::default(), ..options.clone() };
+    uids.feed(format!("{described:?}").as_bytes());
     uids.feed(pixels);
     uids
 }

@@ -9,6 +9,7 @@ mod codes;
 mod elements;
 mod frames;
 mod grid;
+mod names;
 mod options;
 mod read;
 mod source;
@@ -56,7 +57,7 @@ impl<'a> From<&'a Probabilities> for SegInput<'a> {
 pub fn write_seg<'a>(path: impl AsRef<Path>, input: impl Into<SegInput<'a>>, options: &SegOptions) -> Result<()> {
     let (path, input) = (path.as_ref(), input.into());
     options.check()?;
-    let source = Source::read(&options.source)?;
+    let source = Source::read(&options.source, &options.open)?;
     for file in &source.files {
         check_output(file, path)?;
     }
@@ -68,7 +69,9 @@ pub fn write_seg<'a>(path: impl AsRef<Path>, input: impl Into<SegInput<'a>>, opt
     })
 }
 
-/// Would [`write_seg`] find what it needs at `source`? For callers that compute for long before they write.
-pub(super) fn check_source(source: &Path, output: &Path) -> Result<()> {
-    Source::read(source)?.files.iter().try_for_each(|file| check_output(file, output))
+/// Would [`write_seg`] find what it needs? For callers that compute for long before they write.
+pub(super) fn check(options: &SegOptions, output: &Path) -> Result<()> {
+    options.check()?;
+    let source = Source::read(&options.source, &options.open)?;
+    source.files.iter().try_for_each(|file| check_output(file, output))
 }

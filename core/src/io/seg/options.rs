@@ -1,6 +1,7 @@
 //! What a caller may say about a DICOM Segmentation beside its voxels.
 
 use super::codes::{self, Code};
+use crate::io::OpenOptions;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use std::path::PathBuf;
 pub struct SegOptions {
     /// the segmented images: a DICOM file, or the folder of one series
     pub source: PathBuf,
+    /// how they were read: which series, with gaps or not, the spacing of those without one. _Default: as [`crate::io::open`] does if
+    /// nothing is said._
+    pub open: OpenOptions,
     /// what objects are that `segments` does not name. _Default: unspecified tissue._
     pub segment: Segment,
     /// what single objects are, by their number
@@ -36,6 +40,7 @@ impl SegOptions {
     pub fn of(source: impl Into<PathBuf>) -> Self {
         Self {
             source: source.into(),
+            open: OpenOptions::default(),
             segment: Segment::default(),
             segments: BTreeMap::new(),
             algorithm: Algorithm::SemiAutomatic,

@@ -48,12 +48,17 @@ pub(super) struct Slice {
 }
 
 impl Source {
-    pub fn read(path: &Path) -> Result<Self> {
+    /// The images at `path`, found as the reader of volumes found them with the same options.
+    pub fn read(path: &Path, options: &OpenOptions) -> Result<Self> {
         let Kind::Dicom(files) = Kind::of(path)? else {
             let what = "is no DICOM image: a DICOM Segmentation refers to the DICOM images that were segmented";
             return Err(Error::format(path, what));
         };
-        let (order, geometry) = dicom::slices(path, &files, &OpenOptions::default())?;
+        let (order, geometry) = dicom::slices(path, &files, options)?;
+        let geometry = match options.spacing {
+            Some(spacing) if !geometry.known => Geometry::from_spacing(spacing, true),
+            _ => geometry,
+        };
         let Stack { instances, slices, files, first } = Stack::read(&order)?;
         let (header, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
         // the reader has made sure that they are there

@@ -1,12 +1,13 @@
 //! `Labels` in scripts, and the pictures made of them.
 
 use super::Context;
+use super::errors::Failure;
 use super::session::SessionValue;
-use super::values::{Checked, Fallible, int, ints, native, object, typed, whole};
+use super::values::{Checked, Fallible, Options, int, ints, list, native, object, text, truth, typed, whole};
 use super::volume::VolumeValue;
 use rhai::{Array, Dynamic, Engine, INT, NativeCallContext};
-use sam_octa2_core::io::{self, LabelOptions};
-use sam_octa2_core::job;
+use sam_octa2_core::io;
+use sam_octa2_core::job::{self, SegRequest};
 use sam_octa2_core::picture::{self, Mark};
 use sam_octa2_core::volume::Labels;
 use std::sync::Arc;
@@ -32,6 +33,9 @@ pub fn register(engine: &mut Engine, _context: &Context) {
         .register_fn("area", area)
         .register_fn("frames_of", frames_of)
         .register_fn("save", save)
+        .register_fn("save", save_with)
+        .register_fn("save_probabilities", save_probabilities)
+        .register_fn("save_probabilities", save_probabilities_with)
         .register_fn("to_string", |labels: &mut LabelsValue| labels.describe())
         .register_fn("to_debug", |labels: &mut LabelsValue| labels.describe())
         .register_fn("overlay", overlay_session)
@@ -40,6 +44,13 @@ pub fn register(engine: &mut Engine, _context: &Context) {
 }
 
 impl LabelsValue {
+    fn save(&self, path: &Dynamic, request: &SegRequest) -> Checked<()> {
+        let path = self.volume.output("save: path", path)?;
+        request.check_output(Some(&path))?;
+        let options = request.options(&self.volume.source)?;
+        Ok(io::write_labels_with(&self.labels.along(self.volume.axis), path, &options.into())?)
+    }
+
     fn describe(&self) -> String {
         let Labels { frames, rows, columns, .. } = *self.labels;
         format!("Labels({frames} x {rows} x {columns}, objects {:?})", self.labels.objects())
@@ -62,10 +73,54 @@ fn frames_of(call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic) -> 
 }
 
 fn save(call: NativeCallContext, labels: &mut LabelsValue, path: Dynamic) -> Fallible<()> {
-    native(&call, || {
-        let path = labels.volume.output("save: path", &path)?;
-        let source = LabelOptions::of(labels.volume.path.as_path());
-        Ok(io::write_labels_with(&labels.labels.along(labels.volume.axis), path, &source)?)
+    native(&call, || labels.save(&path, &SegRequest::default()))
+}
+
+fn save_with(call: NativeCallContext, labels: &mut LabelsValue, path: Dynamic, options: Dynamic) -> Fallible<()> {
+    native(&call, || labels.save(&path, &description("save", &options)?))
+}
+
+/// `session.save_probabilities(path)`: how likely each voxel belongs to each object.
+fn save_probabilities(call: NativeCallContext, session: &mut SessionValue, path: Dynamic) -> Fallible<()> {
+    native(&call, || write_probabilities(session, &path, &SegRequest::default()))
+}
+
+fn save_probabilities_with(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    path: Dynamic,
+    options: Dynamic,
+) -> Fallible<()> {
+    native(&call, || write_probabilities(session, &path, &description("save_probabilities", &options)?))
+}
+
+fn write_probabilities(session: &SessionValue, path: &Dynamic, request: &SegRequest) -> Checked<()> {
+    let path = session.volume.output("save_probabilities: path", path)?;
+    request.check_output(Some(&path))?;
+    let options = request.options(&session.volume.source)?;
+    let probabilities = job::probabilities(&*session.lock()?, session.volume.axis)?;
+    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm")) {
+        true => Ok(io::write_seg(path, &probabilities, &options)?),
+        false => Ok(io::write_probabilities(path, &probabilities)?),
+    }
+}
+
+/// What a DICOM Segmentation is to say, from a map.
+fn description(function: &'static str, options: &Dynamic) -> Checked<SegRequest> {
+    let options =
+        Options::new(function, options, &["property", "deterministic", "description", "number", "algorithm"])?;
+    let one_or_many = |what: &str, value: &Dynamic| match value.is_string() {
+        true => Ok(vec![text(what, value)?]),
+        false => list(what, value, text),
+    };
+    let number = options.get("number", whole)?.map(u32::try_from).transpose();
+    Ok(SegRequest {
+        properties: options.get("property", one_or_many)?.unwrap_or_default(),
+        deterministic: options.get("deterministic", truth)?.unwrap_or(false),
+        description: options.get("description", text)?,
+        number: number.map_err(|_| Failure::invalid(format!("{function}: option `number`: too large")))?,
+        algorithm: options.get("algorithm", text)?,
+        ..SegRequest::default()
     })
 }
 

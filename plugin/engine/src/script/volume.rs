@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub struct VolumeValue {
     /// the voxels
     pub volume: Arc<Volume>,
-    /// the file or folder: nothing may overwrite it
-    pub path: Arc<PathBuf>,
+    /// what was opened, and how: nothing may overwrite it, and a DICOM Segmentation refers to it
+    pub source: Arc<InputRequest>,
     /// the axis along which its slices were taken; labels are saved as the file is
     pub axis: Axis,
 }
@@ -45,7 +45,7 @@ pub fn register(engine: &mut Engine, context: &Context) {
         .register_get("channels", |volume: &mut VolumeValue| int(volume.volume.channels))
         .register_get("dtype", |volume: &mut VolumeValue| volume.volume.dtype())
         .register_get("format", |volume: &mut VolumeValue| volume.volume.format)
-        .register_get("path", |volume: &mut VolumeValue| volume.path.display().to_string())
+        .register_get("path", |volume: &mut VolumeValue| volume.source.input.display().to_string())
         .register_get("shape", |volume: &mut VolumeValue| volume.shape())
         .register_get("spacing", |volume: &mut VolumeValue| floats(volume.volume.geometry.spacing))
         .register_get("range", |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.range()))
@@ -75,7 +75,7 @@ impl VolumeValue {
         }
         let axis = request.axis()?;
         let volume = request.open(&mut ToHost(host.calls()))?.along(axis)?;
-        Ok(Self { volume: Arc::new(volume), path: Arc::new(request.input), axis })
+        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis })
     }
 
     fn save(&self, host: HostRef, path: &Dynamic) -> Checked<()> {
@@ -86,12 +86,12 @@ impl VolumeValue {
     /// A path to write to, which is not where the volume came from.
     pub fn output(&self, what: &str, path: &Dynamic) -> Checked<PathBuf> {
         let path = PathBuf::from(text(what, path)?);
-        io::check_output(&*self.path, &path)?;
+        io::check_output(&self.source.input, &path)?;
         Ok(path)
     }
 
     fn info(&self) -> Checked<String> {
-        Ok(VolumeInfo::new(&self.volume, &self.path)?.to_string())
+        Ok(VolumeInfo::new(&self.volume, &self.source.input)?.to_string())
     }
 
     fn range(&self) -> Checked<Array> {
