@@ -147,6 +147,28 @@ macro_rules! as_text {
 }
 as_text!(Device, Precision);
 
+/// The devices of this machine by name, the CPU first. Looking for GPUs opens the CUDA part of libtorch where there is a driver.
+pub fn available() -> Vec<String> {
+    let gpus = (0..cuda_devices().unwrap_or(0)).map(|index| Device::Cuda(index).to_string());
+    std::iter::once(Device::Cpu.to_string()).chain(gpus).collect()
+}
+
+/// How many threads one computation uses.
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1)
+}
+
+/// Sets how many threads one computation uses, in the whole process; 0: one for each core.
+pub fn set_threads(count: usize) -> Result<()> {
+    const MOST: usize = 1024;
+    if count > MOST {
+        return Err(Error::invalid(format!("{count} threads are too many; at most {MOST}")));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tch::set_num_threads(if count == 0 { cores } else { count } as i32);
+    Ok(())
+}
+
 /// How many CUDA devices work, at least one, or why there is none.
 fn cuda_devices() -> Result<usize, String> {
     find_driver()?;

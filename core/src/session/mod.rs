@@ -93,6 +93,11 @@ pub struct ObjectMask {
 }
 
 impl ObjectMask {
+    /// The logits, `[rows, columns]` row by row.
+    pub fn values(&self) -> Result<Vec<f32>> {
+        guard(|| Ok(Vec::<f32>::try_from(self.logits.flatten(0, -1))?))
+    }
+
     /// Pixels of the mask.
     pub fn area(&self) -> Result<usize> {
         guard(|| Ok(self.logits.gt(0.0).count_nonzero(None).int64_value(&[]) as usize))

@@ -1,5 +1,6 @@
 //! What the host gives to a long call: progress, log, cancel.
 
+use crate::CancelToken;
 use abi_stable::StableAbi;
 use abi_stable::std_types::RStr;
 use std::ffi::c_void;
@@ -34,6 +35,16 @@ impl Severity {
     pub const ERROR: Self = Self(4);
     /// what a script prints: for the user rather than for a log
     pub const OUTPUT: Self = Self(16);
+
+    /// The number that C hosts see.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The severity of such a number.
+    pub fn from_number(number: i32) -> Self {
+        Self(u8::try_from(number).unwrap_or(Self::INFO.0))
+    }
 }
 
 /// The host's side of one long call: the plugin borrows it for that call. Frozen; more calls would be a new extension.
@@ -89,6 +100,11 @@ pub trait HostObserver: Send {
 
     /// A line for the log, or what a script prints.
     fn log(&mut self, _severity: Severity, _message: &str) {}
+
+    /// Stops the call from another thread, also where no step can be reported (calls of [`Api`](crate::Api)).
+    fn cancel_token(&self) -> Option<CancelToken> {
+        None
+    }
 
     /// Asked often, also where no step can be reported.
     fn is_cancelled(&mut self) -> bool {

@@ -16,6 +16,7 @@
 
 #![allow(non_local_definitions, non_camel_case_types)] // abi_stable's generated code
 
+mod api;
 mod error;
 mod host;
 mod library_file;
@@ -23,6 +24,7 @@ mod loader;
 pub mod raw;
 
 pub use abi_stable;
+pub use api::{Api, CancelToken, Element, Form, Mask, Model, Prompt, Script, Session, Slice, View, Volume};
 pub use error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
 pub use host::{Flow, HostCalls, HostObserver, Severity};
 pub use library_file::check_library_file;

@@ -1,6 +1,8 @@
 //! Opens a plugin's library and finds its extensions; everything that can be wrong with the file is a sentence.
 
 use crate::error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
+use crate::api::Api;
+use crate::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 use crate::{Extension, HostCalls, HostObserver, Root_Ref, SelfTest1, Task1, check_library_file};
 use abi_stable::library::{LibraryError, lib_header_from_path};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,20 @@ impl Plugin {
             Some(pointer) => pointer.import(),
             None => Err(ExtensionError::Missing { id: E::ID }),
         }
+    }
+
+    /// The plugin's functions beyond whole tasks: volumes, models, sessions, masks, scripts.
+    pub fn api(&self) -> Result<Api, ExtensionError> {
+        let tables = Tables {
+            system: *self.extension::<System1>()?,
+            volume: *self.extension::<Volume1>()?,
+            model: *self.extension::<Model1>()?,
+            session: *self.extension::<Session1>()?,
+            mask: *self.extension::<Mask1>()?,
+            script: *self.extension::<Script1>()?,
+        };
+        // Safety: the plugin offers them under the ids of this interface, with its layouts.
+        Ok(unsafe { Api::from_tables(tables) })
     }
 
     /// The names of the tasks: a JSON array of strings.

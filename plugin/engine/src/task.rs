@@ -30,7 +30,8 @@ pub extern "C" fn run(name: RStr<'_>, request_json: RStr<'_>, host: &HostCalls) 
     })
 }
 
-fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result<Value, PluginError> {
+/// Does one task.
+pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result<Value, PluginError> {
     let observer = &mut ToHost(host);
     let reply = match name {
         "info" => info(&request(name, json)?),

@@ -67,10 +67,12 @@ unsafe impl Send for FromC {}
 
 impl HostObserver for FromC {
     fn progress(&mut self, stage: &str, done: u64, total: u64) -> Flow {
-        let Some((host, call)) = self.host.and_then(|host| Some((host, host.progress?))) else { return Flow::CONTINUE };
+        let Some((host, call)) = self.host.and_then(|host| Some((host, host.progress?))) else {
+            return if self.is_cancelled() { Flow::CANCEL } else { Flow::CONTINUE };
+        };
         // Safety: the host's function with the host's context.
         let answer = unsafe { call(host.context, c_text(stage).as_ptr(), done, total) };
-        if answer == 0 { Flow::CONTINUE } else { Flow::CANCEL }
+        if answer == 0 && !self.is_cancelled() { Flow::CONTINUE } else { Flow::CANCEL }
     }
 
     fn log(&mut self, severity: Severity, message: &str) {

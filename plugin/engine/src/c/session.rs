@@ -8,7 +8,7 @@ use crate::service::view::{self, check_size};
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
-use sam_octa2_core::progress::{Flow, Observer};
+use sam_octa2_core::progress::{Flow, Observer, Progress};
 use sam_octa2_core::session::SliceResult;
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -195,7 +195,8 @@ unsafe extern "C" fn propagate(
                 let size = [session.volume().rows, session.volume().columns];
                 session.propagate(range.into(), |slice| {
                     let told = on_slice.map_or(Ok(Flow::Continue), |on_slice| tell(on_slice, size, &slice))?;
-                    let flow = ToHost(calls).progress_of("propagate", slice.done, slice.total);
+                    let heard = Progress { stage: "propagate", done: slice.done, total: slice.total };
+                    let flow = ToHost(calls).progress(heard);
                     Ok(if told == Flow::Cancel { Flow::Cancel } else { flow })
                 })
             })

@@ -53,7 +53,7 @@ unsafe extern "C" fn info(volume: *mut Volume, reply: *mut *mut c_char, error: *
         let (volume, geometry) = (&opened.volume, &opened.volume.geometry);
         let keep = if volume.channels > 1 { 4 } else { 3 };
         let told = json!({
-            "path": opened.path.to_string_lossy(),
+            "path": opened.source.input.to_string_lossy(),
             "format": volume.format,
             "shape": volume.shape()[..keep],
             "dtype": volume.dtype(),
@@ -94,9 +94,7 @@ unsafe extern "C" fn write(
     unsafe {
         long(host, error, |calls| {
             let (opened, path) = (VOLUMES.get(volume)?, Path::new(text("path", path)?));
-            let source = opened.path.as_path();
-            let allowed = if source.as_os_str().is_empty() { Ok(()) } else { io::check_output(source, path) };
-            allowed
+            io::check_output(&opened.source.input, path)
                 .and_then(|()| io::write_volume(&opened.volume, path, &mut ToHost(calls)))
                 .map_err(convert::error)
         })

@@ -1,33 +1,38 @@
 //! The arguments of a script: what `arg("key")` and `arg("key", default)` return.
 
 use super::errors::Failure;
+use super::viewer::HostSide;
 use rhai::{Array, Dynamic, FLOAT, INT};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the host gave, and which of it the script asked for.
 pub struct Arguments {
     given: Map<String, Value>,
+    /// knows what `{"handle": id}` stands for
+    side: Arc<HostSide>,
     read: Mutex<BTreeSet<String>>,
 }
 
 impl Arguments {
     /// Arguments that nobody has read yet.
-    pub fn new(given: Map<String, Value>) -> Self {
-        Self { given, read: Mutex::default() }
+    pub fn new(given: Map<String, Value>, side: Arc<HostSide>) -> Self {
+        Self { given, side, read: Mutex::default() }
     }
 
     /// The value as it was given: a string if it comes from a command line.
     pub fn required(&self, key: &str) -> Result<Dynamic, Failure> {
         let missing =
             || Failure::invalid(format!("the script needs the argument `{key}` (host-demo: --set {key}=VALUE)"));
-        self.get(key).ok_or_else(missing).and_then(|value| plain(key, value))
+        let value = self.get(key).ok_or_else(missing)?;
+        if HostSide::is_handle(value) { self.side.understood(value) } else { plain(key, value) }
     }
 
     /// The value in the type of `default`.
     pub fn or_default(&self, key: &str, default: Dynamic) -> Result<Dynamic, Failure> {
         match self.get(key) {
+            Some(value) if HostSide::is_handle(value) => self.side.understood(value),
             Some(value) => typed(key, value, &default),
             None => Ok(default),
         }
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_was_not_read_is_known() {
-        let arguments = Arguments::new(json!({"a": "1", "b": "2"}).as_object().unwrap().clone());
+        let arguments = Arguments::new(json!({"a": "1", "b": "2"}).as_object().unwrap().clone(), Arc::default());
         assert!(arguments.required("c").unwrap_err().message.contains("--set c=VALUE"));
         assert!(arguments.required("a").is_ok());
         assert_eq!(arguments.unused(), ["b"]);

@@ -6,10 +6,11 @@ use super::session::SessionValue;
 use super::values::{Checked, Fallible, Options, int, ints, list, native, object, text, truth, typed, whole};
 use super::volume::VolumeValue;
 use rhai::{Array, Dynamic, Engine, INT, NativeCallContext};
-use sam_octa2_core::io;
+use sam_octa2_core::io::{self, LabelOptions};
 use sam_octa2_core::job::{self, SegRequest};
 use sam_octa2_core::picture::{self, Mark};
 use sam_octa2_core::volume::Labels;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Labels and the volume that they belong to.
@@ -46,9 +47,16 @@ pub fn register(engine: &mut Engine, _context: &Context) {
 impl LabelsValue {
     fn save(&self, path: &Dynamic, request: &SegRequest) -> Checked<()> {
         let path = self.volume.output("save: path", path)?;
-        request.check_output(Some(&path))?;
-        let options = request.options(&self.volume.source)?;
-        Ok(io::write_labels_with(&self.labels.along(self.volume.axis), path, &options.into())?)
+        Ok(self.write(&path, request)?)
+    }
+
+    /// Writes the labels in the orientation of the file that was opened, by the ending of the path.
+    pub fn write(&self, path: &Path, request: &SegRequest) -> sam_octa2_core::Result<()> {
+        request.check_output(Some(path))?;
+        let source = &self.volume.source;
+        let lent = source.input.as_os_str().is_empty(); // then there are no images to refer to
+        let options = if lent { LabelOptions::default() } else { request.options(source)?.into() };
+        io::write_labels_with(&self.labels.along(self.volume.axis), path, &options)
     }
 
     fn describe(&self) -> String {

@@ -11,10 +11,17 @@ mod model;
 mod propagate;
 mod session;
 mod values;
+mod viewer;
 mod volume;
+
+pub use labels::LabelsValue;
+pub use model::ModelValue;
+pub use viewer::{ScriptValue, Thing};
+pub use volume::VolumeValue;
 
 use crate::convert;
 use arguments::Arguments;
+use viewer::HostSide;
 use engine::HostRef;
 use rhai::{Dynamic, Engine, EvalAltResult};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
@@ -28,7 +35,12 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScriptRequest {
-    path: PathBuf,
+    /// a file
+    #[serde(default)]
+    path: Option<PathBuf>,
+    /// or the text itself
+    #[serde(default)]
+    source: Option<String>,
     /// what `arg("key")` returns: text as typed at a terminal, or any JSON value
     #[serde(default)]
     args: Map<String, Value>,
@@ -88,13 +100,20 @@ fn register(engine: &mut Engine, context: &Context) {
 
 /// Runs a script; the reply's report is `{"result": <its last value>}`.
 pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
-    let source = std::fs::read_to_string(&request.path).map_err(Error::io(&request.path)).map_err(convert::error)?;
-    let script = errors::Script { path: &request.path, source: &source, limits: request.limits };
+    run_with(request, host, &Arc::default())
+}
+
+/// Runs a script that may call the host's functions.
+pub fn run_with(request: &ScriptRequest, host: &HostCalls, side: &Arc<HostSide>) -> Result<Value, PluginError> {
+    let (path, source) = request.text()?;
+    let script = errors::Script { path: &path, source: &source, limits: request.limits };
     // Safety: the engine and the values of the script, which alone get clones of it, end with this function.
     let host = unsafe { HostRef::new(host) };
-    let context = Context { host, arguments: Arc::new(Arguments::new(request.args.clone())) };
-    let mut engine = engine::new(&request.limits, &context, &request.path);
+    let arguments = Arc::new(Arguments::new(request.args.clone(), side.clone()));
+    let context = Context { host, arguments };
+    let mut engine = engine::new(&request.limits, &context, &path);
     register(&mut engine, &context);
+    side.register(&mut engine);
 
     let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(EvalAltResult::from(error)))?;
     let result = engine.eval_ast::<Dynamic>(&tree);
@@ -102,8 +121,21 @@ pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginErr
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
-    let value = rhai::serde::from_dynamic::<Value>(&result).unwrap_or_else(|_| Value::String(result.to_string()));
-    Ok(json!({"report": {"result": value}}))
+    Ok(json!({"report": {"result": side.told(&result)}}))
+}
+
+impl ScriptRequest {
+    /// The script and the name that its errors carry.
+    fn text(&self) -> Result<(PathBuf, String), PluginError> {
+        match (&self.path, &self.source) {
+            (Some(path), None) => {
+                let source = std::fs::read_to_string(path).map_err(Error::io(path)).map_err(convert::error)?;
+                Ok((path.clone(), source))
+            }
+            (None, Some(source)) => Ok((PathBuf::from("script"), source.clone())),
+            _ => Err(convert::invalid("the request of a script needs either `path` or `source`")),
+        }
+    }
 }
 
 /// A first line that starts an interpreter is a comment; the lines keep their numbers.

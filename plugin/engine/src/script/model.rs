@@ -54,15 +54,20 @@ fn models() -> Array {
 impl ModelValue {
     fn load(host: HostRef, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         let name = text("load_model: name", name)?;
-        let mut request = ModelRequest { model: name.clone(), ..ModelRequest::default() };
+        let mut request = ModelRequest { model: name, ..ModelRequest::default() };
         if let Some(options) = options {
             let options = Options::new("load_model", options, &["config", "device", "precision"])?;
             request.model_config = options.get("config", text)?.filter(|config| !config.is_empty());
             request.device = options.parsed("device")?.unwrap_or_default();
             request.precision = options.parsed("precision")?.unwrap_or_default();
         }
-        ToHost(host.calls()).step("load", 0, 1)?;
-        Ok(Self { name: name.into(), loaded: request.load()? })
+        Ok(Self::of(&request, &mut ToHost(host.calls()))?)
+    }
+
+    /// Loads what a request names.
+    pub fn of(request: &ModelRequest, observer: &mut dyn Observer) -> sam_octa2_core::Result<Self> {
+        observer.step("load", 0, 1)?;
+        Ok(Self { name: request.model.as_str().into(), loaded: request.load()? })
     }
 
     fn describe(&self) -> String {

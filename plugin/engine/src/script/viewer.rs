@@ -130,7 +130,7 @@ impl ScriptValue {
         found.ok_or_else(|| convert::invalid(format!("there is nothing with the handle {id}")))
     }
 
-    /// Runs a script; what it showed during earlier runs is forgotten first only when nothing refers to it any more.
+    /// Runs a script. What it showed lives until the engine is freed.
     pub fn run(&self, request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
         let _running = match self.running.try_lock() {
             Ok(guard) => guard,
@@ -139,7 +139,7 @@ impl ScriptValue {
                 return Err(PluginError::new("busy", "the script engine runs another script; wait, or make a second one"));
             }
         };
-        run_with(request, host, Some(&self.side))
+        run_with(request, host, &self.side)
     }
 }
 
@@ -147,7 +147,8 @@ impl Declaration {
     fn check(&self) -> Result<(), PluginError> {
         let name = &self.name;
         let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !letters || !name.starts_with(|c: char| c.is_ascii_alphabetic()) || rhai::is_reserved_keyword_or_symbol(name).0 {
+        let free = Engine::new_raw().compile(format!("let {name} = 1;")).is_ok(); // no keyword
+        if !letters || !free || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
             return Err(convert::invalid(format!("`{name}` cannot be the name of a function in a script")));
         }
         if self.parameters.len() > MOST_PARAMETERS {
@@ -226,10 +227,15 @@ impl HostSide {
         rhai::serde::from_dynamic::<Value>(value).unwrap_or_else(|_| Value::String(value.to_string()))
     }
 
+    /// Does this JSON stand for something that was shown?
+    pub fn is_handle(value: &Value) -> bool {
+        value.get("handle").is_some_and(Value::is_u64)
+    }
+
     /// JSON as a script's value.
     pub fn understood(&self, value: &Value) -> Checked<Dynamic> {
         match value {
-            Value::Object(map) if map.get("handle").is_some_and(Value::is_u64) => {
+            Value::Object(map) if Self::is_handle(value) => {
                 let id = map["handle"].as_u64().unwrap_or_default();
                 match lock(&self.shown).things.get(&id) {
                     Some(Thing::Volume(volume)) => Ok(Dynamic::from(volume.clone())),

@@ -7,6 +7,7 @@ use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Engine, NativeCallContext};
 use sam_octa2_core::io::{self, VolumeInfo};
 use sam_octa2_core::job::InputRequest;
+use sam_octa2_core::progress::Observer;
 use sam_octa2_core::volume::{Axis, Volume};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,9 +74,19 @@ impl VolumeValue {
             let spacing = options.get("spacing", |what, value| numbers(what, "three numbers [x, y, z]", value))?;
             request.spacing = spacing.map(|mm: [f32; 3]| mm.map(f64::from));
         }
+        Ok(Self::of(request, &mut ToHost(host.calls()))?)
+    }
+
+    /// Opens what a request names.
+    pub fn of(request: InputRequest, observer: &mut dyn Observer) -> sam_octa2_core::Result<Self> {
         let axis = request.axis()?;
-        let volume = request.open(&mut ToHost(host.calls()))?.along(axis)?;
+        let volume = request.open(observer)?.along(axis)?;
         Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis })
+    }
+
+    /// A volume of the host's memory, which comes from no file.
+    pub fn lent(volume: Volume) -> Self {
+        Self { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z }
     }
 
     fn save(&self, host: HostRef, path: &Dynamic) -> Checked<()> {

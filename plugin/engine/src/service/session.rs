@@ -76,6 +76,11 @@ impl Work {
         Ok(Self { session: Mutex::new(made.map_err(convert::error)?), volume: volume.clone() })
     }
 
+    /// What the session works on.
+    pub fn volume(&self) -> &sam_octa2_core::volume::Volume {
+        &self.volume.volume
+    }
+
     /// Does something with the session. Another call meanwhile is refused; so is every call after one that failed inside, since a
     /// panic that passes through here poisons the lock.
     pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> sam_octa2_core::Result<T>) -> Result<T, PluginError> {
