@@ -5,6 +5,7 @@
 
 mod changes;
 mod geometry;
+mod lent;
 mod limits;
 mod propagation;
 
