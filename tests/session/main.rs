@@ -8,6 +8,7 @@ mod geometry;
 mod lent;
 mod limits;
 mod propagation;
+mod state;
 
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{ModelConfig, Sam2};

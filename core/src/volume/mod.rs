@@ -5,6 +5,7 @@
 //! when they are asked for ([`FrameSource`]), so that a volume larger than the memory can be opened.
 
 mod axis;
+mod fingerprint;
 mod geometry;
 mod labels;
 mod lent;
