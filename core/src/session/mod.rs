@@ -7,6 +7,7 @@
 //!   memories are rounded to bfloat16. Source: `sam2_video_predictor.py`.
 
 mod answer;
+mod describe;
 mod image;
 mod masks;
 mod memory;
@@ -17,6 +18,7 @@ mod slices;
 mod state;
 mod store;
 
+pub use describe::{ObjectInfo, PromptInfo, SessionInfo};
 pub use image::prepare;
 pub use object::{Marks, Mask, Point};
 pub use propagate::{Range, SliceResult};
