@@ -1,0 +1,84 @@
+//! Both doors to one plugin, and that they are the same.
+
+use super::library;
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use sam_octa2_abi::{Api, Plugin};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+/// The plugin through each door.
+pub fn both() -> [(&'static str, Api); 2] {
+    let rust = Plugin::load(&library()).unwrap().api().unwrap();
+    // Safety: the symbols of `sam_octa2.h`.
+    let c = unsafe { Api::from_tables(symbols(&library())) };
+    [("rust", rust), ("c", c)]
+}
+
+/// The functions of the header by their names.
+pub fn symbols(path: &Path) -> Tables {
+    // Safety: the plugin's library; the types are those of the header.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.unwrap();
+    macro_rules! table {
+        ($table:ident $room:literal: $($verb:ident)+) => {
+            $table {
+                $($verb: *unsafe { library.get(concat!("sam_octa2_", $room, stringify!($verb)).as_bytes()) }.unwrap(),)+
+            }
+        };
+    }
+    let tables = Tables {
+        system: table!(System1 "": start capabilities task set_threads selftest text_free error_status error_code error_message
+            error_detail error_free cancel_new cancel_trigger cancel_free),
+        volume: table!(Volume1 "volume_": open lend info frame write to_index to_patient free),
+        model: table!(Model1 "model_": load describe free),
+        session: table!(Session1 "session_": create restore save describe encode prompt remove_prompt undo clear_slice
+            remove_object reset propagate mask labels free_caches free),
+        mask: table!(Mask1 "mask_": info view rle dlpack write retain free),
+        script: table!(Script1 "script_": create add_function share_volume share_labels volume labels run free),
+    };
+    std::mem::forget(library);
+    tables
+}
+
+/// What the header declares and what the library exports: the same, and abi_stable's loader.
+#[test]
+fn the_library_exports_the_header_and_nothing_else() {
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let header = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/sam_octa2.h")).unwrap();
+    let declared = header.split("sam_octa2_").skip(1).filter_map(|rest| rest.split_once('(').map(|(name, _)| name));
+    let letters = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let mut expected: BTreeSet<String> = declared.filter(letters).map(|name| format!("sam_octa2_{name}")).collect();
+    expected.insert("_1as_0lib_1header_0root_bmodule_bloader".to_owned());
+    let exported: BTreeSet<String> = exported.into_iter().map(str::to_owned).collect();
+    assert_eq!(exported, expected);
+}
+
+/// The library in front needs no libtorch, so that a viewer's start costs nothing.
+#[test]
+fn the_library_in_front_needs_only_the_system() {
+    let output = Command::new("readelf").arg("-d").arg(library()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let needed: Vec<&str> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    assert!(!needed.is_empty() && needed.iter().all(|line| !line.contains("torch") && !line.contains("c10")), "{text}");
+}
+
+/// Manifest, sidecar, versions and tables agree.
+#[test]
+fn the_manifest_tells_the_truth() {
+    let plugin = Plugin::load(&library()).unwrap();
+    let manifest: Value = serde_json::from_str(&plugin.manifest_json()).unwrap();
+    assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(manifest["abi"], sam_octa2_abi::ABI_VERSION);
+    for id in manifest["extensions"].as_array().unwrap() {
+        assert!(plugin.has_extension(id.as_str().unwrap()), "{id}");
+    }
+    let tasks: Value = serde_json::from_str(&plugin.tasks_json().unwrap()).unwrap();
+    assert_eq!(tasks, manifest["tasks"]);
+    let capabilities: Value = serde_json::from_str(&plugin.api().unwrap().capabilities().unwrap()).unwrap();
+    assert_eq!(capabilities["torch"], manifest["torch"]);
+    assert_eq!(capabilities["devices"][0], "cpu");
+}

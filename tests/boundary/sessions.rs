@@ -1,0 +1,210 @@
+//! Sessions: every verb, one call at a time, cancelling, threads.
+
+use super::doors::both;
+use super::{clicked, demo_volume, json, mini};
+use sam_octa2_abi::{CancelToken, Flow, Form, HostObserver, Prompt, Slice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_click_is_answered_and_followed() {
+    for (door, api) in both() {
+        let (session, click) = clicked(api);
+        let mask = session.mask(2, 1).unwrap();
+        let info = json(&mask.info().unwrap());
+        assert_eq!((info["frame"].as_u64(), info["object"].as_u64()), (Some(2), Some(1)), "{door}: {info}");
+        let mut seen = Vec::new();
+        let mut keep = None;
+        session
+            .propagate(
+                Some(r#"{"direction": "both"}"#),
+                &mut |slice: Slice<'_>| {
+                    seen.push(slice.frame);
+                    keep.get_or_insert_with(|| slice.masks[0].clone());
+                    Flow::CONTINUE
+                },
+                &mut (),
+            )
+            .unwrap();
+        let frames = json(&demo_volume(api).info().unwrap())["shape"][0].as_u64().unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..frames).collect::<Vec<_>>(), "{door}");
+        assert!(keep.unwrap().info().is_ok(), "{door}: a mask that was kept lives on");
+        // the labels are the masks
+        let labels = session.labels().unwrap();
+        let stack = labels.view(Form::Labels).unwrap();
+        let one = session.mask(2, 1).unwrap().view(Form::Dense).unwrap();
+        let plane = one.shape().iter().product::<usize>();
+        let slice = &stack.values::<u16>().unwrap()[2 * plane..3 * plane];
+        assert!(slice.iter().zip(one.values::<u8>().unwrap()).all(|(&a, &b)| a == u16::from(b)), "{door}");
+        let told = json(&session.describe().unwrap());
+        assert_eq!(told["objects"][0]["prompted_frames"][0], click.frame, "{door}: {told}");
+    }
+}
+
+#[test]
+fn both_doors_give_the_same_bits() {
+    let masks = both().map(|(_, api)| {
+        let (session, _) = clicked(api);
+        session.propagate(None, &mut |_| Flow::CONTINUE, &mut ()).unwrap();
+        session.mask(4, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec()
+    });
+    assert_eq!(masks[0], masks[1]);
+}
+
+#[test]
+fn corrections_are_taken_back() {
+    for (door, api) in both() {
+        let (session, click) = clicked(api);
+        let before = session.mask(2, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
+        let outside = Prompt { labels: vec![0], points: vec![5.0, 5.0], ..click.clone() };
+        session.prompt(&outside, &mut ()).unwrap();
+        session.undo(2, 1).unwrap();
+        let after = session.mask(2, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
+        assert_eq!(before, after, "{door}");
+        session.prompt(&outside, &mut ()).unwrap();
+        session.remove_prompt(2, 1, 0).unwrap();
+        assert_eq!(session.remove_prompt(2, 1, 9).unwrap_err().code, "invalid_argument", "{door}");
+        session.clear_slice(2, 1).unwrap();
+        assert_eq!(session.mask(2, 1).unwrap_err().code, "not_found", "{door}");
+        session.remove_object(1).unwrap();
+        assert_eq!(session.remove_object(1).unwrap_err().code, "not_found", "{door}");
+        session.prompt(&click, &mut ()).unwrap();
+        session.free_caches().unwrap();
+        session.encode(1, &mut ()).unwrap();
+        session.reset().unwrap();
+        assert_eq!(json(&session.describe().unwrap())["objects"].as_array().map(Vec::len), Some(0), "{door}");
+    }
+}
+
+#[test]
+fn a_place_in_the_patient_is_the_same_as_its_pixel() {
+    for (door, api) in both() {
+        let volume = demo_volume(api);
+        let session = api.session(&volume, &mini(api), None).unwrap();
+        let pixels = Prompt { bounds: vec![10.0, 12.0, 40.0, 44.0], ..Prompt::click(3, 1, [30.0, 20.0]) };
+        let place = |x, y| volume.to_patient([x, y, 3.0]).unwrap();
+        let patient = Prompt {
+            object: 2,
+            frame: -1,
+            patient: true,
+            points: place(30.0, 20.0).to_vec(),
+            bounds: [place(10.0, 12.0), place(40.0, 44.0)].concat(),
+            ..Prompt::default()
+        };
+        let masks = [pixels, patient.clone()].map(|prompt| session.prompt(&prompt, &mut ()).unwrap());
+        let values = masks.map(|mask| mask.view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec());
+        assert!(values[0].iter().zip(&values[1]).all(|(a, b)| (a - b).abs() < 1e-3), "{door}");
+        let far = Prompt { points: vec![1e6, 0.0, 0.0], ..patient };
+        assert!(session.prompt(&far, &mut ()).unwrap_err().message.contains("outside of the volume"), "{door}");
+    }
+}
+
+#[test]
+fn a_drawn_mask_is_a_prompt() {
+    for (door, api) in both() {
+        let volume = demo_volume(api);
+        let size = volume.frame(0).unwrap().shape();
+        let session = api.session(&volume, &mini(api), None).unwrap();
+        let drawn: Vec<u8> = (0..size[0] * size[1]).map(|at| u8::from(at % size[1] < 20)).collect();
+        let prompt = |rows| Prompt {
+            object: 1,
+            mask: Some((rows, size[0] * size[1] / rows, Arc::new(drawn.clone()))),
+            ..Prompt::default()
+        };
+        session.prompt(&prompt(size[0]), &mut ()).unwrap();
+        let wrong = session.prompt(&prompt(size[0] / 2), &mut ()).unwrap_err();
+        assert!(wrong.code == "invalid_argument" && wrong.message.contains("mask"), "{door}: {wrong}");
+    }
+}
+
+#[test]
+fn a_call_from_a_callback_gets_busy() {
+    for (door, api) in both() {
+        let (session, click) = clicked(api);
+        let mut codes = Vec::new();
+        session
+            .propagate(
+                None,
+                &mut |_| {
+                    codes.push(session.prompt(&click, &mut ()).unwrap_err().code.to_string());
+                    codes.push(session.describe().unwrap_err().code.to_string());
+                    Flow::CANCEL
+                },
+                &mut (),
+            )
+            .unwrap_err();
+        assert_eq!(codes, ["busy", "busy"], "{door}");
+        session.prompt(&click, &mut ()).unwrap();
+    }
+}
+
+struct CancelAt(u64);
+
+impl HostObserver for CancelAt {
+    fn progress(&mut self, _: &str, done: u64, _: u64) -> Flow {
+        if done >= self.0 { Flow::CANCEL } else { Flow::CONTINUE }
+    }
+}
+
+#[test]
+fn cancelled_at_any_step_the_session_goes_on() {
+    for (door, api) in both() {
+        let (session, click) = clicked(api);
+        for step in 1..4 {
+            let error = session.propagate(None, &mut |_| Flow::CONTINUE, &mut CancelAt(step)).unwrap_err();
+            assert_eq!(error.code, "cancelled", "{door}, step {step}");
+            session.prompt(&click, &mut ()).unwrap();
+        }
+        let mut slices = 0;
+        let stop = &mut |_: Slice<'_>| {
+            slices += 1;
+            Flow::CANCEL
+        };
+        assert_eq!(session.propagate(None, stop, &mut ()).unwrap_err().code, "cancelled", "{door}");
+        assert_eq!(slices, 1, "{door}");
+        session.propagate(None, &mut |_| Flow::CONTINUE, &mut ()).unwrap();
+    }
+}
+
+struct WithToken(CancelToken);
+
+impl HostObserver for WithToken {
+    fn cancel_token(&self) -> Option<CancelToken> {
+        Some(self.0.clone())
+    }
+}
+
+#[test]
+fn a_token_stops_a_call_from_another_thread() {
+    for (door, api) in both() {
+        let token = CancelToken::new();
+        let start = Instant::now();
+        let error = std::thread::scope(|threads| {
+            threads.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                token.trigger();
+            });
+            api.selftest("sleep", &mut WithToken(token.clone())).unwrap_err()
+        });
+        assert_eq!(error.code, "cancelled", "{door}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{door}");
+    }
+}
+
+#[test]
+fn two_sessions_work_on_two_threads() {
+    for (door, api) in both() {
+        let (volume, model) = (demo_volume(api), mini(api));
+        let one = |object: u32| {
+            let session = api.session(&volume, &model, None).unwrap();
+            let mask = session.prompt(&Prompt::click(2, object, [30.0, 30.0]), &mut ()).unwrap();
+            mask.view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec()
+        };
+        let (a, b) = std::thread::scope(|threads| {
+            let other = threads.spawn(|| one(1));
+            (one(2), other.join().unwrap())
+        });
+        assert_eq!(a, b, "{door}");
+    }
+}
