@@ -47,7 +47,7 @@ fn null_freed_and_foreign_handles_are_errors() {
 #[test]
 fn null_arguments_are_errors() {
     for (door, t) in tables() {
-        let none = null_mut();
+        let none: *mut *mut sam_octa2_abi::raw::ErrorBox = null_mut();
         unsafe {
             let statuses = [
                 (t.system.task)(null(), null(), null(), none.cast(), none),
