@@ -70,7 +70,10 @@ fn another_libtorch_in_the_process_is_refused() {
 /// Nothing happens before the first call that computes.
 #[test]
 fn loading_maps_no_libtorch() {
-    says(&child("libtorch::loads_and_lists", &library(), Path::new("")), &["mapped before: false", "mapped after: true"]);
+    says(
+        &child("libtorch::loads_and_lists", &library(), Path::new("")),
+        &["mapped before: false", "mapped after: true"],
+    );
 }
 
 #[test]

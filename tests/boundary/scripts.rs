@@ -82,7 +82,9 @@ fn an_error_of_the_host_says_where() {
         let error = script.run(&source("let x = 1;\nviewer::fail()", json!({})), &mut ()).unwrap_err();
         assert!(error.code == "script" && error.message.contains("the door is closed"), "{door}: {error}");
         assert_eq!(json(&error.detail_json)["line"], 2, "{door}: {error:?}");
-        let caught = script.run(&source("try { viewer::fail() } catch (e) { e.code }", json!({})), &mut ()).unwrap();
+        let caught = script
+            .run(&source("let c = \"\"; try { viewer::fail() } catch (e) { c = e.code } c", json!({})), &mut ())
+            .unwrap();
         assert_eq!(json(&caught)["result"], "host", "{door}");
         assert!(script.run(&source("viewer::panics()", json!({})), &mut ()).is_err(), "{door}");
         assert!(script.run(&source("viewer::nonsense()", json!({})), &mut ()).is_err(), "{door}");

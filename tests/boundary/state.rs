@@ -35,7 +35,9 @@ fn foreign_bytes_are_refused() {
         let (volume, model) = (demo_volume(api), mini(api));
         let mut damaged = bytes.to_vec();
         damaged[bytes.len() / 2] ^= 1;
-        for (what, bad) in [("empty", &[][..]), ("half", &bytes[..bytes.len() / 2]), ("text", b"hello"), ("bit", &damaged)] {
+        for (what, bad) in
+            [("empty", &[][..]), ("half", &bytes[..bytes.len() / 2]), ("text", b"hello"), ("bit", &damaged)]
+        {
             let error = api.restore(&volume, &model, bad, None).unwrap_err();
             assert!(["format", "invalid_argument"].contains(&error.code.as_str()), "{door}, {what}: {error:?}");
         }

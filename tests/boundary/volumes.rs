@@ -20,6 +20,9 @@ fn an_opened_volume_tells_what_it_is() {
         assert_eq!(slice.dtype(), info["dtype"], "{door}");
         let crop = api.open_volume(&data("demo/volume.nii.gz"), Some(r#"{"crop": "4,6,20,10"}"#), &mut ()).unwrap();
         assert_eq!(crop.frame(0).unwrap().shape(), [10, 20], "{door}");
+        let unknown =
+            api.open_volume(&data("demo/volume.nii.gz"), Some(r#"{"corp": "4,6,20,10"}"#), &mut ()).unwrap_err();
+        assert!(unknown.message.contains("`corp`"), "{door}: {unknown}");
     }
 }
 

@@ -103,7 +103,7 @@ session.labels().save("c.dcm", #{property: "capillary"});
         ),
         (r#"session.labels().save("x.dcm", #{property: "fza"})"#, ["\"fza\"", "did you mean \"faz\"?"]),
         (r#"session.labels().save("x.nii", #{property: "faz"})"#, ["needs an output that ends in .dcm", "x.nii"]),
-        (r#"session.save_probabilities("x.png")"#, ["probabilities are written as", ".nii.gz"]),
+        (r#"session.save_probabilities("x.npy")"#, ["probabilities are written as", ".nii.gz"]),
     ] {
         host.script(&format!("{head}{call}"), &[]).fails_with(&texts);
     }

@@ -1,7 +1,7 @@
 //! Opens a plugin's library and finds its extensions; everything that can be wrong with the file is a sentence.
 
-use crate::error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
 use crate::api::Api;
+use crate::error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
 use crate::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 use crate::{Extension, HostCalls, HostObserver, Root_Ref, SelfTest1, Task1, check_library_file};
 use abi_stable::library::{LibraryError, lib_header_from_path};

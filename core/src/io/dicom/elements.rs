@@ -5,6 +5,11 @@
 //! ends where the pixels start, so that a header costs little however large the file. What other readers tolerate is tolerated:
 //! elements without a value representation in explicit files and with one in implicit files, sequences of either length, unknown
 //! elements. Standard: DICOM PS3.5 chapter 7 (data set), 7.5 (sequences), annex A (transfer syntaxes).
+//!
+//! Why not the tokens of `dicom-parser` 0.10 (`LazyDataSetReader`), which show a length before the value is read: tried with the same
+//! bounds, they read all of our fixtures, but 37 of 1.2 million damaged files made them panic (a stray item delimiter), pydicom's
+//! `UN_sequence.dcm` (a sequence of unknown type, PS3.5 6.2.2) became nonsense, and a header cut off between two elements of a sequence
+//! counts as whole.
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};

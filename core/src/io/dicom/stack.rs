@@ -1,7 +1,7 @@
 //! The slices of one series: which they are, in which order, and their values when they are asked for.
 //!
-//! Of the pixels only one slice lies in memory at a time, and one file is open: the one that was read last. Slices of one multi-frame file
-//! are therefore found without looking for them again, those of single-frame files cost one look at a header each.
+//! Of the pixels only one slice lies in memory at a time, and the files read last stay open. Slices of multi-frame files are therefore found
+//! without looking for them again, those of single-frame files cost one look at a header each.
 
 use super::geometry::{self, Slice};
 use super::header::{Content, Header};
@@ -13,6 +13,9 @@ use crate::volume::{FrameSource, Geometry, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+/// files that stay open: the frames of several may take turns
+const MOST_OPEN: usize = 4;
 
 /// The slices of one series, in order; nothing of their pixels.
 pub(super) struct Stack {
@@ -77,8 +80,8 @@ pub(super) struct Slices {
     size: [usize; 3],
     dtype: &'static str,
     bytes_per_value: usize,
-    /// the file read last
-    open: Mutex<Option<(usize, Pixels)>>,
+    /// the files read last, the very last first
+    open: Mutex<Vec<(usize, Pixels)>>,
 }
 
 impl Slices {
@@ -123,12 +126,13 @@ impl Slices {
         let Slice { file, frame } = self.order[slice];
         let header = &self.headers[file];
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pixels = match open.take() {
-            Some((last, pixels)) if last == file => pixels,
-            _ => Pixels::open(header)?,
+        let mut pixels = match open.iter().position(|(known, _)| *known == file) {
+            Some(place) => open.remove(place).1,
+            None => Pixels::open(header)?,
         };
         let decoded = pixels.frame(header, frame, self.output);
-        *open = Some((file, pixels));
+        open.truncate(MOST_OPEN - 1);
+        open.insert(0, (file, pixels));
         Ok((&header.path, decoded?))
     }
 

@@ -53,9 +53,8 @@ impl Mask {
     /// The values, shared.
     pub fn view(&self, form: Form) -> Result<View, PluginError> {
         let mut view = ViewStruct::empty();
-        self.api.call(|error| unsafe {
-            (self.api.tables.mask.view)(self.handle, form.number(), &raw mut view, error)
-        })?;
+        self.api
+            .call(|error| unsafe { (self.api.tables.mask.view)(self.handle, form.number(), &raw mut view, error) })?;
         Ok(View::new(view))
     }
 
@@ -66,17 +65,15 @@ impl Mask {
 
     /// A DLPack tensor; whoever takes it calls its deleter.
     pub fn dlpack(&self, form: Form) -> Result<*mut opaque::DlTensor, PluginError> {
-        self.api.make(|tensor, error| unsafe {
-            (self.api.tables.mask.dlpack)(self.handle, form.number(), tensor, error)
-        })
+        self.api
+            .make(|tensor, error| unsafe { (self.api.tables.mask.dlpack)(self.handle, form.number(), tensor, error) })
     }
 
     /// Writes a stack of labels in the format of the path's ending.
     pub fn write(&self, path: &str, options: Option<&str>) -> Result<(), PluginError> {
         let (path, options) = (c_text(path)?, optional(options)?);
-        self.api.call(|error| unsafe {
-            (self.api.tables.mask.write)(self.handle, path.as_ptr(), pointer(&options), error)
-        })
+        self.api
+            .call(|error| unsafe { (self.api.tables.mask.write)(self.handle, path.as_ptr(), pointer(&options), error) })
     }
 }
 

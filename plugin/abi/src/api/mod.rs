@@ -97,13 +97,14 @@ impl Api {
     }
 
     /// Calls a function that makes something.
-    fn make<T>(
-        &self,
-        function: impl FnOnce(*mut *mut T, *mut *mut ErrorBox) -> Status,
-    ) -> Result<*mut T, PluginError> {
+    fn make<T>(&self, function: impl FnOnce(*mut *mut T, *mut *mut ErrorBox) -> Status) -> Result<*mut T, PluginError> {
         let mut made = null_mut();
         self.call(|error| function(&raw mut made, error))?;
-        if made.is_null() { Err(PluginError::new("panic", "the plugin reports success, but made nothing")) } else { Ok(made) }
+        if made.is_null() {
+            Err(PluginError::new("panic", "the plugin reports success, but made nothing"))
+        } else {
+            Ok(made)
+        }
     }
 
     /// Calls a function that answers with text.

@@ -136,11 +136,8 @@ impl Session {
     ) -> Result<(), PluginError> {
         let range = optional(range)?;
         let mut context = Receiver { api: self.api, on_slice };
-        let on_slice = OnSliceStruct {
-            size: size_of::<OnSliceStruct>(),
-            context: (&raw mut context).cast(),
-            call: Some(receive),
-        };
+        let on_slice =
+            OnSliceStruct { size: size_of::<OnSliceStruct>(), context: (&raw mut context).cast(), call: Some(receive) };
         with_host(host, |host| {
             self.api.call(|error| unsafe {
                 (self.api.tables.session.propagate)(self.handle, pointer(&range), &raw const on_slice, host, error)

@@ -90,8 +90,7 @@ impl Volume {
     /// The values of one slice.
     pub fn frame(&self, frame: u64) -> Result<View, PluginError> {
         let mut view = ViewStruct::empty();
-        self.api
-            .call(|error| unsafe { (self.api.tables.volume.frame)(self.handle, frame, &raw mut view, error) })?;
+        self.api.call(|error| unsafe { (self.api.tables.volume.frame)(self.handle, frame, &raw mut view, error) })?;
         Ok(View::new(view))
     }
 
@@ -99,8 +98,7 @@ impl Volume {
     pub fn write(&self, path: &str, host: &mut dyn HostObserver) -> Result<(), PluginError> {
         let path = c_text(path)?;
         with_host(host, |host| {
-            self.api
-                .call(|error| unsafe { (self.api.tables.volume.write)(self.handle, path.as_ptr(), host, error) })
+            self.api.call(|error| unsafe { (self.api.tables.volume.write)(self.handle, path.as_ptr(), host, error) })
         })
     }
 

@@ -8,8 +8,7 @@ use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
 use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
 use std::ffi::c_char;
 
-pub const TABLE: Script1 =
-    Script1 { create, add_function, share_volume, share_labels, volume, labels, run, free };
+pub const TABLE: Script1 = Script1 { create, add_function, share_volume, share_labels, volume, labels, run, free };
 
 unsafe extern "C" fn create(script: *mut *mut Script, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
@@ -62,7 +61,9 @@ unsafe extern "C" fn share_labels(
         let place = Place::new("id", id)?;
         match &*MASKS.get(labels)? {
             MaskValue::Stack(labels) => place.give(SCRIPTS.get(script)?.share(Thing::Labels(labels.clone()))),
-            MaskValue::Slice(_) => return Err(convert::invalid("`labels` is the mask of a slice, not a stack of labels")),
+            MaskValue::Slice(_) => {
+                return Err(convert::invalid("`labels` is the mask of a slice, not a stack of labels"));
+            }
         }
         Ok(())
     })
@@ -78,23 +79,22 @@ unsafe extern "C" fn volume(
         let place = Place::new("volume", volume)?;
         match SCRIPTS.get(script)?.shown(id)? {
             Thing::Volume(volume) => place.give(VOLUMES.add(volume)),
-            Thing::Labels(_) => return Err(convert::invalid(format!("handle {id} stands for labels, not for a volume"))),
+            Thing::Labels(_) => {
+                return Err(convert::invalid(format!("handle {id} stands for labels, not for a volume")));
+            }
         }
         Ok(())
     })
 }
 
-unsafe extern "C" fn labels(
-    script: *mut Script,
-    id: u64,
-    labels: *mut *mut Mask,
-    error: *mut *mut ErrorBox,
-) -> Status {
+unsafe extern "C" fn labels(script: *mut Script, id: u64, labels: *mut *mut Mask, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
         let place = Place::new("labels", labels)?;
         match SCRIPTS.get(script)?.shown(id)? {
             Thing::Labels(labels) => place.give(MASKS.add(MaskValue::Stack(labels))),
-            Thing::Volume(_) => return Err(convert::invalid(format!("handle {id} stands for a volume, not for labels"))),
+            Thing::Volume(_) => {
+                return Err(convert::invalid(format!("handle {id} stands for a volume, not for labels")));
+            }
         }
         Ok(())
     })

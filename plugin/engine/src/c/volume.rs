@@ -9,9 +9,9 @@ use sam_octa2_abi::raw::opaque::Volume;
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct, Volume1};
 use sam_octa2_core::io;
 use sam_octa2_core::job::InputRequest;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::ffi::c_char;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub const TABLE: Volume1 = Volume1 { open, lend, info, frame, write, to_index, to_patient, free };
@@ -27,13 +27,22 @@ unsafe extern "C" fn open(
     unsafe {
         long(host, error, |calls| {
             let place = Place::new("volume", volume)?;
-            let mut request: InputRequest = options("options", option_json)?;
-            request.input = PathBuf::from(text("path", path)?);
+            let request = request(text("path", path)?, options("options", option_json)?)?;
             let opened = VolumeValue::of(request, &mut ToHost(calls)).map_err(convert::error)?;
             place.give(VOLUMES.add(opened));
             Ok(())
         })
     }
+}
+
+/// The request that `options` make for `path`.
+fn request(path: &str, mut options: Map<String, Value>) -> super::Checked<InputRequest> {
+    const KNOWN: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
+    if let Some(key) = options.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(convert::invalid(format!("`options`: there is no `{key}`; there are {}", KNOWN.join(", "))));
+    }
+    options.insert("input".to_owned(), path.into());
+    serde_json::from_value(options.into()).map_err(|error| convert::invalid(format!("`options`: {error}")))
 }
 
 unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, error: *mut *mut ErrorBox) -> Status {

@@ -21,7 +21,6 @@ pub use volume::VolumeValue;
 
 use crate::convert;
 use arguments::Arguments;
-use viewer::HostSide;
 use engine::HostRef;
 use rhai::{Dynamic, Engine, EvalAltResult};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
@@ -30,6 +29,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use viewer::HostSide;
 
 /// The request of the task `script`.
 #[derive(Deserialize)]

@@ -136,7 +136,10 @@ impl ScriptValue {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
-                return Err(PluginError::new("busy", "the script engine runs another script; wait, or make a second one"));
+                return Err(PluginError::new(
+                    "busy",
+                    "the script engine runs another script; wait, or make a second one",
+                ));
             }
         };
         run_with(request, host, &self.side)

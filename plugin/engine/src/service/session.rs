@@ -70,9 +70,9 @@ impl Work {
         state: &[u8],
         options: &SessionOptions,
     ) -> Result<Self, PluginError> {
-        let made = options.settings().and_then(|settings| {
-            Session::restore(model.loaded.model.clone(), volume.volume.clone(), state, settings)
-        });
+        let made = options
+            .settings()
+            .and_then(|settings| Session::restore(model.loaded.model.clone(), volume.volume.clone(), state, settings));
         Ok(Self { session: Mutex::new(made.map_err(convert::error)?), volume: volume.clone() })
     }
 

@@ -1,4 +1,7 @@
-//! JPEG extended sequential of 12 bits, grey or colour, Huffman coded: no crate decodes it.
+//! JPEG extended sequential of 12 bits, grey or colour, Huffman coded.
+//!
+//! `jpeg-decoder` has 8 bits only; `libjpeg-turbo-rs` 0.8 gives the same grey, but takes any three components for YCbCr, so that RGB comes
+//! out wrong, and reads the first scan alone.
 //!
 //! Source: ITU-T T.81: A.2 (blocks and interleaving), A.3.3 (inverse DCT), B.2 (markers), F.2.2 (decoding). Colours are not converted and
 //! subsampled components are repeated.
