@@ -4,8 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
 
 mod changes;
+mod describe;
+mod geometry;
+mod lent;
 mod limits;
 mod propagation;
+mod state;
 
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{ModelConfig, Sam2};

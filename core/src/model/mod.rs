@@ -121,6 +121,7 @@ pub struct Sam2 {
     device: Device,
     kind: Kind,
     constants: Constants,
+    fingerprint: String,
 }
 
 // SAFETY: a model is never changed after it was built, and libtorch allows reading a tensor from several threads.
@@ -170,6 +171,7 @@ impl Sam2 {
             device: p.device(),
             kind: p.kind(),
             constants,
+            fingerprint: p.fingerprint(&config), // behind every parameter
             config,
         };
         p.finish()?;
@@ -184,6 +186,12 @@ impl Sam2 {
     /// What the model computes in.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// A name for the model, made from configuration and weights (see [`Params::fingerprint`]); the same on every device and in every
+    /// precision.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Side of the image embedding in cells.

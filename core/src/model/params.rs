@@ -3,7 +3,9 @@
 //! Building a layer asks for `name` + shape. What is missing, has another shape, or is left over at the end is collected and
 //! reported at once by [`Params::finish`], so that a wrong file gives one complete error and never a half-random model.
 
+use super::ModelConfig;
 use crate::{Error, Result};
+use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,6 +14,8 @@ use tch::{Device, Kind, Tensor};
 
 /// names listed of each kind of mistake
 const SHOWN: usize = 8;
+/// numbers of each parameter that the fingerprint looks at
+const HEAD: i64 = 64;
 
 /// A place in the tree of parameter names. Cheap to clone.
 #[derive(Clone)]
@@ -28,6 +32,8 @@ struct Source {
     missing: Vec<String>,
     misshapen: Vec<String>,
     not_float: Vec<String>,
+    /// shape and first numbers of every parameter given out
+    heads: BTreeMap<String, Vec<u8>>,
 }
 
 impl Params {
@@ -43,7 +49,8 @@ impl Params {
     }
 
     fn new(tensors: Option<BTreeMap<String, Tensor>>, device: Device, kind: Kind) -> Self {
-        let source = Source { tensors, missing: Vec::new(), misshapen: Vec::new(), not_float: Vec::new() };
+        let (missing, misshapen, not_float, heads) = Default::default();
+        let source = Source { tensors, missing, misshapen, not_float, heads };
         Self { source: Rc::new(RefCell::new(source)), prefix: String::new(), device, kind }
     }
 
@@ -70,19 +77,24 @@ impl Params {
     /// The parameter `name` in a type of its own (coordinates want float32 whatever the model computes in).
     pub fn get_kind(&self, name: &str, shape: &[i64], kind: Kind) -> Tensor {
         let full = self.full(name);
-        let mut source = self.source.borrow_mut();
-        let Some(tensors) = &mut source.tensors else {
-            return random(&full, shape).to_device(self.device).to_kind(kind);
-        };
-        match tensors.remove(&full) {
-            Some(tensor) if !tensor.is_floating_point() => {
-                source.not_float.push(format!("{full} ({:?})", tensor.kind()))
-            }
-            Some(tensor) if tensor.size() == shape => return tensor.to_device(self.device).to_kind(kind),
-            Some(tensor) => source.misshapen.push(format!("{full} {:?} instead of {shape:?}", tensor.size())),
-            None => source.missing.push(full),
+        match self.source.borrow_mut().take(full, shape) {
+            Some(tensor) => tensor.to_device(self.device).to_kind(kind),
+            None => Tensor::zeros(shape, (kind, self.device)), // never used: `finish` fails
         }
-        Tensor::zeros(shape, (kind, self.device)) // never used: `finish` fails
+    }
+
+    /// A name for the model with these parameters: sha256 (hexadecimal) over the configuration and, of every parameter given out so far,
+    /// name, shape and the first 64 numbers as float32. Whatever type a file holds them in, the same weights have the same name.
+    pub fn fingerprint(&self, config: &ModelConfig) -> String {
+        let mut hash = Sha256::new();
+        hash.update(serde_json::to_vec(config).unwrap_or_default());
+        for (name, head) in &self.source.borrow().heads {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+            hash.update((head.len() as u64).to_le_bytes());
+            hash.update(head);
+        }
+        format!("{:x}", hash.finalize())
     }
 
     /// Ends the building: an error that lists everything missing, misshapen or left over.
@@ -112,6 +124,42 @@ impl Params {
     fn full(&self, name: impl Display) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
+}
+
+impl Source {
+    /// The parameter, if it is there and what it should be; otherwise the mistake is written down.
+    fn take(&mut self, name: String, shape: &[i64]) -> Option<Tensor> {
+        let tensor = match &mut self.tensors {
+            None => random(&name, shape),
+            Some(tensors) => match tensors.remove(&name) {
+                None => {
+                    self.missing.push(name);
+                    return None;
+                }
+                Some(tensor) => tensor,
+            },
+        };
+        if !tensor.is_floating_point() {
+            self.not_float.push(format!("{name} ({:?})", tensor.kind()));
+            return None;
+        }
+        if tensor.size() != shape {
+            self.misshapen.push(format!("{name} {:?} instead of {shape:?}", tensor.size()));
+            return None;
+        }
+        self.heads.insert(name, head(&tensor));
+        Some(tensor)
+    }
+}
+
+/// Shape and first numbers.
+fn head(tensor: &Tensor) -> Vec<u8> {
+    let flat = tensor.flatten(0, -1);
+    let first = flat.narrow(0, 0, flat.numel().min(HEAD as usize) as i64).to_device(Device::Cpu).to_kind(Kind::Float);
+    let mut numbers = vec![0f32; first.numel()];
+    first.copy_data(&mut numbers, first.numel());
+    let shape = tensor.size().into_iter().flat_map(i64::to_le_bytes);
+    shape.chain(numbers.into_iter().flat_map(f32::to_le_bytes)).collect()
 }
 
 fn random(name: &str, shape: &[i64]) -> Tensor {

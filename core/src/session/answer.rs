@@ -7,7 +7,7 @@ use super::store::Slot;
 use super::{Compat, Marks, Session};
 use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Points, SamOutput, prompt_encoder::label};
 use crate::{Error, Result};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 impl Session {
     pub(super) fn find(&self, object: u32) -> Option<&Object> {
@@ -185,12 +185,8 @@ impl Session {
         score: &Tensor,
         prompted: bool,
     ) -> Slot {
-        let default = match self.settings.compat {
-            Compat::Holding => self.model.kind(),
-            Compat::Reference => Kind::BFloat16,
-        };
         let memory = self.model.encode_memory(features, low_res, score, prompted);
-        self.store.put(memory.to_kind(self.settings.memory_kind.unwrap_or(default)))
+        self.store.put(memory.to_kind(self.settings.memory_kind_of(&self.model)))
     }
 
     /// Removes prompts and their answer from a slice; what was tracked there comes back. -> what was removed

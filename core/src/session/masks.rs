@@ -20,6 +20,13 @@ impl Session {
         guard(|| self.object_mask(object, output))
     }
 
+    /// The probability that a pixel belongs to an object, 0 to 1: `[rows, columns]` row by row, at the volume's own resolution. Above one
+    /// half is the mask. Errors: as for [`Session::mask`].
+    pub fn probability(&self, frame: usize, object: u32) -> Result<Vec<f32>> {
+        let mask = self.mask(frame, object)?;
+        guard(|| Ok(Vec::<f32>::try_from(mask.logits.sigmoid().flatten(0, -1))?))
+    }
+
     /// The presence logit of an object on a slice, if it has a mask there.
     pub fn object_score(&self, frame: usize, object: u32) -> Result<Option<f32>> {
         let at = self.position(object)?;

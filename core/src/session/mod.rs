@@ -7,6 +7,7 @@
 //!   memories are rounded to bfloat16. Source: `sam2_video_predictor.py`.
 
 mod answer;
+mod describe;
 mod image;
 mod masks;
 mod memory;
@@ -14,8 +15,10 @@ mod object;
 mod propagate;
 mod resize;
 mod slices;
+mod state;
 mod store;
 
+pub use describe::{ObjectInfo, PromptInfo, SessionInfo};
 pub use image::prepare;
 pub use object::{Marks, Mask, Point};
 pub use propagate::{Range, SliceResult};
@@ -26,13 +29,15 @@ use crate::model::Sam2;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use object::Object;
+use serde::{Deserialize, Serialize};
 use slices::Slices;
 use std::sync::Arc;
 use store::Store;
 use tch::{Kind, Tensor};
 
 /// How corrections and memories behave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compat {
     /// corrections hold
     #[default]
@@ -76,6 +81,16 @@ impl Default for Settings {
             feature_cache_bytes: 256 << 20,
             state_bytes: 128 << 20,
         }
+    }
+}
+
+impl Settings {
+    /// What memories are rounded to with this model.
+    fn memory_kind_of(&self, model: &Sam2) -> Kind {
+        self.memory_kind.unwrap_or(match self.compat {
+            Compat::Holding => model.kind(),
+            Compat::Reference => Kind::BFloat16,
+        })
     }
 }
 

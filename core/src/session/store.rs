@@ -77,7 +77,31 @@ impl Inner {
     }
 }
 
+/// The bytes of a tensor's numbers, one after another.
+pub fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
+    let host = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0; host.numel() * host.kind().elt_size_in_bytes()];
+    host.f_copy_data_u8(&mut bytes, host.numel())?;
+    Ok(bytes)
+}
+
 impl Slot {
+    /// The tensor's shape.
+    pub fn shape(&self) -> Vec<i64> {
+        match &self.place {
+            Place::Live(tensor) => tensor.size(),
+            Place::Parked { shape, .. } => shape.clone(),
+        }
+    }
+
+    /// The tensor's type.
+    pub fn kind(&self) -> Kind {
+        match &self.place {
+            Place::Live(tensor) => tensor.kind(),
+            Place::Parked { kind, .. } => *kind,
+        }
+    }
+
     /// The tensor, read back from the file where it lies there.
     pub fn get(&self) -> Result<Tensor> {
         match &self.place {
@@ -93,9 +117,7 @@ impl Slot {
     /// Moves the tensor to the file.
     pub fn park(&mut self) -> Result<()> {
         let Place::Live(tensor) = &self.place else { return Ok(()) };
-        let mut bytes = vec![0; self.bytes as usize];
-        let host = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
-        host.f_copy_data_u8(&mut bytes, host.numel())?;
+        let bytes = bytes_of(tensor)?;
         let (shape, kind, device) = (tensor.size(), tensor.kind(), tensor.device());
         let mut inner = self.store.lock();
         let offset = inner.write(&bytes)?;

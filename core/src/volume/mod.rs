@@ -1,17 +1,20 @@
 //! The middle of the data flow: `bytes -> Volume -> Session -> Labels -> bytes`.
 //!
 //! A [`Volume`] is a stack of equally sized slices ("frames") with its [`Geometry`]; [`Labels`] are one object number per voxel of
-//! the same grid. Neither knows file formats nor tensors. The slices lie in memory, or are read when they are asked for
-//! ([`FrameSource`]), so that a volume larger than the memory can be opened.
+//! the same grid. Neither knows file formats nor tensors. The slices lie in memory, in memory that a host lends ([`Lent`]), or are read
+//! when they are asked for ([`FrameSource`]), so that a volume larger than the memory can be opened.
 
 mod axis;
+mod fingerprint;
 mod geometry;
 mod labels;
+mod lent;
 mod voxels;
 
 pub use axis::Axis;
 pub use geometry::Geometry;
 pub use labels::Labels;
+pub use lent::{Dtype, Lent};
 pub use voxels::Voxels;
 
 use crate::{Error, Result};
@@ -48,7 +51,7 @@ pub struct Volume {
     source: Source,
     /// where the voxels lie
     pub geometry: Geometry,
-    /// what was read: `"nifti"`, `"dicom"`, `"stack"`, `"npy"`
+    /// what was read: `"nifti"`, `"dicom"`, `"stack"`, `"npy"`, `"lent"`
     pub format: &'static str,
     /// the window that the source recommends (DICOM), smallest and largest value shown
     pub window: Option<(f64, f64)>,

@@ -11,6 +11,7 @@ mod torch;
 
 pub use find::{default_dirs, find};
 pub use names::Adapter;
+pub(crate) use safe::{dtype_of, kind_of};
 
 use crate::model::ModelConfig;
 use crate::model::config::{Official, Size, Version};

@@ -52,7 +52,7 @@ pub fn read(mut file: File, path: &Path) -> Result<(Raw, Option<ModelConfig>)> {
 
 /// Type and bytes of a tensor that lies within the file, behind the one before.
 fn check(info: &TensorInfo, after: u64, length: u64) -> Result<(Kind, usize), String> {
-    let kind = kind(info.dtype).ok_or_else(|| format!("numbers of type {:?} are not understood", info.dtype))?;
+    let kind = kind_of(info.dtype).ok_or_else(|| format!("numbers of type {:?} are not understood", info.dtype))?;
     let (start, end) = info.data_offsets;
     let wanted = info.shape.iter().try_fold(kind.elt_size_in_bytes(), |bytes, &n| bytes.checked_mul(n));
     let fits = start as u64 >= after && end as u64 <= length && end.checked_sub(start) == wanted;
@@ -63,7 +63,8 @@ fn check(info: &TensorInfo, after: u64, length: u64) -> Result<(Kind, usize), St
         .ok_or_else(|| "does not lie in the file; it is damaged or cut short".into())
 }
 
-fn kind(dtype: Dtype) -> Option<Kind> {
+/// libtorch's type of numbers in a file; `None` where it has none.
+pub(crate) fn kind_of(dtype: Dtype) -> Option<Kind> {
     Some(match dtype {
         Dtype::F32 => Kind::Float,
         Dtype::F64 => Kind::Double,
@@ -77,4 +78,10 @@ fn kind(dtype: Dtype) -> Option<Kind> {
         Dtype::BOOL => Kind::Bool,
         _ => return None,
     })
+}
+
+/// The type in a file for libtorch's numbers; `None` where there is none.
+pub(crate) fn dtype_of(kind: Kind) -> Option<Dtype> {
+    use Dtype::{BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8};
+    [F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL].into_iter().find(|&dtype| kind_of(dtype) == Some(kind))
 }

@@ -1,0 +1,106 @@
+//! A session described, for a viewer's lists and for records: objects, prompts, masks, memory. Nothing is computed for it.
+
+use super::object::{Marks, Object};
+use super::{Compat, Session};
+use crate::intensity::Windows;
+use serde::Serialize;
+
+/// What is in a session. Prompts are named as in a prompt file (docs/prompts.md).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// the volume: `[frames, rows, columns, channels]`
+    pub shape: [usize; 4],
+    /// fingerprint of the model
+    pub model: String,
+    /// how corrections and memories behave
+    pub compat: Compat,
+    /// which values the model sees as 0 and 1: what was asked for ...
+    pub intensity: String,
+    /// ... and what it means on this volume
+    pub window: Windows,
+    /// slices encoded so far
+    pub encoded_slices: usize,
+    /// bytes of features, masks and memories in memory
+    pub bytes_in_memory: usize,
+    /// bytes of the temporary file
+    pub bytes_on_disk: u64,
+    /// in the order in which they were added
+    pub objects: Vec<ObjectInfo>,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// its number
+    pub id: u32,
+    /// slices with prompts, ascending
+    pub prompted_frames: Vec<usize>,
+    /// slices with a mask, ascending
+    pub frames: Vec<usize>,
+    /// everything that the user gave, slice by slice, in order
+    pub prompts: Vec<PromptInfo>,
+}
+
+/// What the user gave at once on one slice, in pixels of the slice.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PromptInfo {
+    /// the slice
+    pub frame: usize,
+    /// clicked positions `[x, y]`
+    pub points: Vec<[f32; 2]>,
+    /// one per point: 1 on the object, 0 outside
+    pub labels: Vec<u8>,
+    /// `[x0, y0, x1, y1]`
+    #[serde(rename = "box")]
+    pub bounds: Option<[f32; 4]>,
+    /// was a mask drawn?
+    pub mask: bool,
+    /// were the earlier points and box of the slice forgotten?
+    pub replace: bool,
+}
+
+impl Session {
+    /// Describes the session.
+    pub fn describe(&self) -> SessionInfo {
+        let (bytes_in_memory, bytes_on_disk) = self.bytes();
+        SessionInfo {
+            shape: self.volume().shape(),
+            model: self.model.fingerprint().to_owned(),
+            compat: self.settings.compat,
+            intensity: self.settings.intensity.to_string(),
+            window: self.windows(),
+            encoded_slices: self.encoded_slices(),
+            bytes_in_memory,
+            bytes_on_disk,
+            objects: self.objects.iter().map(|object| self.describe_object(object)).collect(),
+        }
+    }
+
+    fn describe_object(&self, object: &Object) -> ObjectInfo {
+        let prompts = object.prompts.iter();
+        ObjectInfo {
+            id: object.id,
+            prompted_frames: self.prompted_frames(object.id),
+            frames: self.frames_of(object.id),
+            prompts: prompts
+                .flat_map(|(&frame, prompts)| prompts.history.iter().map(move |marks| PromptInfo::new(frame, marks)))
+                .collect(),
+        }
+    }
+}
+
+impl PromptInfo {
+    fn new(frame: usize, marks: &Marks) -> Self {
+        Self {
+            frame,
+            points: marks.points.iter().map(|point| [point.x, point.y]).collect(),
+            labels: marks.points.iter().map(|point| u8::from(point.positive)).collect(),
+            bounds: marks.bounds,
+            mask: marks.mask.is_some(),
+            replace: marks.replace,
+        }
+    }
+}

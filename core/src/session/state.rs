@@ -1,0 +1,111 @@
+//! A session as bytes, and back: what is restored answers every later prompt and propagation bit for bit as the original would.
+//!
+//! | bytes | |
+//! |---|---|
+//! | 8 | `SAMOCTA2` |
+//! | 4 | version of the format, little endian |
+//! | 32 | sha256 of all that follows |
+//! | rest | `.safetensors`: masks, pointers, memories; what the user did is JSON under `session` in its metadata (`state/document.rs`) |
+//!
+//! Neither the model nor the volume is in it, only their fingerprints. The same session gives the same bytes. Bytes that come back are
+//! not trusted: nothing is read, and no memory is asked for, beyond what they hold.
+
+mod document;
+mod tensors;
+
+use super::slices::Slices;
+use super::store::Store;
+use super::{Session, Settings};
+use crate::guard::guard;
+use crate::model::Sam2;
+use crate::volume::Volume;
+use crate::{Error, Result};
+use document::Document;
+use safetensors::{SafeTensorError, SafeTensors};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tensors::{Parts, Reader};
+
+const MAGIC: &[u8] = b"SAMOCTA2";
+const VERSION: u32 = 1;
+/// magic, version, sha256
+const PREFIX: usize = 8 + 4 + 32;
+
+impl Session {
+    /// The session as bytes: prompts with their history, answers, memories, and the settings that decide about results. They are made in
+    /// memory, at full size: about 1.3 MB for every mask of a model of 1024 pixels in float32.
+    ///
+    /// Errors: not enough memory, a lazy volume or a temporary file that cannot be read.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        guard(|| {
+            let mut parts = Parts::default();
+            let document = Document::of(self, &mut parts)?;
+            let mut bytes = parts.write(PREFIX, serde_json::to_string(&document).map_err(unwritable)?)?;
+            let (prefix, payload) = bytes.split_at_mut(PREFIX);
+            prefix[..8].copy_from_slice(MAGIC);
+            prefix[8..12].copy_from_slice(&VERSION.to_le_bytes());
+            prefix[12..].copy_from_slice(&Sha256::digest(payload));
+            Ok(bytes)
+        })
+    }
+
+    /// The session that was saved, on the same volume and with the same model (on any device). Of `settings` only the two budgets count;
+    /// everything that decides about results comes back as it was.
+    ///
+    /// Errors: bytes that are no session, damaged, cut short or from a newer program; another model or volume than it was saved with.
+    pub fn restore(model: Arc<Sam2>, volume: Arc<Volume>, bytes: &[u8], settings: Settings) -> Result<Self> {
+        guard(|| {
+            let (mut reader, text) = Reader::new(payload(bytes)?, &model)?;
+            let document: Document = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+            document.check(&model, &volume)?;
+            let (settings, windows) = document.settings(settings)?;
+            reader.memory_kind = settings.memory_kind_of(&model);
+            let store = Store::default();
+            let objects = document.objects(&volume, &mut reader, &store, settings.state_bytes)?;
+            reader.finish()?;
+            let slices = Slices::new(volume, windows, settings.feature_cache_bytes);
+            Ok(Self { model, slices, objects, store, settings })
+        })
+    }
+}
+
+/// What follows the prefix, unchanged since it was saved.
+fn payload(bytes: &[u8]) -> Result<&[u8]> {
+    if bytes.is_empty() {
+        return Err(Error::invalid("the saved session is empty"));
+    }
+    if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
+        return Err(Error::invalid("these bytes are not a saved session"));
+    }
+    let cut = || Error::invalid("the saved session is cut short");
+    let version = bytes.get(8..).and_then(|rest| rest.first_chunk()).ok_or_else(cut)?;
+    match u32::from_le_bytes(*version) {
+        VERSION => {}
+        0 => return Err(damaged("it has no version")),
+        newer => {
+            return Err(Error::Unsupported(format!(
+                "the saved session comes from a newer program (format {newer}; this one reads up to {VERSION})"
+            )));
+        }
+    }
+    let (prefix, payload) = bytes.split_at_checked(PREFIX).ok_or_else(cut)?;
+    if prefix[12..] == *Sha256::digest(payload) {
+        return Ok(payload);
+    }
+    match SafeTensors::read_metadata(payload) {
+        Err(
+            SafeTensorError::HeaderTooSmall
+            | SafeTensorError::InvalidHeaderLength
+            | SafeTensorError::MetadataIncompleteBuffer,
+        ) => Err(cut()),
+        _ => Err(damaged("its checksum is wrong")),
+    }
+}
+
+fn damaged<T: std::fmt::Display>(what: T) -> Error {
+    Error::invalid(format!("the saved session is damaged: {what}"))
+}
+
+fn unwritable(error: impl std::fmt::Display) -> Error {
+    Error::Unsupported(format!("the session cannot be saved: {error}"))
+}

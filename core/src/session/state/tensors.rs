@@ -1,0 +1,175 @@
+//! The tensors of a saved session: `.safetensors` in memory, one tensor after another.
+
+use super::super::object::{Mask, Output};
+use super::super::store::{Slot, Store, bytes_of};
+use super::{damaged, unwritable};
+use crate::Result;
+use crate::model::Sam2;
+use crate::weights::{dtype_of, kind_of};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensors};
+use std::collections::HashMap;
+use tch::{Kind, Tensor};
+
+/// where the JSON document lies in the metadata
+const DOCUMENT: &str = "session";
+
+enum Part<'a> {
+    Slot(&'a Slot),
+    Tensor(&'a Tensor),
+    Mask(&'a Mask),
+}
+
+impl Part<'_> {
+    fn shape(&self) -> Vec<usize> {
+        let shape = match self {
+            Self::Slot(slot) => slot.shape(),
+            Self::Tensor(tensor) => tensor.size(),
+            Self::Mask(mask) => return vec![mask.rows, mask.columns],
+        };
+        shape.into_iter().map(|n| n as usize).collect()
+    }
+
+    fn dtype(&self) -> Result<Dtype> {
+        let kind = match self {
+            Self::Slot(slot) => slot.kind(),
+            Self::Tensor(tensor) => tensor.kind(),
+            Self::Mask(_) => Kind::Bool,
+        };
+        dtype_of(kind).ok_or_else(|| unwritable(format!("there is no name for numbers of type {kind:?}")))
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::Slot(slot) => bytes_of(&slot.get()?),
+            Self::Tensor(tensor) => bytes_of(tensor),
+            Self::Mask(mask) => Ok(mask.pixels.iter().map(|&inside| u8::from(inside)).collect()),
+        }
+    }
+}
+
+/// What will be written, in this order.
+#[derive(Default)]
+pub(super) struct Parts<'a>(Vec<(String, Part<'a>)>);
+
+impl<'a> Parts<'a> {
+    /// The tensors of an answer, under `name`.
+    pub fn output(&mut self, name: &str, output: &'a Output) {
+        let Output { low_res, obj_ptr, score, iou, memory } = output;
+        let mut add = |part: &str, value| self.0.push((format!("{name}.{part}"), value));
+        add("low_res", Part::Slot(low_res));
+        add("obj_ptr", Part::Tensor(obj_ptr));
+        add("score", Part::Tensor(score));
+        add("iou", Part::Tensor(iou));
+        if let Some(memory) = memory {
+            add("memory", Part::Slot(memory));
+        }
+    }
+
+    /// A mask that the user drew.
+    pub fn mask(&mut self, name: String, mask: &'a Mask) {
+        self.0.push((name, Part::Mask(mask)));
+    }
+
+    /// Everything, behind `prefix` bytes of zero.
+    pub fn write(self, prefix: usize, document: String) -> Result<Vec<u8>> {
+        let mut infos = Vec::new();
+        let mut end = 0;
+        for (name, part) in &self.0 {
+            let (dtype, shape, begin) = (part.dtype()?, part.shape(), end);
+            end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            infos.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (begin, end) }));
+        }
+        let document = HashMap::from([(DOCUMENT.to_owned(), document)]);
+        let metadata = Metadata::new(Some(document), infos).map_err(unwritable)?;
+        let mut header = serde_json::to_string(&metadata).map_err(unwritable)?;
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+        let mut bytes = Vec::new();
+        let lacking = |_| unwritable(format!("there is not enough memory for its {} MB", end >> 20));
+        bytes.try_reserve_exact(prefix + 8 + header.len() + end).map_err(lacking)?;
+        bytes.resize(prefix, 0);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        for (_, part) in &self.0 {
+            bytes.extend(part.bytes()?);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Takes tensors out again, each with the shape that the model expects.
+pub(super) struct Reader<'a> {
+    metadata: Metadata,
+    data: &'a [u8],
+    taken: usize,
+    model: &'a Sam2,
+    /// what memories were rounded to
+    pub memory_kind: Kind,
+}
+
+impl<'a> Reader<'a> {
+    /// The reader and the JSON document.
+    pub fn new(payload: &'a [u8], model: &'a Sam2) -> Result<(Self, String)> {
+        let (header, metadata) = SafeTensors::read_metadata(payload).map_err(damaged)?;
+        let document = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DOCUMENT)).cloned();
+        let document = document.ok_or_else(|| damaged("its document is missing"))?;
+        let data = payload.get(8 + header..).unwrap_or_default();
+        Ok((Self { metadata, data, taken: 0, model, memory_kind: model.kind() }, document))
+    }
+
+    /// The answer that was written under `name`.
+    pub fn output(&mut self, name: &str, store: &Store) -> Result<Output> {
+        let config = &self.model.config;
+        let (side, width, mem_dim) = (config.feature_size(), config.hidden_dim(), config.mem_dim());
+        let own = self.model.kind();
+        // the decoder's masks, and those that the user drew
+        let low_res =
+            |shape: &[i64]| [config.low_res_size(), config.image_size / 4].iter().any(|&n| shape == [1, 1, n, n]);
+        let low_res = self.tensor(&format!("{name}.low_res"), Kind::Float, low_res)?;
+        let obj_ptr = self.tensor(&format!("{name}.obj_ptr"), own, |shape| shape == [1, width])?;
+        let score = self.tensor(&format!("{name}.score"), Kind::Float, |shape| shape == [1, 1])?;
+        let iou = self.tensor(&format!("{name}.iou"), Kind::Float, |shape| shape == [1, 1])?;
+        let memory = format!("{name}.memory");
+        let memory = match self.metadata.info(&memory) {
+            Some(_) => {
+                let shape = |shape: &[i64]| shape == [1, mem_dim, side, side];
+                Some(store.put(self.tensor(&memory, self.memory_kind, shape)?))
+            }
+            None => None,
+        };
+        Ok(Output { low_res: store.put(low_res), obj_ptr, score, iou, memory })
+    }
+
+    /// A mask that the user drew.
+    pub fn mask(&mut self, name: &str, rows: usize, columns: usize) -> Result<Mask> {
+        let (info, bytes) = self.take(name)?;
+        if info.dtype != Dtype::BOOL || info.shape != [rows, columns] || bytes.iter().any(|&byte| byte > 1) {
+            return Err(damaged(format!("{name} is no mask of {rows} x {columns} pixels")));
+        }
+        Ok(Mask { rows, columns, pixels: bytes.iter().map(|&byte| byte == 1).collect() })
+    }
+
+    fn tensor(&mut self, name: &str, kind: Kind, expected: impl Fn(&[i64]) -> bool) -> Result<Tensor> {
+        let device = self.model.device();
+        let (info, bytes) = self.take(name)?;
+        let shape = info.shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect::<Vec<_>>();
+        if kind_of(info.dtype) != Some(kind) || !expected(&shape) {
+            return Err(damaged(format!("{name} has the shape {shape:?} and the type {:?}", info.dtype)));
+        }
+        Ok(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_device(device)?)
+    }
+
+    fn take(&mut self, name: &str) -> Result<(&TensorInfo, &'a [u8])> {
+        self.taken += 1;
+        let missing = || damaged(format!("{name} is missing"));
+        let info = self.metadata.info(name).ok_or_else(missing)?;
+        let (begin, end) = info.data_offsets;
+        Ok((info, self.data.get(begin..end).ok_or_else(missing)?))
+    }
+
+    /// Every tensor was taken.
+    pub fn finish(self) -> Result<()> {
+        let left = self.metadata.tensors().len().abs_diff(self.taken);
+        if left == 0 { Ok(()) } else { Err(damaged(format!("it holds {left} tensors that belong to nothing"))) }
+    }
+}
