@@ -26,11 +26,11 @@ pub struct OpenOptions {
     pub volume: Option<usize>,
     /// what becomes of colour. _Default: it stays colour._
     pub channel: Option<Channel>,
-    /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say; an error where the source
-    /// does. _Default: 1 mm, and a geometry that counts as unknown._
+    /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say and for TIFF, whose scale it
+    /// replaces; an error where any other source does. _Default: what the source says, else 1 mm and a geometry that counts as unknown._
     pub spacing: Option<[f64; 3]>,
-    /// NIfTI volumes of more bytes are read slice by slice when they are used, instead of at once (packed ones are unpacked into an unnamed
-    /// temporary file). _Default: 256 MiB._
+    /// NIfTI volumes and arrays of more bytes are read slice by slice when they are used, instead of at once (packed ones are unpacked into
+    /// an unnamed temporary file; arrays in Fortran order are read at once). _Default: 256 MiB._
     pub lazy_bytes: Option<u64>,
     /// most bytes that the voxels of NIfTI files, arrays and pictures may take once they are unpacked. _Default: 32 GiB._
     pub max_bytes: Option<u64>,
@@ -81,7 +81,8 @@ impl OpenOptions {
                 "spacing {spacing:?} must be three positive numbers of millimetres (x, y, z)"
             )));
         }
-        if volume.geometry.known {
+        // the scale of a TIFF is often a program's default
+        if volume.geometry.known && volume.format != "stack" {
             let [x, y, z] = volume.geometry.spacing.map(|mm| (mm * 1e6).round() / 1e6);
             let what = format!(
                 "{}: says itself that its voxels are {x} x {y} x {z} mm: leave the spacing out",

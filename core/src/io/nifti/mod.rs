@@ -1,15 +1,15 @@
 //! NIfTI (`.nii`, `.hdr` + `.img`, versions 1 and 2, packed or not) into a [`Volume`].
 //!
 //! Standard: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>. The file stores x fastest, then y, then z: the same memory
-//! order as `[frames, rows, columns]`, so no voxel moves. Extensions, `cal_min` and `cal_max` do not count. Files are written by the
-//! `nifti` crate (`write.rs`), with the header that [`header_for`] makes.
+//! order as `[frames, rows, columns]`, so no voxel moves. Extensions, `cal_min` and `cal_max` do not count.
 
 mod geometry;
 mod header;
 mod pair;
 mod voxels;
+mod write;
 
-pub(super) use geometry::header_for;
+pub(super) use write::write;
 
 use super::OpenOptions;
 use super::lazy::FileFrames;
