@@ -10,8 +10,12 @@ use std::thread;
 
 /// small enough for all cores to have work, large enough to cost nothing in size
 const BLOCK: usize = 1 << 20;
+/// so many blocks for each core are collected before they are packed
+const BLOCKS_AT_ONCE: usize = 4;
 /// more cores than this wait for the disk
 const MOST_THREADS: usize = 16;
+/// of zlib-rs: as small as level 1 of zlib, which nibabel takes; its own level 1 leaves a third more
+const LEVEL: Compression = Compression::new(2);
 /// magic, deflate, no flags, no time, fastest, system unknown
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 /// an empty last block
@@ -20,45 +24,83 @@ const END: [u8; 2] = [3, 0];
 /// A packed block and the checksum of what it holds.
 type Packed = Result<(Vec<u8>, Crc)>;
 
-/// Writes the parts, one after another, as one gzip stream of level 1, as nibabel does.
-pub(super) fn write(out: &mut impl Write, parts: &[&[u8]]) -> Result<()> {
-    let blocks: Vec<&[u8]> = parts.iter().flat_map(|part| part.chunks(BLOCK)).collect();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.clamp(1, MOST_THREADS).min(blocks.len().max(1));
-    out.write_all(&HEAD)?;
-    let crc = thread::scope(|scope| {
-        let lanes: Vec<Receiver<Packed>> = (0..threads)
-            .map(|lane| {
-                let (sender, receiver) = sync_channel(4);
-                let blocks = &blocks;
-                scope.spawn(move || {
-                    for block in blocks.iter().skip(lane).step_by(threads) {
-                        // the receiver is gone when writing failed
-                        if sender.send(packed(block)).is_err() {
-                            break;
+/// Packs what is written to it, as one gzip stream; [`Packer::finish`] ends it.
+pub(super) struct Packer<W: Write> {
+    out: W,
+    threads: usize,
+    waiting: Vec<u8>,
+    crc: Crc,
+}
+
+impl<W: Write> Packer<W> {
+    pub fn new(mut out: W) -> Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        out.write_all(&HEAD)?;
+        Ok(Self { out, threads: cores.clamp(1, MOST_THREADS), waiting: Vec::new(), crc: Crc::new() })
+    }
+
+    /// Packs what is left and writes the checksum.
+    pub fn finish(mut self) -> Result<()> {
+        self.pack()?;
+        self.out.write_all(&END)?;
+        self.out.write_all(&self.crc.sum().to_le_bytes())?;
+        self.out.write_all(&self.crc.amount().to_le_bytes())?;
+        self.out.flush()
+    }
+
+    /// Packs what waits: each core takes every so many-th block, and they are written in order.
+    fn pack(&mut self) -> Result<()> {
+        let Self { out, threads, waiting, crc } = self;
+        let blocks: Vec<&[u8]> = waiting.chunks(BLOCK).collect();
+        thread::scope(|scope| {
+            let lanes: Vec<Receiver<Packed>> = (0..*threads)
+                .map(|lane| {
+                    let (sender, receiver) = sync_channel(BLOCKS_AT_ONCE);
+                    let blocks = blocks.iter().skip(lane).step_by(*threads);
+                    scope.spawn(move || {
+                        for block in blocks {
+                            // the receiver is gone when writing failed
+                            if sender.send(packed(block)).is_err() {
+                                break;
+                            }
                         }
-                    }
-                });
-                receiver
-            })
-            .collect();
-        let mut crc = Crc::new();
-        for i in 0..blocks.len() {
-            let (bytes, part) = lanes[i % threads].recv().map_err(Error::other)??;
-            out.write_all(&bytes)?;
-            crc.combine(&part);
+                    });
+                    receiver
+                })
+                .collect();
+            for i in 0..blocks.len() {
+                let (bytes, part) = lanes[i % *threads].recv().map_err(Error::other)??;
+                out.write_all(&bytes)?;
+                crc.combine(&part);
+            }
+            Result::Ok(())
+        })?;
+        waiting.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Packer<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        let room = self.threads * BLOCKS_AT_ONCE * BLOCK - self.waiting.len();
+        let taken = &bytes[..bytes.len().min(room)];
+        self.waiting.extend_from_slice(taken);
+        if taken.len() == room {
+            self.pack()?;
         }
-        Result::Ok(crc)
-    })?;
-    out.write_all(&END)?;
-    out.write_all(&crc.sum().to_le_bytes())?;
-    out.write_all(&crc.amount().to_le_bytes())
+        Ok(taken.len())
+    }
+
+    /// Blocks stay whole: nothing is packed before its time.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn packed(block: &[u8]) -> Packed {
     let mut crc = Crc::new();
     crc.update(block);
-    let mut deflate = Compress::new(Compression::fast(), false);
+    let mut deflate = Compress::new(LEVEL, false);
     let mut out = Vec::with_capacity(block.len() / 2 + 1024);
     loop {
         let rest = &block[deflate.total_in() as usize..];
@@ -78,7 +120,7 @@ fn packed(block: &[u8]) -> Packed {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use flate2::read::GzDecoder;
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     #[test]
     fn any_gzip_reader_gets_the_bytes_back() {
@@ -90,10 +132,13 @@ mod tests {
             };
             (0..n).map(step).collect()
         };
-        let plain = vec![7u8; 3 * super::BLOCK + 5];
+        let plain = vec![7u8; 70 * super::BLOCK + 5];
         for (head, rest) in [(vec![], vec![]), (noise(352), noise(2 * super::BLOCK)), (noise(1), plain)] {
             let mut gzip = Vec::new();
-            super::write(&mut gzip, &[&head, &rest]).unwrap();
+            let mut packer = super::Packer::new(&mut gzip).unwrap();
+            packer.write_all(&head).unwrap();
+            packer.write_all(&rest).unwrap();
+            packer.finish().unwrap();
             let mut back = Vec::new();
             // one member: this decoder stops behind the first
             GzDecoder::new(&gzip[..]).read_to_end(&mut back).unwrap();

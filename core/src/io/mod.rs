@@ -102,7 +102,8 @@ pub fn convert(
 ) -> Result<()> {
     let (input, output) = (input.as_ref(), output.as_ref());
     check_output(input, output)?;
-    let volume = open_observed(input, options, observer)?;
+    let options = OpenOptions { once: true, ..options.clone() };
+    let volume = open_observed(input, &options, observer)?;
     write_volume(&volume, output, observer)
 }
 

@@ -47,7 +47,7 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
             format!("is truncated: its header promises an array of shape {promised:?}, more than the file holds");
         return Err(Error::format(path, what));
     };
-    if options.is_lazy(bytes) && header.order() == Order::C {
+    if (options.once || options.is_lazy(bytes)) && header.order() == Order::C {
         return lazy(path, reader.into_inner(), start, shape, ty.size_field(), values, big_endian);
     }
     options.check_size(path, bytes)?;
@@ -70,8 +70,7 @@ fn lazy(
     big_endian: bool,
 ) -> Result<Volume> {
     let count: usize = shape[1..].iter().product();
-    let name = path.to_path_buf();
-    let decode = move |mut bytes: &[u8]| values(&mut bytes, count, big_endian).map_err(damaged(&name));
+    let decode = move |reader: &mut dyn Read| values(reader, count, big_endian);
     let source = FileFrames::new(path, file, start, count * size as usize, Box::new(decode))?;
     Ok(Volume::lazy(shape, Arc::new(source), Geometry::unknown(), "npy"))
 }
@@ -162,19 +161,22 @@ fn to_c_order<T: Copy>(values: &[T], [frames, rows, columns, channels]: [usize; 
 
 /// Writes an array in C order, as it lies in memory.
 pub(super) fn write<T: AutoSerialize + Pod>(path: &Path, values: &[T], shape: &[u64]) -> Result<()> {
-    let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
-    let kind = T::default_dtype().descr();
-    let mut header = format!("{{'descr': {kind}, 'fortran_order': False, 'shape': ({sides}), }}");
-    // the values begin at a multiple of 64; the line end closes the header
-    let before = 10 + header.len() + 1;
-    header.extend(std::iter::repeat_n(' ', before.next_multiple_of(64) - before));
-    header.push('\n');
-    let write = || -> std::io::Result<()> {
+    let write = || {
         let mut out = File::create(path)?;
-        out.write_all(b"\x93NUMPY\x01\x00")?;
-        out.write_all(&(header.len() as u16).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
+        out.write_all(&header_of(values, shape))?;
         out.write_all(bytemuck::cast_slice(values))
     };
     write().map_err(Error::io(path))
+}
+
+/// The header of an array of such values in C order.
+pub(super) fn header_of<T: AutoSerialize>(_: &[T], shape: &[u64]) -> Vec<u8> {
+    let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
+    let kind = T::default_dtype().descr();
+    let mut text = format!("{{'descr': {kind}, 'fortran_order': False, 'shape': ({sides}), }}");
+    // the values begin at a multiple of 64; the line end closes the header
+    let before = 10 + text.len() + 1;
+    text.extend(std::iter::repeat_n(' ', before.next_multiple_of(64) - before));
+    text.push('\n');
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat()
 }

@@ -32,6 +32,9 @@ pub struct OpenOptions {
     /// NIfTI volumes and arrays of more bytes are read slice by slice when they are used, instead of at once (packed ones are unpacked into
     /// an unnamed temporary file; arrays in Fortran order are read at once). _Default: 256 MiB._
     pub lazy_bytes: Option<u64>,
+    /// the volume is used once, from the first slice to the last: NIfTI files that are not packed and arrays are then read slice by slice,
+    /// whatever their size. _Default: no._
+    pub once: bool,
     /// most bytes that the voxels of NIfTI files, arrays and pictures may take once they are unpacked. _Default: 32 GiB._
     pub max_bytes: Option<u64>,
 }

@@ -6,6 +6,7 @@ use crate::progress::Observer;
 use crate::volume::{Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What an output path asks for, by its ending.
@@ -84,28 +85,9 @@ impl Target {
 /// they are; any other type is an error, because squeezing it into PNG would change what the values mean.
 pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<()> {
     let path = path.as_ref();
-    let shape = [volume.frames, volume.rows, volume.columns];
     match Target::of(path)? {
-        Target::Nifti => {
-            observer.step("write", 0, 1)?;
-            let sides = [volume.columns, volume.rows, volume.frames];
-            match (volume.channels, &*volume.voxels()?) {
-                (1, voxels) => with_voxels!(voxels, values => nifti::write(path, values, &sides, &volume.geometry))?,
-                (_, Voxels::U8(values)) => nifti::write(path, values.as_chunks::<3>().0, &sides, &volume.geometry)?,
-                (_, other) => {
-                    return Err(no_place(path, &format!("colour of type {}", other.dtype()), "NIfTI", ".npy"));
-                }
-            }
-        }
-        Target::Npy => {
-            observer.step("write", 0, 1)?;
-            let mut shape = shape.map(|n| n as u64).to_vec();
-            shape.extend((volume.channels > 1).then_some(volume.channels as u64));
-            atomic_file(
-                path,
-                |temporary| with_voxels!(&*volume.voxels()?, values => npy::write(temporary, values, &shape)),
-            )?;
-        }
+        Target::Nifti => return write_nifti(volume, path, observer),
+        Target::Npy => return write_npy(volume, path, observer),
         Target::Tiff => {
             observer.step("write", 0, 1)?;
             tiff::write_volume(volume, path)?;
@@ -117,6 +99,47 @@ pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn 
         Target::PngFolder => return write_png_folder(volume, path, observer),
     }
     observer.step("write", 1, 1)
+}
+
+fn write_nifti(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    let kind = match (volume.channels, &volume.frame(0)?) {
+        (1, voxels) => with_voxels!(voxels, values => nifti::Kind::of(values)),
+        (_, Voxels::U8(_)) => nifti::Kind::of::<[u8; 3]>(&[]),
+        (_, other) => return Err(no_place(path, &format!("colour of type {}", other.dtype()), "NIfTI", ".npy")),
+    };
+    let sides = [volume.columns, volume.rows, volume.frames];
+    nifti::write_parts(path, kind, &sides, &volume.geometry, &mut |out| {
+        each_part(volume, observer, |voxels| {
+            with_voxels!(voxels, values => nifti::write_values(out, values)).map_err(Error::io(path))
+        })
+    })
+}
+
+fn write_npy(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    let mut shape = [volume.frames, volume.rows, volume.columns].map(|n| n as u64).to_vec();
+    shape.extend((volume.channels > 1).then_some(volume.channels as u64));
+    atomic_file(path, |temporary| {
+        let mut out = fs::File::create(temporary).map_err(Error::io(path))?;
+        let header = with_voxels!(&volume.frame(0)?, values => npy::header_of(values, &shape));
+        out.write_all(&header).map_err(Error::io(path))?;
+        each_part(volume, observer, |voxels| {
+            with_voxels!(voxels, values => out.write_all(bytemuck::cast_slice(values))).map_err(Error::io(path))
+        })
+    })
+}
+
+/// The values in order: all at once where they lie in memory, else slice by slice.
+fn each_part(volume: &Volume, observer: &mut dyn Observer, mut write: impl FnMut(&Voxels) -> Result<()>) -> Result<()> {
+    if !volume.is_lazy() {
+        observer.step("write", 0, 1)?;
+        write(&*volume.voxels()?)?;
+        return observer.step("write", 1, 1);
+    }
+    for frame in 0..volume.frames {
+        observer.step("write", frame, volume.frames)?;
+        write(&volume.frame(frame)?)?;
+    }
+    observer.step("write", volume.frames, volume.frames)
 }
 
 pub(super) fn no_place(path: &Path, kind: &str, format: &str, instead: &str) -> Error {

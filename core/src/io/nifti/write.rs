@@ -4,7 +4,7 @@
 //! on all cores (`gzip.rs`).
 
 use super::geometry::determinant;
-use crate::io::gzip;
+use crate::io::gzip::Packer;
 use crate::io::write::{atomic_file, no_place};
 use crate::volume::Geometry;
 use crate::{Error, Result};
@@ -31,6 +31,20 @@ macro_rules! nifti_voxels {
 }
 nifti_voxels!(u8: 2, i8: 256, u16: 512, i16: 4, u32: 768, i32: 8, u64: 1280, i64: 1024, f32: 16, f64: 64, [u8; 3]: 128);
 
+/// What one voxel of a file is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::io) struct Kind {
+    code: i16,
+    bytes: usize,
+}
+
+impl Kind {
+    /// That of these values.
+    pub fn of<T: NiftiVoxel>(_: &[T]) -> Self {
+        Self { code: T::CODE, bytes: size_of::<T>() }
+    }
+}
+
 /// Writes values whose `sides` are `[x, y, z]` or `[x, y, z, objects]`, x fastest.
 pub(in crate::io) fn write<T: NiftiVoxel>(
     path: &Path,
@@ -38,23 +52,41 @@ pub(in crate::io) fn write<T: NiftiVoxel>(
     sides: &[usize],
     geometry: &Geometry,
 ) -> Result<()> {
+    write_parts(path, Kind::of(values), sides, geometry, &mut |out| write_values(out, values).map_err(Error::io(path)))
+}
+
+/// Writes a header and whatever voxels `fill` writes.
+pub(in crate::io) fn write_parts(
+    path: &Path,
+    kind: Kind,
+    sides: &[usize],
+    geometry: &Geometry,
+    fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     if sides.iter().any(|&n| n > i16::MAX as usize) {
         let kind = sides.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ") + " voxels";
         return Err(no_place(path, &kind, "NIfTI-1", ".npy"));
     }
     let mut header = Header([0; VOXELS_AT]);
-    header.describe::<T>(sides);
+    header.describe(kind, sides);
     header.place(geometry);
     let packed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    let voxels = to_file_order(values);
     atomic_file(path, |temporary| {
         let mut file = File::create(temporary).map_err(Error::io(path))?;
-        let written = match packed {
-            true => gzip::write(&mut file, &[&header.0, &voxels]),
-            false => file.write_all(&header.0).and_then(|()| file.write_all(&voxels)),
-        };
-        written.map_err(Error::io(path))
+        if !packed {
+            file.write_all(&header.0).map_err(Error::io(path))?;
+            return fill(&mut file);
+        }
+        let mut packer = Packer::new(file).map_err(Error::io(path))?;
+        packer.write_all(&header.0).map_err(Error::io(path))?;
+        fill(&mut packer)?;
+        packer.finish().map_err(Error::io(path))
     })
+}
+
+/// Writes values as the header announces them.
+pub(in crate::io) fn write_values<T: Pod>(out: &mut dyn Write, values: &[T]) -> std::io::Result<()> {
+    out.write_all(&to_file_order(values))
 }
 
 /// The header says little end first by being so.
@@ -89,15 +121,15 @@ impl Header {
     }
 
     /// What the voxels are.
-    fn describe<T: NiftiVoxel>(&mut self, sides: &[usize]) {
+    fn describe(&mut self, kind: Kind, sides: &[usize]) {
         self.put(0, &348i32.to_le_bytes());
         self.put(38, b"r");
         self.i16(40, sides.len() as i16);
         for axis in 0..7 {
             self.i16(42 + 2 * axis, sides.get(axis).map_or(1, |&n| n as i16));
         }
-        self.i16(70, T::CODE);
-        self.i16(72, 8 * size_of::<T>() as i16);
+        self.i16(70, kind.code);
+        self.i16(72, 8 * kind.bytes as i16);
         self.f32s(108, [VOXELS_AT as f64, 1.0, 0.0]);
         self.put(148, b"SAM-OCTA2");
         self.put(344, b"n+1\0");

@@ -29,7 +29,7 @@ pub(super) fn geometry(decoder: &mut Decoder<AsGrey>) -> Geometry {
 /// The beginning of the description; the crate takes nothing but ASCII for text, and OME writes µm.
 fn description(decoder: &mut Decoder<AsGrey>) -> String {
     let mut bytes = vec![0; MOST_TEXT];
-    let length = decoder.find_tag_bytes(Tag::ImageDescription, &mut bytes, 0).ok().flatten().unwrap_or(0);
+    let length = decoder.image_ifd().find_tag_bytes(Tag::ImageDescription, &mut bytes, 0).ok().flatten().unwrap_or(0);
     bytes.truncate(length);
     String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
 }
