@@ -37,10 +37,10 @@ test-gpu: build
 	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
 
 # Every part is tests/bench/PART.py and writes docs/bench/PART.json; BENCH="volumes ..." chooses.
-bench: build $(filter .bench-venv/bin/python,$(PYTHON_PEERS))
+bench: build $(if $(filter .bench-venv/%,$(PYTHON_PEERS)),.bench-venv/ready)
 	@for part in $(BENCH); do $(PYTHON) tests/bench/$$part.py --peers $(PYTHON_PEERS) || exit 1; done
 
-.bench-venv/bin/python: tests/bench/requirements.txt
+.bench-venv/ready: tests/bench/requirements.txt
 	@$(PYTHON) -m venv .bench-venv
 	@.bench-venv/bin/pip install --quiet -r tests/bench/requirements.txt
 	@touch $@
