@@ -41,7 +41,8 @@ fn every_way_of_saying_it() {
     let ratio = [(1000, 10), (500, 10)];
     for (description, unit, resolution, wanted, known) in [
         ("", Centimeter, ratio, [0.1, 0.2, 1.0], false),
-        ("", Inch, [(254, 1), (508, 1)], [0.1, 0.05, 1.0], false),
+        ("", Inch, [(2540, 1), (5080, 1)], [0.01, 0.005, 1.0], false),
+        ("", Inch, [(300, 1), (300, 1)], [1.0, 1.0, 1.0], false),
         ("", None, ratio, [1.0; 3], false),
         ("", Centimeter, [(0, 1), (0, 0)], [1.0; 3], false),
         ("ImageJ=1.54f\nimages=2\nslices=2\nunit=micron\nspacing=3.5\n", None, ratio, [1e-5, 2e-5, 3.5e-3], true),
@@ -51,7 +52,7 @@ fn every_way_of_saying_it() {
         ("ImageJ=1.54f\nunit=pixel\nspacing=2\n", None, ratio, [1.0; 3], false),
         ("unit=mm\nspacing=2\n", None, ratio, [1.0; 3], false),
         (OME, Inch, [(72, 1), (72, 1)], [0.0115, 0.0125, 0.25], true),
-        ("<OME PhysicalSizeX=\"", Inch, [(254, 1), (254, 1)], [0.1, 0.1, 1.0], false),
+        ("<OME PhysicalSizeX=\"", Inch, [(2540, 1), (2540, 1)], [0.01, 0.01, 1.0], false),
     ] {
         write(&path, description, unit, resolution);
         let geometry = read(&path, Option::None);

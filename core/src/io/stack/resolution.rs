@@ -2,7 +2,8 @@
 //!
 //! Standards: TIFF 6.0, "Resolution"; <https://www.openmicroscopy.org/Schemas/OME/2016-06> (`PhysicalSizeX`); ImageJ's `TiffEncoder` (lines
 //! `unit=`, `spacing=` of the ImageDescription, pixels per unit in XResolution and YResolution). Without a size along z the geometry
-//! counts as unknown, as that of a NIfTI file that has nothing but spacing. Tags that make no sense do not count.
+//! counts as unknown, as that of a NIfTI file that has nothing but spacing. Tags that make no sense do not count, nor do up to 600 dots
+//! per inch, which programs write for printers.
 
 use super::ifd::AsGrey;
 use crate::volume::Geometry;
@@ -12,6 +13,8 @@ use tiff::tags::Tag;
 
 const INCH: f64 = 25.4;
 const CENTIMETRE: f64 = 10.0;
+/// dots per inch up to which a resolution is that of a screen or a printer, which says nothing about what is shown
+const PRINT: f64 = 601.0;
 /// of a description; OME describes every plane in it, the sizes come first
 const MOST_TEXT: usize = 64 << 10;
 
@@ -71,6 +74,9 @@ fn of_resolution(decoder: &mut Decoder<AsGrey>, description: &str) -> Option<Siz
         _ => None,
     };
     let plane = [size(Tag::XResolution)?, size(Tag::YResolution)?];
+    if unit == INCH && !imagej && plane.iter().any(|&mm| mm > INCH / PRINT) {
+        return None;
+    }
     let z = line("spacing").filter(|_| imagej).and_then(|z| z.trim().parse::<f64>().ok()).map(|z| z.abs() * unit);
     Some((plane, z))
 }
