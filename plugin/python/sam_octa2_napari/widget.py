@@ -32,7 +32,7 @@ SIZES = ["2.1-tiny", "2.1-small", "2.1-base_plus", "2.1-large", "tiny", "small",
 HELP = "Shift-click: on the object. Ctrl-click: beside it."
 
 
-class SegmentWidget(QWidget):  # type: ignore[misc]
+class SegmentWidget(QWidget):
     """Segments an image layer with SAM-OCTA2."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
@@ -68,7 +68,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]
         form.addRow("Model", _row(self.model, _button("…", lambda: self._browse(self.model, "Model"))))
         form.addRow("Configuration", _row(self.config, _button("…", lambda: self._browse(self.config, "Configuration"))))
         form.addRow("Object", self.object)
-        form.addRow("Follow", self.direction)
+        form.addRow("Direction", self.direction)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(_row(_button("Follow", self.follow), _button("Cancel", self.cancel)))
