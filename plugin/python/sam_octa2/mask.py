@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -101,10 +101,26 @@ class Labels(_Result):
         """Numbers of the objects that have voxels, ascending."""
         return list(self.info["objects"])
 
-    def write(self, path: PathLike, **how: Any) -> None:
+    def write(
+        self,
+        path: PathLike,
+        *,
+        properties: Optional[Sequence[str]] = None,
+        deterministic: Optional[bool] = None,
+        description: Optional[str] = None,
+        number: Optional[int] = None,
+        algorithm: Optional[str] = None,
+    ) -> None:
         """Writes ``.nii``, ``.nii.gz``, ``.npy``, ``.tif``, ``.json`` (COCO), ``.dcm`` (DICOM Segmentation of a DICOM volume), or a folder
-        of PNGs. For ``.dcm``: `property`, `deterministic`, `description`, `number`, `algorithm` (docs/formats.md)."""
-        load().call("mask_write", self._pointer, encoded(path), options(**how))
+        of PNGs. The options are what a ``.dcm`` says (docs/formats.md): `properties` such as ``["vessel", "2=faz"]``, ..."""
+        how = options(
+            properties=properties,
+            deterministic=deterministic,
+            description=description,
+            number=number,
+            algorithm=algorithm,
+        )
+        load().call("mask_write", self._pointer, encoded(path), how)
 
     def __repr__(self) -> str:
         return f"<Labels {' x '.join(map(str, self.shape))}, objects {json.dumps(self.objects)}>"

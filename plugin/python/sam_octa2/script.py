@@ -170,9 +170,10 @@ def _told(script: int, value: Any) -> Any:
 def _heard(script: int, value: Any) -> Any:
     """A value of a script."""
     if isinstance(value, dict):
-        if value.get("kind") == "volume":
+        kind = value.get("kind") if "handle" in value else None
+        if kind == "volume":
             return Volume._of(load().handle("script_volume", script, value["handle"]))
-        if value.get("kind") == "labels":
+        if kind == "labels":
             return Labels._of(load().handle("script_labels", script, value["handle"]))
         return {key: _heard(script, item) for key, item in value.items()}
     if isinstance(value, list):

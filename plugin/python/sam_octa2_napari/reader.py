@@ -25,9 +25,7 @@ def read(path: str) -> List[LayerData]:
 
 def about(volume: Volume, path: str) -> Dict[str, Any]:
     """What napari should know about the layer."""
-    name = Path(path).name
-    for ending in (".gz", Path(name).suffix if not name.endswith(".gz") else "", ".nii"):
-        name = name[: -len(ending)] if ending and name.endswith(ending) else name
+    name = Path(Path(path).name.removesuffix(".gz")).stem
     about: Dict[str, Any] = {"name": name or path, "rgb": volume.ndim == 4, "metadata": {"sam_octa2": volume}}
     if volume.info["geometry_known"] or volume.spacing != (1.0, 1.0, 1.0):
         about["scale"] = volume.spacing[::-1]

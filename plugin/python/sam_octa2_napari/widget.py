@@ -46,6 +46,7 @@ class SegmentWidget(QWidget):
         self._jobs: Deque[Tuple[str, Callable[..., Any], Tuple[Any, ...]]] = deque()
         self._worker: Any = None
         self._cancel: Optional[Cancel] = None
+        self._error: Optional[str] = None
         self._build()
         self._list_layers()
         self.viewer.layers.events.inserted.connect(self._list_layers)
@@ -121,7 +122,8 @@ class SegmentWidget(QWidget):
         frame, row, column = (0.0, *place) if len(place) == 2 else place
         inside = all(0 <= round(at) < size for at, size in zip((frame, row, column), self._shape(layer)))
         if inside:
-            self._do("click", self._click, round(frame), row, column, self.object.value(), positive)
+            model = (self.model.currentText(), self.config.currentText())
+            self._do("click", self._click, layer, model, (round(frame), row, column, self.object.value(), positive))
 
     def follow(self) -> None:
         """Follows all objects through the stack."""
@@ -155,27 +157,21 @@ class SegmentWidget(QWidget):
         self._started_with = ()
         self.status.setText(HELP)
 
-    # jobs; these run in a worker thread
+    # jobs; these run in a worker thread and touch no part of the widget
 
-    def _click(self, *place: Any) -> None:
-        self._start()
-        if self.segmenter is not None:
-            self.segmenter.click(*place)
+    def _click(self, layer: Image, model: Tuple[str, str], click: Tuple[Any, ...]) -> None:
+        """The first click on an image with a model begins a session."""
+        if self.segmenter is None or self._started_with != (layer, model):
+            if model not in self._models:
+                self._models[model] = Model.load(model[0], model[1] or None, cancel=self._cancel)
+            self.segmenter = Segmenter(volume_of(layer.data, layer.scale, layer.metadata), self._models[model])
+            self.labels = self.points = None
+            self._started_with = (layer, model)
+        self.segmenter.click(*click)
 
     def _follow(self, direction: str) -> Iterator[Slice]:
         if self.segmenter is not None:
             yield from self.segmenter.follow(direction, self._cancel)
-
-    def _start(self) -> None:
-        """A session for the chosen image and model, unless it is there."""
-        layer, model = self._layer(), (self.model.currentText(), self.config.currentText())
-        if layer is None or self._started_with == (layer, *model):
-            return
-        if model not in self._models:
-            self._models[model] = Model.load(model[0], model[1] or None, cancel=self._cancel)
-        self.segmenter = Segmenter(volume_of(layer.data, layer.scale, layer.metadata), self._models[model])
-        self.labels = self.points = None
-        self._started_with = (layer, *model)
 
     # one job after the other
 
@@ -209,8 +205,8 @@ class SegmentWidget(QWidget):
     def _finished(self) -> None:
         self._worker = None
         self._show()
-        error, self._error = getattr(self, "_error", None), None
-        self.status.setText(error or HELP)
+        self.status.setText(self._error or HELP)
+        self._error = None
         self._next()
 
     @property

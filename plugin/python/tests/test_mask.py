@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import DEMO
+from conftest import DEMO, ROOT
 
 from sam_octa2 import InvalidArgument, SamOcta2Error, Session, Volume, _memory
 
@@ -110,6 +110,16 @@ def test_labels_refer_to_the_volume_that_was_opened(model, tmp_path):
     session.click(0, 131, 126)
     session.labels().write(tmp_path / "labels.nii.gz")
     np.testing.assert_allclose(Volume.open(tmp_path / "labels.nii.gz").affine, Volume.open(DEMO).affine)
+
+
+def test_labels_of_dicom_become_a_segmentation(model, tmp_path):
+    session = Session(Volume.open(ROOT / "tests/data/io/dicom/multiframe.dcm"), model)
+    session.mask(0, np.ones(session.describe()["shape"][1:3], np.uint8))
+    labels = session.labels()
+    labels.write(tmp_path / "seg.dcm", properties=["vessel"], deterministic=True, description="Vessels", number=7)
+    assert (tmp_path / "seg.dcm").read_bytes()[128:132] == b"DICM"
+    with pytest.raises(InvalidArgument):
+        labels.write(tmp_path / "seg.dcm", properties=["banana"])
 
 
 def test_mistakes(mask):

@@ -17,12 +17,12 @@ def script():
 
 
 def test_values_go_both_ways(script, tmp_path):
-    args = {"n": 3, "x": 0.5, "list": [1, "two", None, True], "map": {"a": {"b": np.int64(4)}}}
+    args = {"n": 3, "x": 0.5, "list": [1, "two", None, True], "map": {"kind": "volume", "b": np.int64(4)}}
     assert script.run("[arg(`n`), arg(`x`), arg(`list`), arg(`map`)]", args=args) == [
         3,
         0.5,
         [1, "two", None, True],
-        {"a": {"b": 4}},
+        {"kind": "volume", "b": 4},
     ]
     (tmp_path / "a.rhai").write_text("40 + 2")
     assert script.run(path=tmp_path / "a.rhai") == 42
