@@ -1,0 +1,312 @@
+"""Sessions: what a user marks on a volume, what the model answers, and how it is followed through the stack."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _abi, _memory
+from ._calls import Progress, calling, running
+from ._errors import Cancelled, InvalidArgument
+from ._library import Handle, frame_number, load, object_number, options, whole
+from .cancel import Cancel
+from .mask import Labels, Mask
+from .model import Model
+from .volume import Volume
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a propagation says about one slice."""
+
+    #: its number, from 0
+    frame: int
+    #: of every object that was followed here
+    masks: Tuple[Mask, ...]
+    #: this many slices are done ...
+    done: int
+    #: ... of so many
+    total: int
+
+
+OnSlice = Callable[[Slice], Optional[bool]]
+
+
+class Session(Handle):
+    """Prompts and masks on one volume. One call at a time: another one meanwhile raises `Busy`.
+
+    `window`: values that the model sees as 0 and 1 (``"auto"``, ``"LOW,HIGH"``, ``"1%,99%"``, ...); `compat`: ``"reference"`` behaves as the
+    Python package sam2 does; `feature_cache_bytes`, `state_bytes`: limits of its memory.
+    """
+
+    _kind = "session"
+
+    def __init__(
+        self,
+        volume: Volume,
+        model: Model,
+        *,
+        window: Optional[str] = None,
+        compat: Optional[str] = None,
+        feature_cache_bytes: Optional[int] = None,
+        state_bytes: Optional[int] = None,
+    ) -> None:
+        how = options(
+            window=window, compat=compat, feature_cache_bytes=feature_cache_bytes, state_bytes=state_bytes
+        )
+        super().__init__(load().handle("session_create", volume._pointer, model._pointer, how))
+
+    @classmethod
+    def restore(cls, volume: Volume, model: Model, state: Any, **how: Any) -> "Session":
+        """The session that `save` wrote down. Volume and model must be the same; the options are those of a new session."""
+        raw = np.frombuffer(state, np.uint8)
+        made = load().handle(
+            "session_restore", volume._pointer, model._pointer, raw.ctypes.data, raw.size, options(**how)
+        )
+        return cls._of(made)
+
+    def save(self) -> bytes:
+        """Everything that the session knows."""
+        return _memory.array_of(load().view("session_save", self._pointer)).tobytes()
+
+    def describe(self) -> Dict[str, Any]:
+        """Objects with their prompts and slices, memory in use, window."""
+        told: Dict[str, Any] = load().json("session_describe", self._pointer)
+        return told
+
+    # marking
+
+    def click(self, frame: int, x: float, y: float, *, object: int = 1, positive: bool = True) -> Mask:
+        """A click on the object, or beside it; returns the answer to all prompts of the slice."""
+        return self.prompt(frame, object=object, points=[(x, y)], labels=[int(positive)])
+
+    def points(
+        self,
+        frame: Optional[int],
+        points: npt.ArrayLike,
+        labels: Optional[Sequence[int]] = None,
+        *,
+        object: int = 1,
+        patient: bool = False,
+    ) -> Mask:
+        """Several clicks at once; `labels` says 1 (on the object) or 0 (beside it) for each."""
+        return self.prompt(frame, object=object, points=points, labels=labels, patient=patient)
+
+    def box(self, frame: Optional[int], corners: npt.ArrayLike, *, object: int = 1, patient: bool = False) -> Mask:
+        """A box: left, top, right, bottom; in millimetres two corners of three numbers."""
+        return self.prompt(frame, object=object, box=corners, patient=patient)
+
+    def mask(self, frame: int, pixels: Union[Mask, npt.ArrayLike], *, object: int = 1) -> Mask:
+        """A drawn mask, `[rows, columns]`: the object is where it is not 0. (`mask_of` asks for the session's own.)"""
+        return self.prompt(frame, object=object, mask=pixels)
+
+    def prompt(
+        self,
+        frame: Optional[int] = None,
+        *,
+        object: int = 1,
+        points: Optional[npt.ArrayLike] = None,
+        labels: Optional[Sequence[int]] = None,
+        box: Optional[npt.ArrayLike] = None,
+        mask: Union[None, Mask, npt.ArrayLike] = None,
+        patient: bool = False,
+        replace: bool = False,
+        progress: Optional[Progress] = None,
+        cancel: Optional[Cancel] = None,
+    ) -> Mask:
+        """Points, box and mask in any mixture, on one slice.
+
+        Coordinates are pixels of the slice, x to the right, y down. With `patient` they are millimetres in the patient (RAS+), x, y, z,
+        and the slice is found from them. `replace` forgets the earlier points and box of the slice.
+        """
+        if frame is None and (not patient or (points is None and box is None)):
+            raise InvalidArgument("which slice? Only points and boxes in the patient's millimetres say it themselves")
+        width = 3 if patient else 2
+        prompt = _abi.Prompt(size=ctypes.sizeof(_abi.Prompt), object=object_number(object))
+        prompt.frame = 0 if frame is None else frame_number(frame)
+        prompt.flags = _abi.PROMPT_PATIENT * patient | _abi.PROMPT_REPLACE * replace
+        kept: List[npt.NDArray[Any]] = []  # what the prompt points to
+        if points is not None:
+            places = _numbers("points", points, width)
+            prompt.points, prompt.point_count = places.ctypes.data, len(places)
+            kept.append(places)
+            if labels is not None:
+                signs = np.ascontiguousarray(labels, np.int32).ravel()
+                if len(signs) != len(places):
+                    raise InvalidArgument(f"{len(places)} points, but {len(signs)} labels")
+                prompt.labels = signs.ctypes.data
+                kept.append(signs)
+        if box is not None:
+            corners = _numbers("box", box, width)
+            if len(corners) != 2:
+                raise InvalidArgument(f"a box has {2 * width} numbers, not {corners.size}")
+            prompt.bounds = corners.ctypes.data
+            kept.append(corners)
+        if mask is not None:
+            pixels = mask.numpy("dense") if isinstance(mask, Mask) else np.asarray(mask)
+            pixels = pixels if pixels.dtype == np.uint8 else (pixels != 0).view(np.uint8)
+            prompt.mask = ctypes.pointer(_memory.describe(pixels))
+            kept.append(pixels)
+        with calling(progress, cancel) as call:
+            return Mask._of(load().handle("session_prompt", self._pointer, prompt, call.host))
+
+    def encode(
+        self, frame: int, *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None
+    ) -> None:
+        """Computes the features of a slice now, so that the first click on it is answered at once."""
+        with calling(progress, cancel) as call:
+            load().call("session_encode", self._pointer, frame_number(frame), call.host)
+
+    # taking back
+
+    def undo(self, frame: int, object: int = 1) -> None:
+        """Takes back the last prompt of an object on a slice."""
+        load().call("session_undo", self._pointer, frame_number(frame), object_number(object))
+
+    def remove_prompt(self, frame: int, index: int, object: int = 1) -> None:
+        """Takes back one prompt of an object on a slice; `index` counts from 0 in the order given."""
+        at = whole("prompt", index, 0, 2**63)
+        load().call("session_remove_prompt", self._pointer, frame_number(frame), object_number(object), at)
+
+    def clear(self, frame: int, object: int = 1) -> None:
+        """Takes back all prompts of an object on a slice; what was tracked there comes back."""
+        load().call("session_clear_slice", self._pointer, frame_number(frame), object_number(object))
+
+    def remove_object(self, object: int) -> None:
+        """Removes an object with all its prompts and masks."""
+        load().call("session_remove_object", self._pointer, object_number(object))
+
+    def reset(self) -> None:
+        """Removes all objects."""
+        load().call("session_reset", self._pointer)
+
+    def free_caches(self) -> None:
+        """Gives up what can be computed again."""
+        load().call("session_free_caches", self._pointer)
+
+    # results
+
+    def mask_of(self, frame: int, object: int = 1) -> Mask:
+        """The mask of an object on a slice."""
+        return Mask._of(load().handle("session_mask", self._pointer, frame_number(frame), object_number(object)))
+
+    def labels(self) -> Labels:
+        """All masks as one stack of object numbers, on the grid of the volume."""
+        return Labels._of(load().handle("session_labels", self._pointer))
+
+    # following
+
+    def propagate(
+        self,
+        direction: str = "forward",
+        *,
+        start: Optional[int] = None,
+        max_frames: Optional[int] = None,
+        on_slice: Optional[OnSlice] = None,
+        progress: Optional[Progress] = None,
+        cancel: Optional[Cancel] = None,
+    ) -> int:
+        """Follows all objects through the stack (``forward``, ``backward``, ``both``); the number of slices done.
+
+        `on_slice` gets every slice; where it returns ``False`` the propagation ends there, and what is done stays. After `cancel`, or where
+        `progress` returns ``False``, the same, and `Cancelled` is raised.
+        """
+        follower = _Follower(on_slice)
+        how = options(direction=direction, start=start, max_frames=max_frames)
+        try:
+            with calling(progress, cancel) as call:
+                call.on_slice = follower
+                struct = _abi.OnSlice(size=ctypes.sizeof(_abi.OnSlice), context=call.key, call=_heard)
+                load().call("session_propagate", self._pointer, how, struct, call.host)
+        except Cancelled:
+            if not follower.enough:
+                raise
+        return follower.done
+
+    def follow(
+        self,
+        direction: str = "forward",
+        *,
+        start: Optional[int] = None,
+        max_frames: Optional[int] = None,
+        cancel: Optional[Cancel] = None,
+    ) -> Iterator[Slice]:
+        """The same as a loop: ``for slice in session.follow("both")``. The work runs in a thread of its own, a few slices ahead. Leaving
+        the loop stops it, and what is done stays; the session is busy until the loop has ended."""
+        slices: "queue.Queue[Union[Slice, BaseException, None]]" = queue.Queue()
+        room = threading.Semaphore(4)  # slices ahead of the loop
+        left = threading.Event()
+
+        def hear(slice: Slice) -> None:
+            while not (left.is_set() or (cancel and cancel.triggered)):
+                if room.acquire(timeout=0.1):
+                    slices.put(slice)
+                    return
+
+        def work() -> None:
+            end: Optional[BaseException] = None
+            try:
+                self.propagate(
+                    direction,
+                    start=start,
+                    max_frames=max_frames,
+                    on_slice=hear,
+                    progress=lambda *_: not left.is_set(),
+                    cancel=cancel,
+                )
+            except BaseException as error:  # raised again in the loop's thread
+                end = error
+            slices.put(end)
+
+        worker = threading.Thread(target=work, name="sam_octa2 follow", daemon=True)
+        worker.start()
+        try:
+            while True:
+                item = slices.get()
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                room.release()
+                yield item
+        finally:
+            left.set()
+            worker.join()
+
+
+class _Follower:
+    """Receives the slices of a propagation."""
+
+    def __init__(self, on_slice: Optional[OnSlice]) -> None:
+        self.on_slice = on_slice
+        self.done = 0
+        self.enough = False
+
+    def __call__(self, frame: int, masks: Any, count: int, done: int, total: int) -> bool:
+        self.done = done
+        if self.on_slice is None:
+            return True
+        retained = (load().plain("mask_retain", masks[at]) for at in range(count))
+        slice = Slice(frame, tuple(Mask._of(pointer) for pointer in retained if pointer), done, total)
+        self.enough = self.on_slice(slice) is False
+        return not self.enough
+
+
+@_abi.SLICE
+def _heard(context: int, frame: int, masks: Any, count: int, done: int, total: int) -> int:
+    call = running(context)
+    return call.guarded(call.on_slice, frame, masks, count, done, total) if call else 1
+
+
+def _numbers(name: str, values: npt.ArrayLike, width: int) -> npt.NDArray[np.float64]:
+    """Places, one to a row."""
+    numbers = np.ascontiguousarray(values, np.float64)
+    if numbers.size % width:
+        raise InvalidArgument(f"{name}: {numbers.size} numbers, but every place has {width}")
+    return numbers.reshape(-1, width)
