@@ -7,6 +7,7 @@ mod captured;
 mod engine;
 mod errors;
 mod labels;
+mod library;
 mod model;
 mod propagate;
 mod session;
@@ -22,6 +23,7 @@ pub use volume::VolumeValue;
 use crate::convert;
 use arguments::Arguments;
 use engine::HostRef;
+use library::{Library, Room};
 use rhai::{Dynamic, Engine, EvalAltResult};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
@@ -90,12 +92,15 @@ pub struct Context {
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
 /// long receives `NativeCallContext` first and runs in [`values::native`], so that its error carries the place in the script.
-fn register(engine: &mut Engine, context: &Context) {
-    volume::register(engine, context);
-    model::register(engine, context);
-    session::register(engine, context);
-    propagate::register(engine, context);
-    labels::register(engine, context);
+fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
+    let mut library = Library::new(engine);
+    engine::register(&mut library, context);
+    volume::register(&mut library, context);
+    model::register(&mut library, context);
+    session::register(&mut library, context);
+    propagate::register(&mut library, context);
+    labels::register(&mut library, context);
+    library.into_rooms()
 }
 
 /// Runs a script; the reply's report is `{"result": <its last value>}`.
