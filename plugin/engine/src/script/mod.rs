@@ -4,6 +4,8 @@
 
 mod arguments;
 mod captured;
+mod check;
+mod describe;
 mod engine;
 mod errors;
 mod labels;
@@ -24,12 +26,12 @@ use crate::convert;
 use arguments::Arguments;
 use engine::HostRef;
 use library::{Library, Room};
-use rhai::{Dynamic, Engine, EvalAltResult};
+use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use viewer::HostSide;
 
@@ -117,7 +119,7 @@ pub fn run_with(request: &ScriptRequest, host: &HostCalls, side: &Arc<HostSide>)
     let arguments = Arc::new(Arguments::new(request.args.clone(), side.clone()));
     let context = Context { host, arguments };
     let mut engine = engine::new(&request.limits, &context, &path);
-    register(&mut engine, &context);
+    drop(register(&mut engine, &context));
     side.register(&mut engine);
 
     let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(EvalAltResult::from(error)))?;
@@ -141,6 +143,56 @@ impl ScriptRequest {
             _ => Err(convert::invalid("the request of a script needs either `path` or `source`")),
         }
     }
+}
+
+/// What a request for a description may ask for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceRequest {
+    /// `markdown`, `definitions` or `json`
+    form: String,
+}
+
+/// Describes what scripts can use; the report is text, `{file: text}`, or a list of sections.
+pub fn reference(request: &ReferenceRequest, host: &HostCalls) -> Result<Value, PluginError> {
+    with_engine(&Limits::default(), Path::new("script"), host, |engine, rooms| match request.form.as_str() {
+        "markdown" => Ok(json!({"report": describe::markdown(rooms)})),
+        "definitions" => {
+            let files = describe::definitions(engine, rooms).into_iter().map(|(name, text)| (name, text.into()));
+            Ok(json!({"report": files.collect::<Map<String, Value>>()}))
+        }
+        "json" => Ok(json!({"report": describe::json(rooms)})),
+        other => Err(convert::invalid(format!("`form` \"{other}\" is none of markdown, definitions, json"))),
+    })
+}
+
+/// Looks a script over without running it.
+pub fn check(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
+    let (path, source) = request.text()?;
+    with_engine(&request.limits, &path, host, |engine, rooms| {
+        let script = errors::Script { path: &path, source: &source, limits: request.limits };
+        let tree = engine.compile(unshebanged(&source));
+        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error)))?;
+        let found = check::check(engine, rooms, &tree, &source);
+        let lines = found.problems.iter().map(|p| format!("{}:{}:{}: {}", path.display(), p.line, p.column, p.text));
+        Ok(json!({"report": found, "text": lines.collect::<Vec<_>>().join("\n")}))
+    })
+}
+
+/// An engine that runs nothing, with the list of its functions.
+fn with_engine<T>(
+    limits: &Limits,
+    path: &Path,
+    host: &HostCalls,
+    work: impl FnOnce(&Engine, &[Room]) -> Result<T, PluginError>,
+) -> Result<T, PluginError> {
+    // Safety: the engine, which alone gets clones of it, ends with this function.
+    let host = unsafe { HostRef::new(host) };
+    let arguments = Arc::new(Arguments::new(Map::new(), Arc::default()));
+    let mut engine = engine::new(limits, &Context { host, arguments: arguments.clone() }, path);
+    engine.set_optimization_level(OptimizationLevel::None); // the script as it is written
+    let rooms = register(&mut engine, &Context { host, arguments });
+    work(&engine, &rooms)
 }
 
 /// A first line that starts an interpreter is a comment; the lines keep their numbers.

@@ -138,7 +138,7 @@ impl Options {
 }
 
 /// What to say about an unknown key.
-fn unknown(function: &str, key: &str, known: &[&str]) -> String {
+pub fn unknown(function: &str, key: &str, known: &[&str]) -> String {
     let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(key, name));
     let near = nearest.filter(|name| strsim::damerau_levenshtein(key, name) <= 2 + name.len() / 4);
     let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
