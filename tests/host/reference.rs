@@ -45,7 +45,8 @@ fn every_example_runs() {
     }
     source.push_str("failed");
     let source = source.replace("VOLUME", "whole").replace("MODEL", "mini");
-    let head = "let whole = open_volume(arg(\"input\")); let mini = load_model(arg(\"model\"), #{config: arg(\"config\")});\n";
+    let head =
+        "let whole = open_volume(arg(\"input\")); let mini = load_model(arg(\"model\"), #{config: arg(\"config\")});\n";
     let data = root().join("tests/data");
     let set = |key: &str, path: &str| format!("{key}={}", data.join(path).display());
     let (input, prompts) = (set("input", "demo/volume.nii.gz"), set("prompts", "demo/prompts.json"));
