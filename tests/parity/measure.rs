@@ -28,12 +28,9 @@ fn metrics_are_the_references() {
         let counts: Vec<f64> =
             expected["confusion_TP_FP_FN_TN"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
         assert_eq!(counts[0] + counts[1] + counts[2] + counts[3], found.inside.len() as f64, "{name}");
-        for (key, ours) in [
-            ("Jaccard", told.jaccard),
-            ("Dice", told.dice),
-            ("Precision", told.recall),
-            ("Recall", told.precision),
-        ] {
+        for (key, ours) in
+            [("Jaccard", told.jaccard), ("Dice", told.dice), ("Precision", told.recall), ("Recall", told.precision)]
+        {
             let theirs = expected[key].as_f64().unwrap();
             assert!((ours - theirs).abs() < 1e-5, "{name} {key}: {ours} and {theirs}");
         }

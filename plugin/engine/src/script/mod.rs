@@ -11,7 +11,9 @@ mod errors;
 mod labels;
 mod library;
 mod model;
+mod pixels;
 mod propagate;
+mod regions;
 mod session;
 mod values;
 mod viewer;
@@ -98,10 +100,12 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     let mut library = Library::new(engine);
     engine::register(&mut library, context);
     volume::register(&mut library, context);
+    pixels::register(&mut library, context);
     model::register(&mut library, context);
     session::register(&mut library, context);
     propagate::register(&mut library, context);
     labels::register(&mut library, context);
+    regions::register(&mut library, context);
     library.into_rooms()
 }
 
