@@ -146,6 +146,11 @@ pub(super) fn write_nifti<T: NiftiVoxel>(
     })
 }
 
+/// Writes text as it is; the file appears whole or not at all.
+pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
+    atomic_file(path.as_ref(), |temporary| fs::write(temporary, text).map_err(Error::io(temporary)))
+}
+
 /// Lets `write` fill a temporary file beside `path`, and renames it into place when that succeeded.
 ///
 /// Parent folders are created. The temporary name keeps the ending of `path`.

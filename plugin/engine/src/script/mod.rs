@@ -8,6 +8,7 @@ mod check;
 mod describe;
 mod engine;
 mod errors;
+mod files;
 mod labels;
 mod library;
 mod model;
@@ -15,6 +16,7 @@ mod pixels;
 mod propagate;
 mod regions;
 mod session;
+mod tables;
 mod values;
 mod viewer;
 mod volume;
@@ -27,6 +29,7 @@ pub use volume::VolumeValue;
 use crate::convert;
 use arguments::Arguments;
 use engine::HostRef;
+use files::{Files, Roots};
 use library::{Library, Room};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
@@ -52,6 +55,9 @@ pub struct ScriptRequest {
     args: Map<String, Value>,
     #[serde(default)]
     limits: Limits,
+    /// which files the script may read and write; default: all
+    #[serde(default)]
+    roots: Roots,
 }
 
 /// What a script may use up. The defaults stop a runaway script within seconds and leave room for long honest ones.
@@ -92,6 +98,8 @@ pub struct Context {
     pub host: HostRef,
     /// what `arg` reads
     pub arguments: Arc<Arguments>,
+    /// where the script may read and write
+    pub files: Arc<Files>,
 }
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
@@ -106,6 +114,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     propagate::register(&mut library, context);
     labels::register(&mut library, context);
     regions::register(&mut library, context);
+    tables::register(&mut library, context);
     library.into_rooms()
 }
 
@@ -120,8 +129,10 @@ pub fn run_with(request: &ScriptRequest, host: &HostCalls, side: &Arc<HostSide>)
     let script = errors::Script { path: &path, source: &source, limits: request.limits };
     // Safety: the engine and the values of the script, which alone get clones of it, end with this function.
     let host = unsafe { HostRef::new(host) };
+    let files = Arc::new(Files::from(&request.roots));
+    side.grant(&files);
     let arguments = Arc::new(Arguments::new(request.args.clone(), side.clone()));
-    let context = Context { host, arguments };
+    let context = Context { host, arguments, files };
     let mut engine = engine::new(&request.limits, &context, &path);
     drop(register(&mut engine, &context));
     side.register(&mut engine);
@@ -193,9 +204,10 @@ fn with_engine<T>(
     // Safety: the engine, which alone gets clones of it, ends with this function.
     let host = unsafe { HostRef::new(host) };
     let arguments = Arc::new(Arguments::new(Map::new(), Arc::default()));
-    let mut engine = engine::new(limits, &Context { host, arguments: arguments.clone() }, path);
+    let context = Context { host, arguments, files: Arc::default() };
+    let mut engine = engine::new(limits, &context, path);
     engine.set_optimization_level(OptimizationLevel::None); // the script as it is written
-    let rooms = register(&mut engine, &Context { host, arguments });
+    let rooms = register(&mut engine, &context);
     work(&engine, &rooms)
 }
 

@@ -2,12 +2,14 @@
 
 use super::Context;
 use super::engine::HostRef;
+use super::files::Files;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, int, native, text};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::loader::{self, LoadedModel, ModelRequest};
 use sam_octa2_core::progress::Observer;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A model under the name that the script gave.
@@ -20,7 +22,7 @@ pub struct ModelValue {
 
 /// Makes models known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
-    let host = context.host;
+    let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
     library.engine().register_type_with_name::<ModelValue>("Model");
     library
         .room("Model", "")
@@ -30,11 +32,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              configuration file; `device`: `auto` `cpu` `cuda` `cuda:N`; `precision`: `auto` `f32` `bf16` `f16`.",
             "load_model(arg(\"model\"), #{config: arg(\"config\"), device: \"cpu\"})",
             move |call: NativeCallContext, name: Dynamic, options: Dynamic| -> Fallible<ModelValue> {
-                native(&call, || ModelValue::load(host, &name, Some(&options)))
+                native(&call, || ModelValue::load(host, &files, &name, Some(&options)))
             },
         )
         .also("load_model", move |call: NativeCallContext, name: Dynamic| -> Fallible<ModelValue> {
-            native(&call, || ModelValue::load(host, &name, None))
+            native(&call, || ModelValue::load(host, &same, &name, None))
         })
         .function(
             "models() -> Array",
@@ -83,7 +85,7 @@ fn models() -> Array {
 }
 
 impl ModelValue {
-    fn load(host: HostRef, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+    fn load(host: HostRef, files: &Files, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         let name = text("load_model: name", name)?;
         let mut request = ModelRequest { model: name, ..ModelRequest::default() };
         if let Some(options) = options {
@@ -92,6 +94,11 @@ impl ModelValue {
             request.device = options.parsed("device")?.unwrap_or_default();
             request.precision = options.parsed("precision")?.unwrap_or_default();
         }
+        // a file by its path; names are looked up in the folders of the weights, which the host chose
+        let named = [Some(&request.model), request.model_config.as_ref()];
+        let paths =
+            named.into_iter().flatten().map(Path::new).filter(|path| path.components().count() > 1 || path.exists());
+        paths.map(|path| files.check_read(path)).collect::<Checked<()>>()?;
         Ok(Self::of(&request, &mut ToHost(host.calls()))?)
     }
 

@@ -1,5 +1,6 @@
 //! What labels say: algebra, components, clean-up, areas and volumes in millimetres, comparison.
 
+use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, float64, int, native, object, text, typed, whole};
@@ -7,8 +8,7 @@ use super::{Context, volume::VolumeValue};
 use rhai::{Dynamic, FLOAT, Map, NativeCallContext};
 use sam_octa2_core::io;
 use sam_octa2_core::measure::{self, Comparison, Connectivity, Grid};
-use sam_octa2_core::volume::{Axis, Labels, Volume, Voxels};
-use std::path::PathBuf;
+use sam_octa2_core::volume::{Labels, Volume, Voxels};
 use std::sync::Arc;
 
 const INTRO: &str = "`a | b` has the objects of both (where both have one, `a`'s), `a & b` those of `a` where `b` has any, `a - b` those of `a` \
@@ -16,26 +16,29 @@ const INTRO: &str = "`a | b` has the objects of both (where both have one, `a`'s
     new labels.";
 
 /// Makes them known to scripts.
-pub fn register(library: &mut Library<'_>, _context: &Context) {
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    let files = context.files.clone();
     library.room("Regions", INTRO).function(
         "open_labels(path: String) -> Labels",
         "Reads labels: whatever `labels.save` writes, or a volume of whole numbers.",
         "session.labels().save(\"l.nii.gz\"); open_labels(\"l.nii.gz\").objects",
-        |call: NativeCallContext, path: Dynamic| -> Fallible<LabelsValue> { native(&call, || open(&path)) },
+        move |call: NativeCallContext, path: Dynamic| -> Fallible<LabelsValue> {
+            native(&call, || open(&files, &path))
+        },
     );
     algebra(library);
     cleaning(library);
     measuring(library);
 }
 
-fn open(path: &Dynamic) -> Checked<LabelsValue> {
-    let path = PathBuf::from(text("open_labels: path", path)?);
+fn open(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
+    let path = files.readable("open_labels: path", path)?;
     let labels = io::read_labels(&path)?;
     // the volume that was segmented is not at hand: an empty one on the same grid takes its place
     let shape = [labels.frames, labels.rows, labels.columns, 1];
     let voxels = Voxels::U8(vec![0; labels.data.len()]);
     let volume = Volume::new(shape, voxels, labels.geometry.clone(), "labels")?;
-    let volume = VolumeValue { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z };
+    let volume = VolumeValue { files: files.clone(), ..VolumeValue::lent(volume) };
     Ok(LabelsValue { labels: Arc::new(labels), volume })
 }
 

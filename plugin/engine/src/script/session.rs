@@ -6,6 +6,7 @@
 use super::Context;
 use super::engine::HostRef;
 use super::errors::Failure;
+use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
@@ -18,7 +19,6 @@ use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::intensity::Intensity;
 use sam_octa2_core::job;
 use sam_octa2_core::session::{Compat, Marks, Mask, ObjectMask, Point, Session, Settings};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A session with what it works on.
@@ -54,7 +54,7 @@ const INTRO: &str = "Prompts return `#{frame, object, iou, score, area}` of the 
     correct afterwards.";
 
 fn prompting(library: &mut Library<'_>, context: &Context) {
-    let host = context.host;
+    let (host, files) = (context.host, context.files.clone());
     library
         .function(
             "click(session: Session, frame: int, x: float, y: float, options?: #{object, positive}) -> Map",
@@ -87,7 +87,7 @@ fn prompting(library: &mut Library<'_>, context: &Context) {
             "Everything in a prompt file; returns what it wants of `propagate`.",
             "session.propagate(session.prompts(arg(\"prompts\")))",
             move |call: NativeCallContext, session: &mut SessionValue, path: Dynamic| -> Fallible<Map> {
-                native(&call, || prompts(host, session, &path))
+                native(&call, || prompts(host, &files, session, &path))
             },
         );
 }
@@ -264,7 +264,7 @@ fn mask(
         let id = object("mask: object", &id)?;
         let mask = match drawn.read_lock::<LabelsValue>() {
             Some(labels) => Mask::of(&labels.labels, whole("mask: frame", &frame)?, id as u16)?,
-            None => job::read_mask(Path::new(&text("mask: picture file or labels", &drawn)?))?,
+            None => job::read_mask(&session.volume.files.readable("mask: picture file or labels", &drawn)?)?,
         };
         prompt(session, "mask", &frame, id, Marks { mask: Some(mask), ..Marks::default() })
     })
@@ -291,8 +291,8 @@ pub fn numbers_of(mask: &ObjectMask) -> sam_octa2_core::Result<Map> {
 }
 
 /// Returns what the file wants of `propagate`: `#{direction, start, max_frames}`.
-fn prompts(host: HostRef, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
-    let path = PathBuf::from(text("prompts: path", path)?);
+fn prompts(host: HostRef, files: &Files, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
+    let path = files.readable("prompts: path", path)?;
     let file = job::read_prompts(&path)?;
     job::give_prompts(&mut *session.lock()?, &file, &path, &mut ToHost(host.calls()))?;
     let optional = |number: Option<usize>| number.map_or(Dynamic::UNIT, |number| int(number).into());

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::engine::HostRef;
+use super::files::Files;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, int, ints, native, numbers, text, truth, whole};
 use crate::convert::ToHost;
@@ -22,11 +23,13 @@ pub struct VolumeValue {
     pub source: Arc<InputRequest>,
     /// the axis along which its slices were taken; labels are saved as the file is
     pub axis: Axis,
+    /// where the script that uses it may read and write
+    pub files: Arc<Files>,
 }
 
 /// Makes volumes known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
-    let host = context.host;
+    let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
     library.engine().register_type_with_name::<VolumeValue>("Volume");
     library
         .room("Volume", "")
@@ -37,11 +40,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              `volume`: of several; `channel`: `red` `green` `blue` `luminance`; `spacing`: `[x, y, z]` in mm.",
             "open_volume(arg(\"input\"), #{crop: \"25%,0,50%,100%\"})",
             move |call: NativeCallContext, path: Dynamic, options: Dynamic| -> Fallible<VolumeValue> {
-                native(&call, || VolumeValue::open(host, &path, Some(&options)))
+                native(&call, || VolumeValue::open(host, &files, &path, Some(&options)))
             },
         )
         .also("open_volume", move |call: NativeCallContext, path: Dynamic| -> Fallible<VolumeValue> {
-            native(&call, || VolumeValue::open(host, &path, None))
+            native(&call, || VolumeValue::open(host, &same, &path, None))
         })
         .function(
             "save(volume: Volume, path: String)",
@@ -127,10 +130,9 @@ fn floats<const N: usize>(numbers: [f64; N]) -> Array {
 }
 
 impl VolumeValue {
-    fn open(host: HostRef, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+    fn open(host: HostRef, files: &Arc<Files>, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         const KEYS: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
-        let mut request =
-            InputRequest { input: PathBuf::from(text("open_volume: path", path)?), ..InputRequest::default() };
+        let mut request = InputRequest { input: files.readable("open_volume: path", path)?, ..InputRequest::default() };
         if let Some(options) = options.map(|options| Options::new("open_volume", options, &KEYS)).transpose()? {
             request.crop = options.get("crop", text)?;
             request.axis = options.get("axis", text)?;
@@ -141,19 +143,19 @@ impl VolumeValue {
             let spacing = options.get("spacing", |what, value| numbers(what, "three numbers [x, y, z]", value))?;
             request.spacing = spacing.map(|mm: [f32; 3]| mm.map(f64::from));
         }
-        Ok(Self::of(request, &mut ToHost(host.calls()))?)
+        Ok(Self { files: files.clone(), ..Self::of(request, &mut ToHost(host.calls()))? })
     }
 
     /// Opens what a request names.
     pub fn of(request: InputRequest, observer: &mut dyn Observer) -> sam_octa2_core::Result<Self> {
         let axis = request.axis()?;
         let volume = request.open(observer)?.along(axis)?;
-        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis })
+        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis, files: Arc::default() })
     }
 
     /// A volume of the host's memory, which comes from no file.
     pub fn lent(volume: Volume) -> Self {
-        Self { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z }
+        Self { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z, files: Arc::default() }
     }
 
     fn save(&self, host: HostRef, path: &Dynamic) -> Checked<()> {
@@ -163,7 +165,7 @@ impl VolumeValue {
 
     /// A path to write to, which is not where the volume came from.
     pub fn output(&self, what: &str, path: &Dynamic) -> Checked<PathBuf> {
-        let path = PathBuf::from(text(what, path)?);
+        let path = self.files.writable(what, path)?;
         io::check_output(&self.source.input, &path)?;
         Ok(path)
     }
