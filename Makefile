@@ -1,17 +1,20 @@
 # make demo   fetch libtorch, build, segment the stack in tests/data/demo       make test    all tests
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
+# make bench  speed next to nibabel and SimpleITK; PYTHON_PEERS=/path/to/python takes a Python that has them
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
 
 PYTHON ?= python3
 HOST   := target/release/host-demo
 OUT    ?= demo-output
 PARITY := tests/data/parity
+PYTHON_PEERS ?= .bench-venv/bin/python
+BENCH  ?= volumes
 
 ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: setup build demo test test-gpu lint clean
+.PHONY: setup build demo test test-gpu bench lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -32,6 +35,15 @@ test-gpu: build
 	@$(HOST) segment tests/data/demo/volume.nii.gz --prompts tests/data/demo/prompts.json --model $(PARITY)/mini21.pt \
 	    --model-config $(PARITY)/mini21.yaml --device cuda:0 --precision f32 --out $(OUT)/gpu.nii.gz --quiet
 	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
+
+# Every part is tests/bench/PART.py and writes docs/bench/PART.json; BENCH="volumes ..." chooses.
+bench: build $(if $(filter .bench-venv/%,$(PYTHON_PEERS)),.bench-venv/ready)
+	@for part in $(BENCH); do $(PYTHON) tests/bench/$$part.py --peers $(PYTHON_PEERS) || exit 1; done
+
+.bench-venv/ready: tests/bench/requirements.txt
+	@$(PYTHON) -m venv .bench-venv
+	@.bench-venv/bin/pip install --quiet -r tests/bench/requirements.txt
+	@touch $@
 
 lint: setup
 	cargo fmt --all --check

@@ -156,6 +156,10 @@ pub enum Task {
         /// Print the script's last value as JSON; what it prints goes to stderr
         #[arg(long)]
         json: bool,
+        /// Let the script read and write below this folder, too; may be given several times. Without it: the current folder, what --set
+        /// names, and reading the script's own folder
+        #[arg(long, value_name = "DIR")]
+        allow: Vec<PathBuf>,
         /// Do not run it: show what it is for and which arguments it takes
         #[arg(long)]
         about: bool,

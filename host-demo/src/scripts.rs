@@ -83,6 +83,25 @@ pub fn reference(plugin: &Plugin, definitions: Option<&Path>, as_json: bool) -> 
     }
 }
 
+/// Where a script may read and write: the current folder, what the user named with `--set` (a file that is not there yet: its folder)
+/// and `--allow`; to read also its own folder and the weights.
+pub fn roots(script: &Path, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
+    let here = std::env::current_dir().context("the current folder cannot be told")?;
+    let mut write = vec![here];
+    write.extend(allow.iter().cloned());
+    let mut read = Vec::new();
+    for value in set.iter().map(|(_, value)| Path::new(value)).filter(|path| path.components().count() > 1) {
+        match value.is_file() {
+            true => read.push(value.to_path_buf()), // an input: not to be written over
+            false => write.push(value.to_path_buf()),
+        }
+    }
+    read.extend(script.parent().map(Path::to_path_buf));
+    read.extend(std::env::var_os("SAM_OCTA2_WEIGHTS").map(PathBuf::from));
+    let text = |paths: Vec<PathBuf>| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    Ok(json!({"read": text(read), "write": text(write)}))
+}
+
 fn look_over(plugin: &Plugin, script: &Path) -> anyhow::Result<Value> {
     let path = script.to_str().with_context(|| format!("{}: the name is not UTF-8", script.display()))?;
     let reply = plugin.task("check", &json!({"path": path}).to_string(), &mut ())?;

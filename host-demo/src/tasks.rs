@@ -49,9 +49,10 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             let files = json!({"steps": text(steps)?, "logits": text(logits)?});
             ("replay", with(with(volume(input)?, choice(model)), files), *json)
         }
-        Task::Run { script, set, max_operations, json, .. } => {
+        Task::Run { script, set, max_operations, json, allow, .. } => {
             let args: Map<String, Value> = set.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-            let mut request = json!({"path": text(script)?, "args": args});
+            let roots = scripts::roots(script, set, allow)?;
+            let mut request = json!({"path": text(script)?, "args": args, "roots": roots});
             if let Some(operations) = max_operations {
                 request["limits"] = json!({"operations": operations});
             }

@@ -115,6 +115,12 @@ const ROWS: &[Row] = &[
         ],
     ),
     row(
+        "TIFF size",
+        "resolution in cm or inch (x, y); ImageJ's and OME's description (x, y, z); tests/io/resolution.rs",
+        "the standards",
+        &["pictures/pages.tif"],
+    ),
+    row(
         "TIFF layouts",
         "pages, strips, tiles, BigTIFF; plain, PackBits, LZW, Deflate, CCITT group 4; predictors",
         "Pillow, tifffile",
@@ -155,6 +161,11 @@ const WRITERS: &[(&str, &str, &[&str])] = &[
     (".nii", "every type, RGB; place and size", &["nifti/int16_be.nii", "nifti/rgb.nii.gz", "nifti/slope.nii"]),
     (".nii.gz", "the same, packed", &["nifti/float64_be.nii", "dicom/shuffled"]),
     (".npy", "every type, colour; no place", &["nifti/uint64_be.nii", "npy/colour.npy"]),
+    (
+        ".tif",
+        "every type, colour of 8 and 16 bits; one page per slice; size (ImageJ's scale), no place",
+        &["nifti/float64_be.nii", "nifti/int8_le.nii", "pictures/rgb.tif", "dicom/palette16.dcm"],
+    ),
     ("", "a folder of PNGs: 8 and 16 bit, grey and RGB; no place", &["pictures/pages.tif", "pictures/natural"]),
 ];
 
@@ -265,9 +276,9 @@ const TAIL: &str = "
 | `crop` | a region of every slice, `X,Y,W,H` in pixels or percent; the place moves with it |
 | `volume` | which volume of a time series, from 0; without it such a file is an error that says how many there are |
 | `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones |
-| `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`); an error for those that do |
+| `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`), and for TIFF in place of what it says; an error for others that say it |
 | `max_bytes` | most bytes of voxels in memory; 32 GiB if nothing is said |
-| `lazy_bytes` | larger NIfTI and DICOM volumes are read slice by slice when they are used; 256 MiB if nothing is said |
+| `lazy_bytes` | larger NIfTI and DICOM volumes and `.npy` arrays (in C order) are read slice by slice when they are used; 256 MiB if nothing is said |
 | `series` | which DICOM series of several: SeriesInstanceUID, series number, or `#2` for the second in the list |
 | `uneven` | accept DICOM slices with gaps or unequal spacing; otherwise they are an error that names them |
 

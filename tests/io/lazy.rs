@@ -1,4 +1,4 @@
-//! Large NIfTI and DICOM files are read slice by slice; what they say stays the same.
+//! Large NIfTI, DICOM and `.npy` files are read slice by slice; what they say stays the same.
 
 use crate::{as_f64, data};
 use dicom_core::{DataElement, PrimitiveValue, VR};
@@ -25,8 +25,14 @@ fn open(path: &Path, lazy: bool, crop: Option<Crop>, channel: Option<Channel>) -
     io::open(path, &options).ok()
 }
 
+/// An array in Fortran order is read whole: each of its slices lies all over the file.
+fn fortran(path: &Path) -> bool {
+    let npy = path.extension().is_some_and(|ending| ending == "npy");
+    npy && String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains("'fortran_order': True")
+}
+
 fn assert_equal(lazy: &Volume, whole: &Volume, path: &Path) {
-    assert!(lazy.is_lazy() && !whole.is_lazy(), "{}", path.display());
+    assert!(lazy.is_lazy() != fortran(path) && !whole.is_lazy(), "{}", path.display());
     assert_eq!((lazy.shape(), lazy.dtype(), &lazy.geometry), (whole.shape(), whole.dtype(), &whole.geometry));
     assert_eq!(lazy.window, whole.window, "{}", path.display());
     assert_eq!(as_f64(&lazy.voxels().unwrap()), as_f64(&whole.voxels().unwrap()), "{}", path.display());
@@ -39,7 +45,7 @@ fn assert_equal(lazy: &Volume, whole: &Volume, path: &Path) {
 
 #[test]
 fn lazy_volumes_equal_whole_ones() {
-    for (folders, least) in [(&["io/nifti"][..], 11), (&DICOM[..], 65)] {
+    for (folders, least) in [(&["io/nifti"][..], 11), (&["io/npy"][..], 5), (&DICOM[..], 65)] {
         let mut compared = 0;
         for path in fixtures(folders) {
             let Some(whole) = open(&path, false, None, None) else { continue };
@@ -105,4 +111,19 @@ fn a_slice_of_another_size_is_an_error_at_once() {
         let error = io::open(folder.path(), &options).unwrap_err().to_string();
         assert!(error.contains("7 x 5 pixels") && error.contains("7 x 6 pixels"), "{error}");
     }
+}
+
+#[test]
+fn an_array_that_shrinks_is_an_error_and_not_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("short.npy");
+    let whole = crate::open("nifti/packed.nii.gz");
+    sam_octa2_core::io::write_volume(&whole, &path, &mut ()).unwrap();
+    let volume = open(&path, true, None, None).unwrap();
+    assert_eq!(volume.frame(1).unwrap(), whole.frame(1).unwrap());
+    let length = std::fs::metadata(&path).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    let error = volume.frame(volume.frames - 1).unwrap_err().to_string();
+    assert!(error.contains("short.npy") && error.contains("cannot be read"), "{error}");
+    assert!(open(&path, true, None, None).is_none(), "opened although it is truncated");
 }

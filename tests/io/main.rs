@@ -15,6 +15,7 @@ mod npy;
 mod overlay;
 mod pages;
 mod peers;
+mod resolution;
 mod seg;
 mod seg_peers;
 mod stack;

@@ -242,3 +242,40 @@ fn the_demo_volume_opens() {
     let clicks: Vec<[f32; 2]> = prompts.objects.iter().map(|object| object.prompts[0].points[0]).collect();
     assert!(around(clicks[0]) > 120.0 && around(clicks[1]) < 30.0, "{} {}", around(clicks[0]), around(clicks[1]));
 }
+
+#[test]
+fn endings_that_are_not_written_name_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let volume = open("pictures/natural");
+    for ending in
+        ["png", "jpg", "JPEG", "bmp", "webp", "gif", "hdr", "img", "gz", "hdr.gz", "dicom", "nrrd", "mha", "npz"]
+    {
+        let path = folder.path().join(format!("a.{ending}"));
+        for error in [io::write_volume(&volume, &path, &mut ()), io::check_label_output(&path, &Default::default())] {
+            let error = error.unwrap_err().to_string();
+            for written in [".nii", ".nii.gz", ".npy", ".tif", "folder", ".dcm", ".json"] {
+                assert!(
+                    error.contains(&format!("{written},"))
+                        || error.contains(&format!("{written} "))
+                        || error.ends_with(written),
+                    "{error}"
+                );
+            }
+        }
+    }
+    assert!(files(folder.path()).is_empty());
+}
+
+#[test]
+fn every_ending_that_the_pages_promise_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = |name: &str| std::fs::read_to_string(data("../..").join(name)).unwrap();
+    let (readme, formats) = (page("README.md"), page("docs/formats.md"));
+    let volume = open("pictures/natural");
+    for ending in [".nii", ".nii.gz", ".npy", ".tif"] {
+        assert!(readme.contains(&format!("`{ending}`")) && formats.contains(&format!("| `{ending}` |")), "{ending}");
+        io::write_volume(&volume, folder.path().join(format!("a{ending}")), &mut ()).unwrap();
+    }
+    let promised = formats.split("## What writes").nth(1).unwrap().split("##").next().unwrap();
+    assert_eq!(promised.matches("\n| `").count(), 4, "{promised}");
+}

@@ -72,7 +72,11 @@ impl Frames {
                     Some(crop) => crop.region(frame.rows, frame.columns)?,
                     None => Region { x: 0, y: 0, columns: frame.columns, rows: frame.rows },
                 };
-                let mut voxels = region.cut(&frame.voxels, frame.rows, frame.columns, frame.channels);
+                let whole = (region.rows, region.columns) == (frame.rows, frame.columns);
+                let mut voxels = match whole {
+                    true => frame.voxels,
+                    false => region.cut(&frame.voxels, frame.rows, frame.columns, frame.channels),
+                };
                 reserve(&mut voxels, self.expected.saturating_sub(1))?;
                 let path = path.to_path_buf();
                 self.first = Some(First { path, description, region, channels: frame.channels, voxels });
@@ -86,6 +90,9 @@ impl Frames {
                         first.description
                     ),
                 ));
+            }
+            Some(first) if (first.region.rows, first.region.columns) == (frame.rows, frame.columns) => {
+                first.voxels.append(&frame.voxels);
             }
             Some(first) => {
                 first.voxels.append(&first.region.cut(&frame.voxels, frame.rows, frame.columns, frame.channels));

@@ -1,8 +1,8 @@
 //! Label volumes and prompt masks: `Labels -> bytes -> Labels`, and any picture as yes or no.
 
 use super::png::{self, Pixels};
-use super::write::{Target, atomic_file, check_output, png_folder, write_nifti};
-use super::{Kind, OpenOptions, SegOptions, coco, npy, open_observed, seg, stack, tiff};
+use super::write::{Target, atomic_file, check_output, png_folder};
+use super::{Kind, OpenOptions, SegOptions, coco, nifti, npy, open_observed, seg, stack, tiff};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
@@ -66,8 +66,8 @@ pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &Labe
     let small: Option<Vec<u8>> = data.iter().map(|&object| u8::try_from(object).ok()).collect();
     let shape = [frames, rows, columns];
     match (Target::of(path)?, &small) {
-        (Target::Nifti, Some(small)) => write_nifti(path, small, shape, geometry),
-        (Target::Nifti, None) => write_nifti(path, data, shape, geometry),
+        (Target::Nifti, Some(small)) => nifti::write(path, small, &[columns, rows, frames], geometry),
+        (Target::Nifti, None) => nifti::write(path, data, &[columns, rows, frames], geometry),
         (Target::Npy, small) => atomic_file(path, |temporary| {
             let shape = shape.map(|n| n as u64);
             match small {

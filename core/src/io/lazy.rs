@@ -5,12 +5,12 @@
 use crate::volume::{FrameSource, Voxels};
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes to values of one slice.
-pub(super) type Decode = Box<dyn Fn(&[u8]) -> Result<Voxels> + Send + Sync>;
+/// Reads the values of one slice from where it begins.
+pub(super) type Decode = Box<dyn Fn(&mut dyn Read) -> std::io::Result<Voxels> + Send + Sync>;
 
 /// Equally long slices that lie one after another in a file, not compressed.
 pub(super) struct FileFrames {
@@ -33,16 +33,15 @@ impl FileFrames {
 
 impl FrameSource for FileFrames {
     fn frame(&self, frame: usize) -> Result<Voxels> {
-        let mut bytes = Vec::new();
-        let lacking = |_| Error::Unsupported(format!("{}: not enough memory for one slice", self.path.display()));
-        bytes.try_reserve_exact(self.bytes).map_err(lacking)?;
-        bytes.resize(self.bytes, 0);
         let at = self.start + frame as u64 * self.bytes as u64;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut bytes));
-        read.map_err(|error| Error::format(&self.path, format!("slice {frame} cannot be read: {error}")))?;
-        drop(file);
-        (self.decode)(&bytes)
+        let values = file.seek(SeekFrom::Start(at)).and_then(|_| (self.decode)(&mut (&*file).take(self.bytes as u64)));
+        values.map_err(|error| match error.kind() {
+            ErrorKind::OutOfMemory => {
+                Error::Unsupported(format!("{}: not enough memory for one slice", self.path.display()))
+            }
+            _ => Error::format(&self.path, format!("slice {frame} cannot be read: {error}")),
+        })
     }
 
     fn dtype(&self) -> &'static str {

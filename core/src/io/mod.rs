@@ -12,6 +12,7 @@ mod coco;
 mod crop;
 mod dicom;
 mod frames;
+mod gzip;
 mod info;
 mod labels;
 mod lazy;
@@ -20,6 +21,7 @@ mod npy;
 mod options;
 mod png;
 mod probabilities;
+mod raw;
 mod seg;
 mod stack;
 mod tiff;
@@ -100,7 +102,8 @@ pub fn convert(
 ) -> Result<()> {
     let (input, output) = (input.as_ref(), output.as_ref());
     check_output(input, output)?;
-    let volume = open_observed(input, options, observer)?;
+    let options = OpenOptions { once: true, ..options.clone() };
+    let volume = open_observed(input, &options, observer)?;
     write_volume(&volume, output, observer)
 }
 

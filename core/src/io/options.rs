@@ -26,12 +26,15 @@ pub struct OpenOptions {
     pub volume: Option<usize>,
     /// what becomes of colour. _Default: it stays colour._
     pub channel: Option<Channel>,
-    /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say; an error where the source
-    /// does. _Default: 1 mm, and a geometry that counts as unknown._
+    /// millimetres between voxels along x (columns), y (rows) and z (frames), for sources that do not say and for TIFF, whose scale it
+    /// replaces; an error where any other source does. _Default: what the source says, else 1 mm and a geometry that counts as unknown._
     pub spacing: Option<[f64; 3]>,
-    /// NIfTI and DICOM volumes of more bytes are read slice by slice when they are used, instead of at once (packed NIfTI files are
-    /// unpacked into an unnamed temporary file). _Default: 256 MiB._
+    /// NIfTI and DICOM volumes and arrays of more bytes are read slice by slice when they are used, instead of at once (packed NIfTI files are
+    /// unpacked into an unnamed temporary file; arrays in Fortran order are read at once). _Default: 256 MiB._
     pub lazy_bytes: Option<u64>,
+    /// the volume is used once, from the first slice to the last: NIfTI files that are not packed and arrays are then read slice by slice,
+    /// whatever their size. _Default: no._
+    pub once: bool,
     /// most bytes that the voxels of a volume may take in memory. _Default: 32 GiB._
     pub max_bytes: Option<u64>,
 }
@@ -81,7 +84,8 @@ impl OpenOptions {
                 "spacing {spacing:?} must be three positive numbers of millimetres (x, y, z)"
             )));
         }
-        if volume.geometry.known {
+        // the scale of a TIFF is often a program's default
+        if volume.geometry.known && volume.format != "stack" {
             let [x, y, z] = volume.geometry.spacing.map(|mm| (mm * 1e6).round() / 1e6);
             let what = format!(
                 "{}: says itself that its voxels are {x} x {y} x {z} mm: leave the spacing out",

@@ -1,11 +1,9 @@
 //! How likely each voxel belongs to each object: `Probabilities -> bytes`.
 
-use super::nifti::header_for;
-use super::write::{Target, atomic_file};
+use super::nifti;
+use super::write::Target;
 use crate::volume::{Axis, Geometry, Labels};
 use crate::{Error, Result};
-use ::nifti::writer::WriterOptions;
-use ndarray::{ArrayView4, ShapeBuilder};
 use std::path::Path;
 
 /// Values from 0 to 1 per object and voxel, on the grid of the volume that was segmented.
@@ -82,24 +80,7 @@ pub fn write_probabilities(path: impl AsRef<Path>, probabilities: &Probabilities
     if Target::of(path)? != Target::Nifti {
         return Err(Error::Invalid(format!("{}: probabilities are written as .nii or .nii.gz", path.display())));
     }
-    if [objects.len(), frames, rows, columns].iter().any(|&n| n > i16::MAX as usize) {
-        let what = format!("{columns} x {rows} x {frames} voxels of {} objects", objects.len());
-        return Err(Error::Invalid(format!("{}: NIfTI-1 has no place for {what}", path.display())));
-    }
-    // x fastest in the file as in memory
-    let array = ArrayView4::from_shape((columns, rows, frames, objects.len()).f(), data)
-        .map_err(|error| Error::invalid(error.to_string()))?;
-    let header = header_for(geometry);
-    atomic_file(path, |temporary| {
-        let mut options = WriterOptions::new(temporary);
-        options = options.reference_header(&header);
-        let written = match objects.len() {
-            1 => options.write_nifti(&array.index_axis(ndarray::Axis(3), 0)),
-            _ => options.write_nifti(&array),
-        };
-        written.map_err(|error| match error {
-            ::nifti::NiftiError::Io(error) => Error::io(path)(error),
-            other => Error::format(path, other.to_string()),
-        })
-    })
+    let mut sides = vec![columns, rows, frames];
+    sides.extend((objects.len() > 1).then_some(objects.len()));
+    nifti::write(path, data, &sides, geometry)
 }

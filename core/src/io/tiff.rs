@@ -84,14 +84,19 @@ where
 {
     let mut encoder = encoder.with_compression(Compression::Deflate(DeflateLevel::Balanced));
     let description = description(frames, geometry);
+    let [x, y, _] = geometry.spacing;
     for page in values.chunks_exact(values.len() / frames.max(1)) {
         let mut image = encoder.new_image::<C>(columns as u32, rows as u32)?;
         image.encoder().write_tag(Tag::Software, "SAM-OCTA2")?;
         if let Some(description) = &description {
             image.encoder().write_tag(Tag::ImageDescription, description.as_str())?;
             image.resolution_unit(ResolutionUnit::None);
-            image.x_resolution(per_millimetre(geometry.spacing[0]));
-            image.y_resolution(per_millimetre(geometry.spacing[1]));
+            image.x_resolution(pixels_per(1.0, x));
+            image.y_resolution(pixels_per(1.0, y));
+        } else if (x, y) != (1.0, 1.0) {
+            image.resolution_unit(ResolutionUnit::Centimeter);
+            image.x_resolution(pixels_per(10.0, x));
+            image.y_resolution(pixels_per(10.0, y));
         }
         image.write_data(page)?;
     }
@@ -104,11 +109,11 @@ fn description(frames: usize, geometry: &Geometry) -> Option<String> {
     geometry.known.then_some(lines)
 }
 
-/// Pixels per millimetre, to a millionth.
-fn per_millimetre(spacing: f64) -> Rational {
-    let fine = 1e6 / spacing;
+/// Pixels on so many millimetres, to a millionth.
+fn pixels_per(millimetres: f64, spacing: f64) -> Rational {
+    let fine = 1e6 * millimetres / spacing;
     match fine < f64::from(u32::MAX) {
         true => Rational { n: fine.round() as u32, d: 1_000_000 },
-        false => Rational { n: (1.0 / spacing).round() as u32, d: 1 },
+        false => Rational { n: (millimetres / spacing).round() as u32, d: 1 },
     }
 }

@@ -3,11 +3,10 @@
 use super::png::{self, Pixels};
 use super::{nifti, npy, tiff};
 use crate::progress::Observer;
-use crate::volume::{Geometry, Volume, Voxels};
+use crate::volume::{Volume, Voxels};
 use crate::{Error, Result, with_voxels};
-use ::nifti::writer::WriterOptions;
-use ndarray::{ArrayView3, ShapeBuilder};
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What an output path asks for, by its ending.
@@ -22,6 +21,35 @@ pub(super) enum Target {
     /// COCO JSON: labels only
     Coco,
 }
+
+/// for error lines
+const WRITABLE: &str =
+    ".nii, .nii.gz, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
+
+/// Endings of files that this program reads or that people ask for, and that it does not write.
+const FILE_ENDINGS: [&str; 21] = [
+    "png",
+    "apng",
+    "jpg",
+    "jpeg",
+    "bmp",
+    "webp",
+    "gif",
+    "dicom",
+    "hdr",
+    "img",
+    "gz",
+    "mha",
+    "mhd",
+    "nrrd",
+    "npz",
+    "mat",
+    "h5",
+    "zip",
+    "pt",
+    "safetensors",
+    "mgz",
+];
 
 impl Target {
     pub fn of(path: &Path) -> Result<Self> {
@@ -42,13 +70,9 @@ impl Target {
             return Ok(Self::Coco);
         }
         // a folder named like a file is nobody's wish
-        let file_endings = ["png", "jpg", "jpeg", "bmp", "gif", "mha", "nrrd", "hdr", "img", "gz", "npz", "zip"];
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        if file_endings.contains(&ending.as_str()) && !path.is_dir() {
-            return Err(Error::Invalid(format!(
-                "{}: cannot write .{ending}; write .nii, .nii.gz, .npy, .tif, or a folder (a name without ending) for PNGs",
-                path.display()
-            )));
+        if FILE_ENDINGS.contains(&ending.as_str()) && !path.is_dir() {
+            return Err(Error::Invalid(format!("{}: cannot write .{ending}; write {WRITABLE}", path.display())));
         }
         Ok(Self::PngFolder)
     }
@@ -61,94 +85,70 @@ impl Target {
 /// they are; any other type is an error, because squeezing it into PNG would change what the values mean.
 pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<()> {
     let path = path.as_ref();
-    let shape = [volume.frames, volume.rows, volume.columns];
     match Target::of(path)? {
-        Target::Nifti => {
-            observer.step("write", 0, 1)?;
-            match (volume.channels, &*volume.voxels()?) {
-                (1, voxels) => with_voxels!(voxels, values => write_nifti(path, values, shape, &volume.geometry))?,
-                (_, Voxels::U8(values)) => write_nifti(path, values.as_chunks::<3>().0, shape, &volume.geometry)?,
-                (_, other) => {
-                    return Err(no_place(path, &format!("colour of type {}", other.dtype()), "NIfTI", ".npy"));
-                }
-            }
-        }
-        Target::Npy => {
-            observer.step("write", 0, 1)?;
-            let mut shape = shape.map(|n| n as u64).to_vec();
-            shape.extend((volume.channels > 1).then_some(volume.channels as u64));
-            atomic_file(
-                path,
-                |temporary| with_voxels!(&*volume.voxels()?, values => npy::write(temporary, values, &shape)),
-            )?;
-        }
+        Target::Nifti => return write_nifti(volume, path, observer),
+        Target::Npy => return write_npy(volume, path, observer),
         Target::Tiff => {
             observer.step("write", 0, 1)?;
             tiff::write_volume(volume, path)?;
         }
         Target::Seg | Target::Coco => {
-            let what = "holds labels, not volumes; write .nii, .nii.gz, .npy, .tif, or a folder";
-            return Err(Error::Invalid(format!("{}: a file of this type {what}", path.display())));
+            let what = "a file of this type holds labels, not volumes";
+            return Err(Error::Invalid(format!("{}: {what}; write {WRITABLE}", path.display())));
         }
         Target::PngFolder => return write_png_folder(volume, path, observer),
     }
     observer.step("write", 1, 1)
 }
 
-fn no_place(path: &Path, kind: &str, format: &str, instead: &str) -> Error {
-    Error::Invalid(format!("{}: {format} has no place for {kind}; write {instead}", path.display()))
-}
-
-/// Types that a NIfTI file can hold; the crate keeps RGB apart.
-pub(super) trait NiftiVoxel: bytemuck::Pod {
-    const TYPE: ::nifti::NiftiType;
-}
-
-macro_rules! nifti_voxels {
-    ($($element:ty: $variant:ident),*) => {
-        $(impl NiftiVoxel for $element { const TYPE: ::nifti::NiftiType = ::nifti::NiftiType::$variant; })*
+fn write_nifti(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    let kind = match (volume.channels, &volume.frame(0)?) {
+        (1, voxels) => with_voxels!(voxels, values => nifti::Kind::of(values)),
+        (_, Voxels::U8(_)) => nifti::Kind::of::<[u8; 3]>(&[]),
+        (_, other) => return Err(no_place(path, &format!("colour of type {}", other.dtype()), "NIfTI", ".npy")),
     };
-}
-nifti_voxels!(u8: Uint8, i8: Int8, u16: Uint16, i16: Int16, u32: Uint32, i32: Int32, u64: Uint64, i64: Int64);
-nifti_voxels!(f32: Float32, f64: Float64, [u8; 3]: Rgb24);
-
-/// Writes `[frames, rows, columns]` values as NIfTI-1.
-pub(super) fn write_nifti<T: NiftiVoxel>(
-    path: &Path,
-    values: &[T],
-    shape: [usize; 3],
-    geometry: &Geometry,
-) -> Result<()> {
-    let [frames, rows, columns] = shape;
-    if shape.iter().any(|&n| n > i16::MAX as usize) {
-        return Err(no_place(path, &format!("{columns} x {rows} x {frames} voxels"), "NIfTI-1", ".npy"));
-    }
-    let header = nifti::header_for(geometry);
-    // x fastest in the file as in memory
-    let array = ArrayView3::from_shape((columns, rows, frames).f(), values)
-        .map_err(|error| Error::invalid(error.to_string()))?;
-    atomic_file(path, |temporary| {
-        WriterOptions::new(temporary).reference_header(&header).write_nifti_with_type(&array, T::TYPE).map_err(
-            |error| match error {
-                ::nifti::NiftiError::Io(error) => Error::io(path)(error),
-                other => Error::format(path, other.to_string()),
-            },
-        )?;
-        // the crate drops its buffered writer without looking at the last error (a full disk)
-        let written = fs::metadata(temporary).map_err(Error::io(path))?.len();
-        if temporary.extension().is_some_and(|ending| ending == "nii") && written != 352 + size_of_val(values) as u64 {
-            return Err(Error::format(
-                path,
-                format!("could not be written whole: {written} bytes arrived (is the disk full?)"),
-            ));
-        }
-        Ok(())
+    let sides = [volume.columns, volume.rows, volume.frames];
+    nifti::write_parts(path, kind, &sides, &volume.geometry, &mut |out| {
+        each_part(volume, observer, |voxels| {
+            with_voxels!(voxels, values => nifti::write_values(out, values)).map_err(Error::io(path))
+        })
     })
 }
 
 /// Writes text as it is; the file appears whole or not at all.
 pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
     atomic_file(path.as_ref(), |temporary| fs::write(temporary, text).map_err(Error::io(temporary)))
+}
+
+fn write_npy(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    let mut shape = [volume.frames, volume.rows, volume.columns].map(|n| n as u64).to_vec();
+    shape.extend((volume.channels > 1).then_some(volume.channels as u64));
+    atomic_file(path, |temporary| {
+        let mut out = fs::File::create(temporary).map_err(Error::io(path))?;
+        let header = with_voxels!(&volume.frame(0)?, values => npy::header_of(values, &shape));
+        out.write_all(&header).map_err(Error::io(path))?;
+        each_part(volume, observer, |voxels| {
+            with_voxels!(voxels, values => out.write_all(bytemuck::cast_slice(values))).map_err(Error::io(path))
+        })
+    })
+}
+
+/// The values in order: all at once where they lie in memory, else slice by slice.
+fn each_part(volume: &Volume, observer: &mut dyn Observer, mut write: impl FnMut(&Voxels) -> Result<()>) -> Result<()> {
+    if !volume.is_lazy() {
+        observer.step("write", 0, 1)?;
+        write(&*volume.voxels()?)?;
+        return observer.step("write", 1, 1);
+    }
+    for frame in 0..volume.frames {
+        observer.step("write", frame, volume.frames)?;
+        write(&volume.frame(frame)?)?;
+    }
+    observer.step("write", volume.frames, volume.frames)
+}
+
+pub(super) fn no_place(path: &Path, kind: &str, format: &str, instead: &str) -> Error {
+    Error::Invalid(format!("{}: {format} has no place for {kind}; write {instead}", path.display()))
 }
 
 /// Lets `write` fill a temporary file beside `path`, and renames it into place when that succeeded.

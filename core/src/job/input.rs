@@ -54,4 +54,11 @@ impl InputRequest {
     pub fn open(&self, observer: &mut dyn Observer) -> Result<Volume> {
         io::open_observed(&self.input, &self.options()?, observer)
     }
+
+    /// The same for work that goes through the slices once: large files cost no memory.
+    pub fn open_once(&self, observer: &mut dyn Observer) -> Result<Volume> {
+        let mut options = self.options()?;
+        options.once = true;
+        io::open_observed(&self.input, &options, observer)
+    }
 }

@@ -144,6 +144,9 @@ impl Volume {
 
     /// Smallest and largest finite value of all slices.
     pub fn range(&self) -> Result<(f64, f64)> {
+        if let Source::Memory(voxels) = &self.source {
+            return Ok(voxels.range().unwrap_or((0.0, 0.0)));
+        }
         let mut range = (f64::INFINITY, f64::NEG_INFINITY);
         for frame in 0..self.frames {
             if let Some((low, high)) = self.frame(frame)?.range() {

@@ -102,11 +102,34 @@ impl Voxels {
 
     /// Smallest and largest finite value; `None` when there is none.
     pub fn range(&self) -> Option<(f64, f64)> {
-        let (low, high) = with_voxels!(self, values => values
-            .iter()
-            .map(|&v| v as f64)
-            .filter(|v| v.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v))));
-        (low <= high).then_some((low, high))
+        // integers are compared as such: many at a time
+        macro_rules! range {
+            ($values:expr) => {{
+                let first = *$values.first()?;
+                let (low, high) = $values.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v)));
+                Some((low as f64, high as f64))
+            }};
+        }
+        match self {
+            Self::U8(values) => range!(values),
+            Self::I8(values) => range!(values),
+            Self::U16(values) => range!(values),
+            Self::I16(values) => range!(values),
+            Self::U32(values) => range!(values),
+            Self::I32(values) => range!(values),
+            Self::U64(values) => range!(values),
+            Self::I64(values) => range!(values),
+            Self::F32(values) => finite_range(values),
+            Self::F64(values) => finite_range(values),
+        }
     }
+}
+
+fn finite_range<T: Copy + Into<f64>>(values: &[T]) -> Option<(f64, f64)> {
+    let (low, high) = values
+        .iter()
+        .map(|&v| v.into())
+        .filter(|v| v.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    (low <= high).then_some((low, high))
 }

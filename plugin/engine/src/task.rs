@@ -57,7 +57,7 @@ fn request<T: DeserializeOwned>(task: &str, json: &str) -> std::result::Result<T
 }
 
 fn info(request: &InputRequest) -> Result<Value> {
-    let volume = request.open(&mut ())?.along(request.axis()?)?;
+    let volume = request.open_once(&mut ())?.along(request.axis()?)?;
     VolumeInfo::new(&volume, &request.input).map(told)
 }
 
@@ -71,7 +71,7 @@ struct ConvertRequest {
 
 fn convert_volume(request: &ConvertRequest, observer: &mut ToHost<'_>) -> Result<Value> {
     io::check_output(&request.input.input, &request.output)?;
-    let volume = request.input.open(observer)?.along(request.input.axis()?)?;
+    let volume = request.input.open_once(observer)?.along(request.input.axis()?)?;
     io::write_volume(&volume, &request.output, observer)?;
     Ok(json!({"report": {"output": request.output}}))
 }

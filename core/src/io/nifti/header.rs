@@ -1,8 +1,7 @@
 //! The fields of a NIfTI header that decide what the voxels are and where they lie, from either version of the format.
 //!
 //! Standards: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h> (348 bytes) and
-//! <https://nifti.nimh.nih.gov/pub/dist/doc/nifti2.h> (540 bytes). The `nifti` crate reads version 1 only, and its dimensions as unsigned
-//! numbers; it writes what this project writes.
+//! <https://nifti.nimh.nih.gov/pub/dist/doc/nifti2.h> (540 bytes). The `nifti` crate reads version 1.
 
 use crate::{Error, Result};
 use std::io::Read;
@@ -61,34 +60,44 @@ impl Header {
         if bytes.len() < wanted {
             return Err(short(path, bytes.len()));
         }
-        let fields = Fields { bytes: &bytes, big_endian };
-        let header = if version == 1 { Self::version_1(path, &fields)? } else { Self::version_2(path, &fields)? };
+        let header = match version {
+            1 => Self::version_1(path, &bytes, big_endian)?,
+            _ => Self::version_2(path, &Fields { bytes: &bytes, big_endian })?,
+        };
         header.checked(path)
     }
 
-    fn version_1(path: &Path, f: &Fields<'_>) -> Result<Self> {
-        let single = match &f.get::<4>(344) {
-            b"n+1\0" => true,
-            b"ni1\0" => false,
-            b"\0\0\0\0" => return Err(Error::format(path, "is an Analyze 7.5 header, not NIfTI; save it as NIfTI")),
+    fn version_1(path: &Path, bytes: &[u8], big_endian: bool) -> Result<Self> {
+        let single = match bytes.get(344..348) {
+            Some(b"n+1\0") => true,
+            Some(b"ni1\0") => false,
+            Some(b"\0\0\0\0") => {
+                return Err(Error::format(path, "is an Analyze 7.5 header, not NIfTI; save it as NIfTI"));
+            }
             _ => return Err(Error::format(path, "is not a NIfTI-1 file (no n+1 or ni1 mark in its header)")),
         };
-        let row = |at: usize| [0, 4, 8, 12].map(|o| f.f32(at + o));
+        let wrong = || Error::format(path, "is a damaged NIfTI file (its header contradicts itself)");
+        let h = nifti::NiftiHeader::from_reader(bytes).map_err(|_| wrong())?;
+        // the crate guesses the byte order from the dimensions, this reader from the header's size
+        if (h.endianness == nifti::Endianness::Big) != big_endian {
+            return Err(wrong());
+        }
+        let wide = |row: [f32; 4]| row.map(f64::from);
         Ok(Self {
-            big_endian: f.big_endian,
+            big_endian,
             single,
-            dim: [0, 1, 2, 3, 4, 5, 6, 7].map(|i| i64::from(f.i16(40 + 2 * i))),
-            datatype: f.i16(70),
-            pixdim: [0, 1, 2, 3, 4, 5, 6, 7].map(|i| f.f32(76 + 4 * i)),
-            voxels_at: voxels_at(path, f.f32(108), single, BYTES_1 as u64, AFTER_HEADER_1)?,
-            slope: f.f32(112),
-            inter: f.f32(116),
-            units: f.get::<1>(123)[0],
-            qform_code: i32::from(f.i16(252)),
-            sform_code: i32::from(f.i16(254)),
-            quaternion: [256, 260, 264].map(|at| f.f32(at)),
-            offset: [268, 272, 276].map(|at| f.f32(at)),
-            sform: [280, 296, 312].map(row),
+            dim: h.dim.map(|n| i64::from(n as i16)), // the standard's are signed
+            datatype: h.datatype,
+            pixdim: h.pixdim.map(f64::from),
+            voxels_at: voxels_at(path, h.vox_offset.into(), single, BYTES_1 as u64, AFTER_HEADER_1)?,
+            slope: h.scl_slope.into(),
+            inter: h.scl_inter.into(),
+            units: h.xyzt_units,
+            qform_code: h.qform_code.into(),
+            sform_code: h.sform_code.into(),
+            quaternion: [h.quatern_b, h.quatern_c, h.quatern_d].map(f64::from),
+            offset: [h.quatern_x, h.quatern_y, h.quatern_z].map(f64::from),
+            sform: [wide(h.srow_x), wide(h.srow_y), wide(h.srow_z)],
         })
     }
 
@@ -197,10 +206,6 @@ impl Fields<'_> {
 
     fn i64(&self, at: usize) -> i64 {
         i64::from_le_bytes(self.number(at))
-    }
-
-    fn f32(&self, at: usize) -> f64 {
-        f64::from(f32::from_le_bytes(self.number(at)))
     }
 
     fn f64(&self, at: usize) -> f64 {

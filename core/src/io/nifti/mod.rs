@@ -1,15 +1,15 @@
 //! NIfTI (`.nii`, `.hdr` + `.img`, versions 1 and 2, packed or not) into a [`Volume`].
 //!
 //! Standard: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>. The file stores x fastest, then y, then z: the same memory
-//! order as `[frames, rows, columns]`, so no voxel moves. Extensions, `cal_min` and `cal_max` do not count. Files are written by the
-//! `nifti` crate (`write.rs`), with the header that [`header_for`] makes.
+//! order as `[frames, rows, columns]`, so no voxel moves. Extensions, `cal_min` and `cal_max` do not count.
 
 mod geometry;
 mod header;
 mod pair;
 mod voxels;
+mod write;
 
-pub(super) use geometry::header_for;
+pub(super) use write::{Kind, write, write_parts, write_values};
 
 use super::OpenOptions;
 use super::lazy::FileFrames;
@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
         return Err(truncated(&voxels_path, bytes));
     };
     let [frames, rows, columns] = shape.map(|n| n as usize);
-    if options.is_lazy(bytes) {
+    if options.is_lazy(bytes) || (options.once && matches!(stream, Stream::Plain(_))) {
         let place = geometry::of_header(&header_path, &header)?;
         return lazy(&voxels_path, stream, start, datatype, &header, [frames, rows, columns], place);
     }
@@ -81,9 +81,8 @@ fn lazy(
     let (file, start) = stream.into_file(0, start, (frames * slice) as u64).map_err(damaged(path))?;
     let (big_endian, slope, inter) = (header.big_endian, header.slope, header.inter);
     let channels = datatype.channels();
-    let name = path.to_path_buf();
-    let decode = move |bytes: &[u8]| {
-        let (voxels, channels) = datatype.read(&mut &*bytes, count, big_endian).map_err(damaged(&name))?;
+    let decode = move |reader: &mut dyn Read| {
+        let (voxels, channels) = datatype.read(reader, count, big_endian)?;
         Ok(if channels == 1 { voxels::scaled(voxels, slope, inter) } else { voxels })
     };
     let source = FileFrames::new(path, file, start, slice, Box::new(decode))?;

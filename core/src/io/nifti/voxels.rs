@@ -3,14 +3,11 @@
 //! Data type codes: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>, `DT_*`.
 
 use super::header::Header;
+use crate::io::raw::numbers;
 use crate::volume::Voxels;
 use crate::{Error, Result};
-use bytemuck::{Pod, Zeroable};
 use std::io::Read;
 use std::path::Path;
-
-/// memory is asked for as bytes arrive, in steps of this size: a header that promises more than there is costs nothing
-const STEP: usize = 16 << 20;
 
 /// What one voxel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,40 +73,25 @@ impl Datatype {
     /// Reads `count` voxels: their values and the number of channels.
     pub fn read(self, reader: &mut dyn Read, count: usize, big_endian: bool) -> std::io::Result<(Voxels, usize)> {
         let voxels = match self {
-            Self::U8 => typed::<u8>(reader, count, big_endian)?.into(),
-            Self::I8 => typed::<i8>(reader, count, big_endian)?.into(),
-            Self::U16 => typed::<u16>(reader, count, big_endian)?.into(),
-            Self::I16 => typed::<i16>(reader, count, big_endian)?.into(),
-            Self::U32 => typed::<u32>(reader, count, big_endian)?.into(),
-            Self::I32 => typed::<i32>(reader, count, big_endian)?.into(),
-            Self::U64 => typed::<u64>(reader, count, big_endian)?.into(),
-            Self::I64 => typed::<i64>(reader, count, big_endian)?.into(),
-            Self::F32 => typed::<f32>(reader, count, big_endian)?.into(),
-            Self::F64 => typed::<f64>(reader, count, big_endian)?.into(),
-            Self::Rgb => return Ok((typed::<u8>(reader, count * 3, false)?.into(), 3)),
+            Self::U8 => numbers::<u8>(reader, count, big_endian)?.into(),
+            Self::I8 => numbers::<i8>(reader, count, big_endian)?.into(),
+            Self::U16 => numbers::<u16>(reader, count, big_endian)?.into(),
+            Self::I16 => numbers::<i16>(reader, count, big_endian)?.into(),
+            Self::U32 => numbers::<u32>(reader, count, big_endian)?.into(),
+            Self::I32 => numbers::<i32>(reader, count, big_endian)?.into(),
+            Self::U64 => numbers::<u64>(reader, count, big_endian)?.into(),
+            Self::I64 => numbers::<i64>(reader, count, big_endian)?.into(),
+            Self::F32 => numbers::<f32>(reader, count, big_endian)?.into(),
+            Self::F64 => numbers::<f64>(reader, count, big_endian)?.into(),
+            Self::Rgb => return Ok((numbers::<u8>(reader, count * 3, false)?.into(), 3)),
             Self::Rgba => {
-                let rgba = typed::<u8>(reader, count * 4, false)?;
+                let rgba = numbers::<u8>(reader, count * 4, false)?;
                 let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| &pixel[..3]).copied().collect();
                 return Ok((rgb.into(), 3));
             }
         };
         Ok((voxels, 1))
     }
-}
-
-fn typed<T: Pod + Zeroable>(reader: &mut dyn Read, count: usize, big_endian: bool) -> std::io::Result<Vec<T>> {
-    let mut values: Vec<T> = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
-    while values.len() < count {
-        let start = values.len();
-        values.resize(count.min(start + STEP / size_of::<T>()), T::zeroed());
-        let bytes = bytemuck::cast_slice_mut(&mut values[start..]);
-        reader.read_exact(bytes)?;
-        if big_endian != cfg!(target_endian = "big") && size_of::<T>() > 1 {
-            bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
-        }
-    }
-    Ok(values)
 }
 
 /// `slope * value + inter`, as float32 where that holds the stored values exactly, else float64. Slope 0 means: no scaling.

@@ -1,10 +1,11 @@
 //! Pictures (PNG, JPEG, TIFF, BMP, WebP) into slices: a folder of them in natural order, one picture, or the pages of a TIFF.
 //!
 //! Values stay as they are: 8 and 16 bit, float TIFF, grey or RGB; alpha is dropped, nothing is stretched. Pictures say nothing about
-//! place or size, so the geometry is [`Geometry::unknown`]. Animations are refused: their frames overlap and are no slices.
+//! place or size, so the geometry is [`Geometry::unknown`], except for what the first TIFF says of its size (`resolution.rs`). Animations are refused: their frames overlap and are no slices.
 //! TIFF has a reader of its own (`tiff.rs`), all others go through the `image` crate, which names their standards.
 
 mod ifd;
+mod resolution;
 mod tiff;
 
 use super::frames::{Frame, Frames};
@@ -41,6 +42,7 @@ pub(super) fn read(
     observer: &mut dyn Observer,
 ) -> Result<Volume> {
     let mut frames = Frames::new(options.crop, pictures.len()).with_channel(options.channel);
+    let mut geometry = None;
     let mut bytes = 0;
     let mut push = |path: &Path, frame: Frame| {
         bytes += with_voxels!(&frame.voxels, values => size_of_val(&values[..]) as u64);
@@ -50,12 +52,16 @@ pub(super) fn read(
     for (done, path) in pictures.iter().enumerate() {
         observer.step("open", done, pictures.len())?;
         contained(path, || match tiff::is_tiff(path)? {
-            true => tiff::read(path, &mut |frame| push(path, frame)),
+            true => {
+                let said = tiff::read(path, &mut |frame| push(path, frame))?;
+                geometry.get_or_insert(said);
+                Ok(())
+            }
             false => push(path, to_frame(path, decode(path)?)?),
         })?;
     }
     observer.step("open", pictures.len(), pictures.len())?;
-    frames.finish(source, &Geometry::unknown(), "stack")
+    frames.finish(source, &geometry.unwrap_or_else(Geometry::unknown), "stack")
 }
 
 /// The pictures of a folder, `2.png` before `10.png`; subfolders and hidden files do not count.

@@ -4,9 +4,9 @@
 //! and white-is-zero pages are inverted, as Pillow does both; palettes become RGB of 8 bits; alpha is dropped.
 
 use super::ifd::AsGrey;
-use super::{damaged, decode, most_bytes, to_frame};
+use super::{damaged, decode, most_bytes, resolution, to_frame};
 use crate::io::frames::Frame;
-use crate::volume::Voxels;
+use crate::volume::{Geometry, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::fs::File;
 use std::io::Read;
@@ -28,8 +28,9 @@ pub(super) fn is_tiff(path: &Path) -> Result<bool> {
     Ok(marks.contains(&&start[..]))
 }
 
-/// Every page of a TIFF; a lone page of another colour model (CMYK, say) goes the way of the other pictures.
-pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Result<()> {
+/// Every page of a TIFF, and how large the first says its pixels are; a lone page of another colour model (CMYK, say) goes the way of
+/// the other pictures.
+pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Result<Geometry> {
     let (file, palettes) = AsGrey::open(path).map_err(Error::io(path))?;
     let most = most_bytes(path)? as usize;
     let mut limits = Limits::default();
@@ -37,11 +38,14 @@ pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Re
     limits.intermediate_buffer_size = most;
     limits.ifd_value_size = limits.ifd_value_size.min(most);
     let mut decoder = Decoder::new(file).map_err(|error| damaged(path, &error))?.with_limits(limits);
+    let geometry = resolution::geometry(&mut decoder);
     for page in 0.. {
         let palette = palettes.get(page).copied().unwrap_or(false);
         match read_page(&mut decoder, palette).map_err(|error| damaged(path, &error))? {
             Some(frame) => push(frame)?,
-            None if page == 0 && !decoder.more_images() => return push(to_frame(path, decode(path)?)?),
+            None if page == 0 && !decoder.more_images() => {
+                return push(to_frame(path, decode(path)?)?).map(|()| geometry);
+            }
             None => {
                 let what = format!(
                     "page {page} is not integer or float grey, RGB (in tiles: its samples side by side) or palette; save it so"
@@ -54,7 +58,7 @@ pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Re
         }
         decoder.next_image().map_err(|error| damaged(path, &error))?;
     }
-    Ok(())
+    Ok(geometry)
 }
 
 /// How the samples of a page lie.

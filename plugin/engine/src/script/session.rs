@@ -11,7 +11,7 @@ use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
 use super::values::{
-    Checked, Fallible, Options, float, int, ints, list, native, number, numbers, object, text, truth, typed, whole,
+    Checked, Fallible, Options, float, int, ints, list, native, number, numbers, object, truth, typed, whole,
 };
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
