@@ -165,9 +165,8 @@ impl VolumeValue {
 
     /// A path to write to, which is not where the volume came from.
     pub fn output(&self, what: &str, path: &Dynamic) -> Checked<PathBuf> {
-        let path = self.files.writable(what, path)?;
-        io::check_output(&self.source.input, &path)?;
-        Ok(path)
+        io::check_output(&self.source.input, text(what, path)?)?;
+        self.files.writable(what, path)
     }
 
     fn info(&self) -> Checked<String> {
