@@ -72,6 +72,7 @@ impl Error {
     /// The stable name of the kind of error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "not_found",
             Self::Io { .. } => "io",
             Self::Format { .. } => "format",
             Self::NotFound(_) => "not_found",

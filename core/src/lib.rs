@@ -9,6 +9,7 @@ pub mod intensity;
 pub mod io;
 pub mod job;
 pub mod loader;
+pub mod measure;
 pub mod model;
 pub mod picture;
 pub mod progress;

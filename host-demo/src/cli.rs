@@ -156,6 +156,39 @@ pub enum Task {
         /// Print the script's last value as JSON; what it prints goes to stderr
         #[arg(long)]
         json: bool,
+        /// Let the script read and write below this folder, too; may be given several times. Without it: the current folder, what --set
+        /// names, and reading the script's own folder
+        #[arg(long, value_name = "DIR")]
+        allow: Vec<PathBuf>,
+        /// Do not run it: show what it is for and which arguments it takes
+        #[arg(long)]
+        about: bool,
+    },
+
+    /// Look a script over without running it
+    ///
+    /// Finds what does not parse, functions that do not exist, wrong numbers of arguments and unknown options. Exit code 1 if there is any.
+    #[command(after_long_help = "Example:\n  host-demo check scripts/*.rhai")]
+    Check {
+        /// Scripts to look over
+        #[arg(required = true)]
+        scripts: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Print what scripts can use: functions with examples, as Markdown
+    #[command(
+        after_long_help = "Example:\n  host-demo reference --definitions .rhai/   # for editors with the Rhai language server"
+    )]
+    Reference {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write definition files for the Rhai language server into this folder instead
+        #[arg(long, value_name = "DIR", conflicts_with = "json")]
+        definitions: Option<PathBuf>,
     },
 
     /// List the checkpoints that --model finds by name

@@ -7,6 +7,7 @@ mod cli;
 mod find;
 mod observer;
 mod output;
+mod scripts;
 mod tasks;
 
 use clap::Parser;

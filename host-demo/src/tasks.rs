@@ -2,16 +2,22 @@
 
 use crate::cli::{Cli, Input, Model, Seg, Spacing, Task};
 use crate::observer::Terminal;
-use crate::{find, output};
-use anyhow::Context;
+use crate::{find, output, scripts};
+use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Does one task and prints its report.
 pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
+    let plugin = find::load(cli.plugin.as_deref())?;
+    match task {
+        Task::Check { scripts, json } => return scripts::check(&plugin, scripts, *json),
+        Task::Run { script, about: true, json, .. } => return scripts::about(&plugin, script, *json),
+        Task::Reference { definitions, json } => return scripts::reference(&plugin, definitions.as_deref(), *json),
+        _ => {}
+    }
     let (name, request, as_json) = request(task)?;
     let is_script = name == "script";
-    let plugin = find::load(cli.plugin.as_deref())?;
     let mut terminal = Terminal::new(cli.quiet, is_script && as_json)?;
     let reply = plugin.task(name, &request.to_string(), &mut terminal);
     terminal.finish();
@@ -43,15 +49,17 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             let files = json!({"steps": text(steps)?, "logits": text(logits)?});
             ("replay", with(with(volume(input)?, choice(model)), files), *json)
         }
-        Task::Run { script, set, max_operations, json } => {
+        Task::Run { script, set, max_operations, json, allow, .. } => {
             let args: Map<String, Value> = set.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-            let mut request = json!({"path": text(script)?, "args": args});
+            let roots = scripts::roots(script, set, allow)?;
+            let mut request = json!({"path": text(script)?, "args": args, "roots": roots});
             if let Some(operations) = max_operations {
                 request["limits"] = json!({"operations": operations});
             }
             ("script", request, *json)
         }
         Task::Models { json } => ("models", json!({}), *json),
+        Task::Check { .. } | Task::Reference { .. } => bail!("not a task of one reply"),
     })
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod errors;
 mod interrupt;
 mod loading;
+mod reference;
 mod script;
 mod scripts;
 mod seg;

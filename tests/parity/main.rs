@@ -7,6 +7,7 @@
 
 mod fixture;
 mod image;
+mod measure;
 mod official;
 mod units;
 mod video;

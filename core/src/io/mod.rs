@@ -36,7 +36,7 @@ pub use options::OpenOptions;
 pub use probabilities::{Probabilities, write_probabilities};
 pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
 pub(crate) use write::atomic_file;
-pub use write::{check_output, write_volume};
+pub use write::{check_output, write_text, write_volume};
 
 use crate::progress::Observer;
 use crate::volume::Volume;

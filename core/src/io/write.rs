@@ -115,6 +115,11 @@ fn write_nifti(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Res
     })
 }
 
+/// Writes text as it is; the file appears whole or not at all.
+pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
+    atomic_file(path.as_ref(), |temporary| fs::write(temporary, text).map_err(Error::io(temporary)))
+}
+
 fn write_npy(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
     let mut shape = [volume.frames, volume.rows, volume.columns].map(|n| n as u64).to_vec();
     shape.extend((volume.channels > 1).then_some(volume.channels as u64));

@@ -64,4 +64,38 @@ impl Labels {
     pub fn count(&self, object: u16) -> usize {
         self.data.iter().filter(|&&v| v == object).count()
     }
+
+    /// Each voxel's number anew.
+    pub fn map(&self, number: impl Fn(u16) -> u16) -> Self {
+        Self { data: self.data.iter().map(|&label| number(label)).collect(), ..self.hollow() }
+    }
+
+    /// Each voxel's number from those of two label volumes. Errors: another shape.
+    pub fn with(&self, other: &Self, number: impl Fn(u16, u16) -> u16) -> Result<Self> {
+        let shapes = [self, other].map(|labels| [labels.frames, labels.rows, labels.columns]);
+        if shapes[0] != shapes[1] {
+            return Err(Error::invalid(format!(
+                "labels of {:?} and of {:?} (frames, rows, columns) do not go together",
+                shapes[0], shapes[1]
+            )));
+        }
+        let data = self.data.iter().zip(&other.data).map(|(&a, &b)| number(a, b)).collect();
+        Ok(Self { data, ..self.hollow() })
+    }
+
+    /// The grid without voxels.
+    fn hollow(&self) -> Self {
+        Self { data: Vec::new(), geometry: self.geometry.clone(), ..*self }
+    }
+
+    /// One slice of labels: where any slice has an object; the smaller number where there are several.
+    pub fn project(&self) -> Self {
+        let mut data = vec![0u16; self.rows * self.columns];
+        for frame in 0..self.frames {
+            for (to, &label) in data.iter_mut().zip(self.frame(frame)) {
+                *to = if *to == 0 || (label != 0 && label < *to) { label } else { *to };
+            }
+        }
+        Self { frames: 1, data, ..self.hollow() }
+    }
 }

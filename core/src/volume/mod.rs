@@ -9,12 +9,14 @@ mod fingerprint;
 mod geometry;
 mod labels;
 mod lent;
+mod project;
 mod voxels;
 
 pub use axis::Axis;
 pub use geometry::Geometry;
 pub use labels::Labels;
 pub use lent::{Dtype, Lent};
+pub use project::{Projection, Statistics};
 pub use voxels::Voxels;
 
 use crate::{Error, Result};

@@ -15,7 +15,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The tasks of this plugin.
-pub const NAMES: [&str; 6] = ["info", "convert", "segment", "replay", "script", "models"];
+pub const NAMES: [&str; 8] = ["info", "convert", "segment", "replay", "script", "check", "reference", "models"];
 
 /// The names as a JSON array.
 pub extern "C" fn list() -> RString {
@@ -39,6 +39,8 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result
         "segment" => job::segment(&request(name, json)?, observer).map(told),
         "replay" => job::replay(&request(name, json)?, observer).map(told),
         "script" => return script::run(&request(name, json)?, host),
+        "check" => return script::check(&request(name, json)?, host),
+        "reference" => return script::reference(&request(name, json)?, host),
         "models" => Ok(models(&request(name, json)?)),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", NAMES.join(", ")))),
     };

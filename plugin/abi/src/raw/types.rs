@@ -134,7 +134,8 @@ pub struct ViewStruct {
     pub size: usize,
     /// the first value (index 0 in every dimension, also where a stride is negative)
     pub data: *const c_void,
-    /// type of the values: DLPack's code (0 int, 1 uint, 2 float) times 256, plus the bits: `0x0108` is uint8, `0x0220` float32
+    /// type of the values: DLPack's code (0 int, 1 uint, 2 float, 6 bool) times 256, plus the bits: `0x0108` is uint8, `0x0220`
+    /// float32; float16 is read as float32, bool as uint8
     pub dtype: u32,
     /// how many dimensions count: 1 bytes; 2 rows, columns; 3 frames, rows, columns; 4 with channels (1 or 3)
     pub dimensions: u32,
@@ -173,7 +174,7 @@ impl ViewStruct {
 }
 
 /// numpy's names of the types of values, and their numbers in [`ViewStruct::dtype`].
-pub const DTYPES: [(&str, u32); 10] = [
+pub const DTYPES: [(&str, u32); 12] = [
     ("int8", 0x0008),
     ("int16", 0x0010),
     ("int32", 0x0020),
@@ -184,6 +185,8 @@ pub const DTYPES: [(&str, u32); 10] = [
     ("uint64", 0x0140),
     ("float32", 0x0220),
     ("float64", 0x0240),
+    ("float16", 0x0210),
+    ("bool", 0x0608),
 ];
 
 /// `sam_octa2_prompt.flags`: coordinates are millimetres in the patient, three to a point; the slice is found from them.

@@ -2,6 +2,7 @@
 //! `sleep`.
 
 use super::errors::{self, Failure};
+use super::library::Library;
 use super::{Context, Limits};
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, NativeCallContext};
@@ -45,10 +46,20 @@ pub fn new(limits: &Limits, context: &Context, path: &Path) -> Engine {
         .set_max_variables(limits.variables)
         .set_max_modules(1);
     register_output(&mut engine, context, path);
-    register_arguments(&mut engine, context);
-    register_time(&mut engine, context);
+    let host = context.host;
+    engine.on_progress(move |operations| {
+        let asked = operations % 64 == 0 && host.calls().is_cancelled();
+        asked.then_some(Dynamic::UNIT)
+    });
     errors::register(&mut engine);
     engine
+}
+
+/// What every script has.
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    library.room("Host", "`print(value)` goes to the host's output, `debug(value)` to its log, with file and line.");
+    register_arguments(library, context);
+    register_time(library, context);
 }
 
 fn register_output(engine: &mut Engine, context: &Context, path: &Path) {
@@ -61,36 +72,45 @@ fn register_output(engine: &mut Engine, context: &Context, path: &Path) {
     });
 }
 
-fn register_arguments(engine: &mut Engine, context: &Context) {
-    let arguments = context.arguments.clone();
-    engine.register_fn("arg", move |call: NativeCallContext, key: &str| -> Fallible<Dynamic> {
-        arguments.required(key).map_err(|error| errors::raise(&call, error))
-    });
-    let arguments = context.arguments.clone();
-    engine.register_fn("arg", move |call: NativeCallContext, key: &str, default: Dynamic| -> Fallible<Dynamic> {
-        arguments.or_default(key, default).map_err(|error| errors::raise(&call, error))
-    });
+fn register_arguments(library: &mut Library<'_>, context: &Context) {
+    let (given, typed) = (context.arguments.clone(), context.arguments.clone());
+    library
+        .function(
+            "arg(key: String, default?: Dynamic) -> Dynamic",
+            "An argument of the script in the type of the default; without one as text, and an error if it is missing.",
+            "arg(\"max_frames\", 5)",
+            move |call: NativeCallContext, key: &str, default: Dynamic| -> Fallible<Dynamic> {
+                typed.or_default(key, default).map_err(|error| errors::raise(&call, error))
+            },
+        )
+        .also("arg", move |call: NativeCallContext, key: &str| -> Fallible<Dynamic> {
+            given.required(key).map_err(|error| errors::raise(&call, error))
+        });
 }
 
-fn register_time(engine: &mut Engine, context: &Context) {
+fn register_time(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
-    engine.on_progress(move |operations| {
-        let asked = operations % 64 == 0 && host.calls().is_cancelled();
-        asked.then_some(Dynamic::UNIT)
-    });
-    engine.register_fn(
-        "progress",
-        move |call: NativeCallContext, stage: &str, done: INT, total: INT| -> Fallible<()> {
-            let (done, total) = (done.max(0).unsigned_abs(), total.max(0).unsigned_abs());
-            match host.calls().progress(stage, done, total) {
-                Flow::CONTINUE => Ok(()),
-                _ => Err(errors::raise(&call, Error::Cancelled)),
-            }
-        },
-    );
-    // instead of the standard package's, which cannot be cancelled
-    engine.register_fn("sleep", move |call: NativeCallContext, seconds: INT| sleep(&call, host, seconds as FLOAT));
-    engine.register_fn("sleep", move |call: NativeCallContext, seconds: FLOAT| sleep(&call, host, seconds));
+    library
+        .function(
+            "progress(stage: String, done: int, total: int)",
+            "Shows where the script stands.",
+            "progress(\"files\", 3, 10)",
+            move |call: NativeCallContext, stage: &str, done: INT, total: INT| -> Fallible<()> {
+                let (done, total) = (done.max(0).unsigned_abs(), total.max(0).unsigned_abs());
+                match host.calls().progress(stage, done, total) {
+                    Flow::CONTINUE => Ok(()),
+                    _ => Err(errors::raise(&call, Error::Cancelled)),
+                }
+            },
+        )
+        // instead of the standard package's, which cannot be cancelled
+        .function(
+            "sleep(seconds: float)",
+            "Waits; can be cancelled.",
+            "sleep(0.01)",
+            move |call: NativeCallContext, seconds: FLOAT| sleep(&call, host, seconds),
+        )
+        .also("sleep", move |call: NativeCallContext, seconds: INT| sleep(&call, host, seconds as FLOAT));
 }
 
 fn sleep(call: &NativeCallContext, host: HostRef, seconds: FLOAT) -> Fallible<()> {

@@ -2,10 +2,11 @@
 
 use super::Context;
 use super::errors::Failure;
+use super::library::Library;
 use super::session::SessionValue;
 use super::values::{Checked, Fallible, Options, int, ints, list, native, object, text, truth, typed, whole};
 use super::volume::VolumeValue;
-use rhai::{Array, Dynamic, Engine, INT, NativeCallContext};
+use rhai::{Array, Dynamic, INT, NativeCallContext};
 use sam_octa2_core::io::{self, LabelOptions};
 use sam_octa2_core::job::{self, SegRequest};
 use sam_octa2_core::picture::{self, Mark};
@@ -23,25 +24,76 @@ pub struct LabelsValue {
 }
 
 /// Makes labels known to scripts.
-pub fn register(engine: &mut Engine, _context: &Context) {
-    engine
-        .register_type_with_name::<LabelsValue>("Labels")
-        .register_get("frames", |labels: &mut LabelsValue| int(labels.labels.frames))
-        .register_get("rows", |labels: &mut LabelsValue| int(labels.labels.rows))
-        .register_get("columns", |labels: &mut LabelsValue| int(labels.labels.columns))
-        .register_get("objects", |labels: &mut LabelsValue| ints(labels.labels.objects()))
-        .register_fn("count", count)
-        .register_fn("area", area)
-        .register_fn("frames_of", frames_of)
-        .register_fn("save", save)
-        .register_fn("save", save_with)
-        .register_fn("save_probabilities", save_probabilities)
-        .register_fn("save_probabilities", save_probabilities_with)
+pub fn register(library: &mut Library<'_>, _context: &Context) {
+    library.engine().register_type_with_name::<LabelsValue>("Labels");
+    library
+        .room("Labels", "")
+        .function(
+            "save(labels: Labels, path: String, options?: #{property, deterministic, description, number, algorithm})",
+            "Writes `.nii`, `.nii.gz`, `.npy`, `.tif`, `.json` (COCO), `.dcm` (DICOM Segmentation of a DICOM volume), or a folder of PNGs. The \
+             options say what a `.dcm` holds ([formats.md](formats.md#labels)).",
+            "labels.save(\"labels.nii.gz\")",
+            save_with,
+        )
+        .also("save", save)
+        .function("count(labels: Labels, object: int) -> int", "Voxels of an object.", "labels.count(1)", count)
+        .function(
+            "area(labels: Labels, frame: int, object: int) -> int",
+            "Pixels of an object on a slice.",
+            "labels.area(3, 1)",
+            area,
+        )
+        .function(
+            "frames_of(labels: Labels, object: int) -> Array",
+            "Slices on which an object has pixels.",
+            "labels.frames_of(1)",
+            frames_of,
+        )
+        .property(
+            "objects(labels: Labels) -> Array",
+            "Numbers of the objects that have voxels, ascending.",
+            "for object in labels.objects { print(object) }",
+            |labels: &mut LabelsValue| ints(labels.labels.objects()),
+        )
+        .property("frames(labels: Labels) -> int", "How many slices.", "labels.frames", |labels: &mut LabelsValue| {
+            int(labels.labels.frames)
+        })
+        .property("rows(labels: Labels) -> int", "Their height in pixels.", "labels.rows", |labels: &mut LabelsValue| {
+            int(labels.labels.rows)
+        })
+        .property("columns(labels: Labels) -> int", "Their width in pixels.", "labels.columns", |l: &mut LabelsValue| {
+            int(l.labels.columns)
+        });
+    library
+        .engine()
         .register_fn("to_string", |labels: &mut LabelsValue| labels.describe())
-        .register_fn("to_debug", |labels: &mut LabelsValue| labels.describe())
-        .register_fn("overlay", overlay_session)
-        .register_fn("overlay", overlay)
-        .register_fn("overlay", overlay_marked);
+        .register_fn("to_debug", |labels: &mut LabelsValue| labels.describe());
+    pictures(library);
+}
+
+fn pictures(library: &mut Library<'_>) {
+    library
+        .room("Pictures and probabilities", "")
+        .function(
+            "overlay(session: Session, path: String)",
+            "Draws its volume, labels and prompts: `.png` (contact sheet), `.gif` or `.apng`.",
+            "session.overlay(\"overlay.png\")",
+            overlay_session,
+        )
+        .function(
+            "overlay(path: String, volume: Volume, labels: Labels, session?: Session)",
+            "Draws labels over a volume, with the prompts of a session as marks.",
+            "overlay(\"overlay.png\", volume, labels)",
+            overlay_marked,
+        )
+        .also("overlay", overlay)
+        .function(
+            "save_probabilities(session: Session, path: String, options?: #{property, deterministic, description, number, algorithm})",
+            "How likely each voxel belongs to each object: `.dcm` (FRACTIONAL, options as `labels.save`), `.nii`, `.nii.gz`.",
+            "session.save_probabilities(\"p.nii.gz\")",
+            save_probabilities_with,
+        )
+        .also("save_probabilities", save_probabilities);
 }
 
 impl LabelsValue {

@@ -4,12 +4,19 @@
 
 mod arguments;
 mod captured;
+mod check;
+mod describe;
 mod engine;
 mod errors;
+mod files;
 mod labels;
+mod library;
 mod model;
+mod pixels;
 mod propagate;
+mod regions;
 mod session;
+mod tables;
 mod values;
 mod viewer;
 mod volume;
@@ -22,12 +29,14 @@ pub use volume::VolumeValue;
 use crate::convert;
 use arguments::Arguments;
 use engine::HostRef;
-use rhai::{Dynamic, Engine, EvalAltResult};
+use files::{Files, Roots};
+use library::{Library, Room};
+use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use viewer::HostSide;
 
@@ -46,6 +55,9 @@ pub struct ScriptRequest {
     args: Map<String, Value>,
     #[serde(default)]
     limits: Limits,
+    /// which files the script may read and write; default: all
+    #[serde(default)]
+    roots: Roots,
 }
 
 /// What a script may use up. The defaults stop a runaway script within seconds and leave room for long honest ones.
@@ -86,16 +98,24 @@ pub struct Context {
     pub host: HostRef,
     /// what `arg` reads
     pub arguments: Arc<Arguments>,
+    /// where the script may read and write
+    pub files: Arc<Files>,
 }
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
 /// long receives `NativeCallContext` first and runs in [`values::native`], so that its error carries the place in the script.
-fn register(engine: &mut Engine, context: &Context) {
-    volume::register(engine, context);
-    model::register(engine, context);
-    session::register(engine, context);
-    propagate::register(engine, context);
-    labels::register(engine, context);
+fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
+    let mut library = Library::new(engine);
+    engine::register(&mut library, context);
+    volume::register(&mut library, context);
+    pixels::register(&mut library, context);
+    model::register(&mut library, context);
+    session::register(&mut library, context);
+    propagate::register(&mut library, context);
+    labels::register(&mut library, context);
+    regions::register(&mut library, context);
+    tables::register(&mut library, context);
+    library.into_rooms()
 }
 
 /// Runs a script; the reply's report is `{"result": <its last value>}`.
@@ -109,10 +129,12 @@ pub fn run_with(request: &ScriptRequest, host: &HostCalls, side: &Arc<HostSide>)
     let script = errors::Script { path: &path, source: &source, limits: request.limits };
     // Safety: the engine and the values of the script, which alone get clones of it, end with this function.
     let host = unsafe { HostRef::new(host) };
+    let files = Arc::new(Files::from(&request.roots));
+    side.grant(&files);
     let arguments = Arc::new(Arguments::new(request.args.clone(), side.clone()));
-    let context = Context { host, arguments };
+    let context = Context { host, arguments, files };
     let mut engine = engine::new(&request.limits, &context, &path);
-    register(&mut engine, &context);
+    drop(register(&mut engine, &context));
     side.register(&mut engine);
 
     let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(EvalAltResult::from(error)))?;
@@ -136,6 +158,57 @@ impl ScriptRequest {
             _ => Err(convert::invalid("the request of a script needs either `path` or `source`")),
         }
     }
+}
+
+/// What a request for a description may ask for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceRequest {
+    /// `markdown`, `definitions` or `json`
+    form: String,
+}
+
+/// Describes what scripts can use; the report is text, `{file: text}`, or a list of sections.
+pub fn reference(request: &ReferenceRequest, host: &HostCalls) -> Result<Value, PluginError> {
+    with_engine(&Limits::default(), Path::new("script"), host, |engine, rooms| match request.form.as_str() {
+        "markdown" => Ok(json!({"report": describe::markdown(rooms)})),
+        "definitions" => {
+            let files = describe::definitions(engine, rooms).into_iter().map(|(name, text)| (name, text.into()));
+            Ok(json!({"report": files.collect::<Map<String, Value>>()}))
+        }
+        "json" => Ok(json!({"report": describe::json(rooms)})),
+        other => Err(convert::invalid(format!("`form` \"{other}\" is none of markdown, definitions, json"))),
+    })
+}
+
+/// Looks a script over without running it.
+pub fn check(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
+    let (path, source) = request.text()?;
+    with_engine(&request.limits, &path, host, |engine, rooms| {
+        let script = errors::Script { path: &path, source: &source, limits: request.limits };
+        let tree = engine.compile(unshebanged(&source));
+        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error)))?;
+        let found = check::check(engine, rooms, &tree, &source);
+        let lines = found.problems.iter().map(|p| format!("{}:{}:{}: {}", path.display(), p.line, p.column, p.text));
+        Ok(json!({"report": found, "text": lines.collect::<Vec<_>>().join("\n")}))
+    })
+}
+
+/// An engine that runs nothing, with the list of its functions.
+fn with_engine<T>(
+    limits: &Limits,
+    path: &Path,
+    host: &HostCalls,
+    work: impl FnOnce(&Engine, &[Room]) -> Result<T, PluginError>,
+) -> Result<T, PluginError> {
+    // Safety: the engine, which alone gets clones of it, ends with this function.
+    let host = unsafe { HostRef::new(host) };
+    let arguments = Arc::new(Arguments::new(Map::new(), Arc::default()));
+    let context = Context { host, arguments, files: Arc::default() };
+    let mut engine = engine::new(limits, &context, path);
+    engine.set_optimization_level(OptimizationLevel::None); // the script as it is written
+    let rooms = register(&mut engine, &context);
+    work(&engine, &rooms)
 }
 
 /// A first line that starts an interpreter is a comment; the lines keep their numbers.

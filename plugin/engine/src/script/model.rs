@@ -2,11 +2,14 @@
 
 use super::Context;
 use super::engine::HostRef;
+use super::files::Files;
+use super::library::Library;
 use super::values::{Checked, Fallible, Options, int, native, text};
 use crate::convert::ToHost;
-use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::loader::{self, LoadedModel, ModelRequest};
 use sam_octa2_core::progress::Observer;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A model under the name that the script gave.
@@ -18,25 +21,55 @@ pub struct ModelValue {
 }
 
 /// Makes models known to scripts.
-pub fn register(engine: &mut Engine, context: &Context) {
-    let host = context.host;
-    engine
-        .register_type_with_name::<ModelValue>("Model")
-        .register_fn("load_model", move |call: NativeCallContext, name: Dynamic| -> Fallible<ModelValue> {
-            native(&call, || ModelValue::load(host, &name, None))
-        })
-        .register_fn(
-            "load_model",
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
+    library.engine().register_type_with_name::<ModelValue>("Model");
+    library
+        .room("Model", "")
+        .function(
+            "load_model(name: String, options?: #{config, device, precision}) -> Model",
+            "An official size (`tiny` ... `large`, `2.1-tiny` ... `2.1-large`) or a checkpoint file. `config`: an official size or a \
+             configuration file; `device`: `auto` `cpu` `cuda` `cuda:N`; `precision`: `auto` `f32` `bf16` `f16`.",
+            "load_model(arg(\"model\"), #{config: arg(\"config\"), device: \"cpu\"})",
             move |call: NativeCallContext, name: Dynamic, options: Dynamic| -> Fallible<ModelValue> {
-                native(&call, || ModelValue::load(host, &name, Some(&options)))
+                native(&call, || ModelValue::load(host, &files, &name, Some(&options)))
             },
         )
-        .register_fn("models", models)
-        .register_get("name", |model: &mut ModelValue| model.name.to_string())
-        .register_get("path", |model: &mut ModelValue| model.loaded.path.display().to_string())
-        .register_get("device", |model: &mut ModelValue| model.loaded.device())
-        .register_get("precision", |model: &mut ModelValue| model.loaded.precision())
-        .register_get("image_size", |model: &mut ModelValue| int(model.loaded.model.config.image_size))
+        .also("load_model", move |call: NativeCallContext, name: Dynamic| -> Fallible<ModelValue> {
+            native(&call, || ModelValue::load(host, &same, &name, None))
+        })
+        .function(
+            "models() -> Array",
+            "What can be loaded: `[#{name, path, url}]`; `path` is `()` where the file is not here.",
+            "models().filter(|m| m.path != ())",
+            models,
+        )
+        .property("name(model: Model) -> String", "As it was asked for.", "model.name", |model: &mut ModelValue| {
+            model.name.to_string()
+        })
+        .property("path(model: Model) -> String", "Its checkpoint.", "model.path", |model: &mut ModelValue| {
+            model.loaded.path.display().to_string()
+        })
+        .property("device(model: Model) -> String", "Where it computes.", "model.device", |model: &mut ModelValue| {
+            model.loaded.device()
+        })
+        .property("precision(model: Model) -> String", "How exactly.", "model.precision", |model: &mut ModelValue| {
+            model.loaded.precision()
+        })
+        .property(
+            "image_size(model: Model) -> int",
+            "To how many pixels a slice is resized for it.",
+            "model.image_size",
+            |model: &mut ModelValue| int(model.loaded.model.config.image_size),
+        )
+        .property(
+            "fingerprint(model: Model) -> String",
+            "Tells models apart whatever their files are called.",
+            "model.fingerprint",
+            |model: &mut ModelValue| model.loaded.model.fingerprint().to_owned(),
+        );
+    library
+        .engine()
         .register_fn("to_string", |model: &mut ModelValue| model.describe())
         .register_fn("to_debug", |model: &mut ModelValue| model.describe());
 }
@@ -52,7 +85,7 @@ fn models() -> Array {
 }
 
 impl ModelValue {
-    fn load(host: HostRef, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+    fn load(host: HostRef, files: &Files, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         let name = text("load_model: name", name)?;
         let mut request = ModelRequest { model: name, ..ModelRequest::default() };
         if let Some(options) = options {
@@ -61,6 +94,11 @@ impl ModelValue {
             request.device = options.parsed("device")?.unwrap_or_default();
             request.precision = options.parsed("precision")?.unwrap_or_default();
         }
+        // a file by its path; names are looked up in the folders of the weights, which the host chose
+        let named = [Some(&request.model), request.model_config.as_ref()];
+        let paths =
+            named.into_iter().flatten().map(Path::new).filter(|path| path.components().count() > 1 || path.exists());
+        paths.map(|path| files.check_read(path)).collect::<Checked<()>>()?;
         Ok(Self::of(&request, &mut ToHost(host.calls()))?)
     }
 

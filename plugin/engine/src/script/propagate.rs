@@ -3,22 +3,32 @@
 use super::Context;
 use super::captured;
 use super::engine::HostRef;
+use super::library::Library;
 use super::session::{SessionValue, numbers_of};
 use super::values::{Checked, Fallible, Options, int, native, whole};
 use crate::convert::ToHost;
-use rhai::{Array, Dynamic, Engine, FnPtr, INT, Map, NativeCallContext};
+use rhai::{Array, Dynamic, FnPtr, INT, Map, NativeCallContext};
 use sam_octa2_core::Error;
 use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::session::{Range, SliceResult};
 
 /// Makes `propagate` known to scripts.
-pub fn register(engine: &mut Engine, context: &Context) {
+pub fn register(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
-    engine
-        .register_fn("propagate", move |call: NativeCallContext, session: &mut SessionValue| -> Fallible<INT> {
-            run(&call, host, session, None, None)
-        })
-        .register_fn(
+    library
+        .function(
+            "propagate(session: Session, options?: #{direction, start, max_frames}, closure?: FnPtr) -> int",
+            "Follows all objects through the stack; returns the number of slices done. `direction`: `forward` `backward` `both`; `start`: a \
+             slice, otherwise each object's own; `max_frames`: slices beyond the start. The closure hears `#{frame, done, total, objects: \
+             [#{id, iou, score, area}]}` after every slice; `false` stops and keeps what is done.",
+            "session.propagate(#{direction: \"both\", max_frames: 2}, |slice| slice.done < 10)",
+            move |call: NativeCallContext,
+                  session: &mut SessionValue,
+                  options: Dynamic,
+                  each: FnPtr|
+                  -> Fallible<INT> { run(&call, host, session, Some(&options), Some(&each)) },
+        )
+        .also(
             "propagate",
             move |call: NativeCallContext, session: &mut SessionValue, given: Dynamic| -> Fallible<INT> {
                 match given.clone().try_cast::<FnPtr>() {
@@ -27,14 +37,9 @@ pub fn register(engine: &mut Engine, context: &Context) {
                 }
             },
         )
-        .register_fn(
-            "propagate",
-            move |call: NativeCallContext,
-                  session: &mut SessionValue,
-                  options: Dynamic,
-                  each: FnPtr|
-                  -> Fallible<INT> { run(&call, host, session, Some(&options), Some(&each)) },
-        );
+        .also("propagate", move |call: NativeCallContext, session: &mut SessionValue| -> Fallible<INT> {
+            run(&call, host, session, None, None)
+        });
 }
 
 /// Returns the number of slices done. A closure that returns `false` ends the work, and so does one that fails; the host's cancel ends

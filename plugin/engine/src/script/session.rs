@@ -6,18 +6,19 @@
 use super::Context;
 use super::engine::HostRef;
 use super::errors::Failure;
+use super::files::Files;
 use super::labels::LabelsValue;
+use super::library::Library;
 use super::model::ModelValue;
 use super::values::{
-    Checked, Fallible, Options, float, int, ints, list, native, number, numbers, object, text, truth, typed, whole,
+    Checked, Fallible, Options, float, int, ints, list, native, number, numbers, object, truth, typed, whole,
 };
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
-use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::intensity::Intensity;
 use sam_octa2_core::job;
 use sam_octa2_core::session::{Compat, Marks, Mask, ObjectMask, Point, Session, Settings};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A session with what it works on.
@@ -30,33 +31,119 @@ pub struct SessionValue {
 }
 
 /// Makes sessions known to scripts.
-pub fn register(engine: &mut Engine, context: &Context) {
-    let host = context.host;
-    engine
-        .register_type_with_name::<SessionValue>("Session")
-        .register_fn("new_session", new)
-        .register_fn("new_session", new_with)
-        .register_fn("click", click)
-        .register_fn("click", click_with)
-        .register_fn("points", points)
-        .register_fn("points", points_with)
-        .register_fn("box", bounds)
-        .register_fn("mask", mask)
-        .register_fn(
-            "prompts",
-            move |call: NativeCallContext, session: &mut SessionValue, path: Dynamic| -> Fallible<Map> {
-                native(&call, || prompts(host, session, &path))
-            },
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    library.engine().register_type_with_name::<SessionValue>("Session");
+    library
+        .room("Session", INTRO)
+        .function(
+            "new_session(volume: Volume, model: Model, options?: #{window, compat}) -> Session",
+            "Prompts and masks on one volume. `window`: values that the model sees as 0 and 1 (`\"auto\"`, `\"LOW,HIGH\"`, `\"1%,99%\"`, \
+             `\"slice:1%,99%\"`, `\"full\"`, `\"source\"`); `compat: \"reference\"`: corrections and memories as in the Python package.",
+            "new_session(volume, model, #{window: \"1%,99%\"})",
+            new_with,
         )
-        .register_fn("undo", undo)
-        .register_fn("clear", clear)
-        .register_fn("remove", remove)
-        .register_fn("reset", reset)
-        .register_fn("frames_of", frames_of)
-        .register_fn("labels", labels)
-        .register_get("objects", objects)
-        .register_get("volume", |session: &mut SessionValue| session.volume.clone())
-        .register_get("model", |session: &mut SessionValue| session.model.clone())
+        .also("new_session", new);
+    prompting(library, context);
+    taking_back(library);
+    looking(library);
+}
+
+const INTRO: &str = "Prompts return `#{frame, object, iou, score, area}` of the mask that answers all prompts of the slice: predicted IoU \
+    (0 to 1), presence score (positive: the object is there), pixels.\n\nA session is busy while `propagate` runs: the closure may look at \
+    what it is given and change the script's own variables, but a call of the same session fails with the code `busy`. Return `false`, and \
+    correct afterwards.";
+
+fn prompting(library: &mut Library<'_>, context: &Context) {
+    let (host, files) = (context.host, context.files.clone());
+    library
+        .function(
+            "click(session: Session, frame: int, x: float, y: float, options?: #{object, positive}) -> Map",
+            "A click on object 1, or another one; `positive: false` for a click beside it.",
+            "session.click(3, 9, 9, #{object: 2, positive: false})",
+            click_with,
+        )
+        .also("click", click)
+        .function(
+            "points(session: Session, frame: int, object: int, points: Array, labels?: Array) -> Map",
+            "Several clicks at once, with 1 (on the object) or 0 (beside it) for each.",
+            "session.points(3, 1, [[120, 80], [9, 9]], [1, 0])",
+            points_with,
+        )
+        .also("points", points)
+        .function(
+            "box(session: Session, frame: int, object: int, corners: Array) -> Map",
+            "`[left, top, right, bottom]` in pixels.",
+            "session.box(3, 1, [10, 10, 60, 90])",
+            bounds,
+        )
+        .function(
+            "mask(session: Session, frame: int, object: int, mask: String) -> Map",
+            "A picture file (what is not black), or labels: the object on that slice.",
+            "session.mask(3, 1, session.labels())",
+            mask,
+        )
+        .function(
+            "prompts(session: Session, path: String) -> Map",
+            "Everything in a prompt file; returns what it wants of `propagate`.",
+            "session.propagate(session.prompts(arg(\"prompts\")))",
+            move |call: NativeCallContext, session: &mut SessionValue, path: Dynamic| -> Fallible<Map> {
+                native(&call, || prompts(host, &files, session, &path))
+            },
+        );
+}
+
+fn taking_back(library: &mut Library<'_>) {
+    library
+        .function(
+            "undo(session: Session, frame: int, object: int) -> Map",
+            "Takes the last prompt of an object on a slice back; returns the answer to those left, `()` if none.",
+            "session.undo(3, 1)",
+            undo,
+        )
+        .function(
+            "clear(session: Session, frame: int, object: int)",
+            "Removes all prompts of a slice; what was tracked there comes back.",
+            "session.clear(3, 1)",
+            clear,
+        )
+        .function("remove(session: Session, object: int)", "Removes an object.", "session.remove(1)", remove)
+        .function("reset(session: Session)", "Removes all objects.", "session.reset()", reset);
+}
+
+fn looking(library: &mut Library<'_>) {
+    library
+        .function(
+            "frames_of(session: Session, object: int) -> Array",
+            "Slices on which an object has a mask.",
+            "session.frames_of(1)",
+            frames_of,
+        )
+        .function(
+            "labels(session: Session) -> Labels",
+            "The object numbers of the whole volume, as they are now.",
+            "session.labels().save(\"labels.nii.gz\")",
+            labels,
+        )
+        .property(
+            "objects(session: Session) -> Array",
+            "Numbers of the objects, in the order in which they were added.",
+            "session.objects.len()",
+            objects,
+        )
+        .property(
+            "volume(session: Session) -> Volume",
+            "What it works on.",
+            "session.volume.frames",
+            |s: &mut SessionValue| s.volume.clone(),
+        )
+        .property(
+            "model(session: Session) -> Model",
+            "What it works with.",
+            "session.model.name",
+            |s: &mut SessionValue| s.model.clone(),
+        );
+    library
+        .engine()
         .register_fn("to_string", |session: &mut SessionValue| session.describe())
         .register_fn("to_debug", |session: &mut SessionValue| session.describe());
 }
@@ -177,7 +264,7 @@ fn mask(
         let id = object("mask: object", &id)?;
         let mask = match drawn.read_lock::<LabelsValue>() {
             Some(labels) => Mask::of(&labels.labels, whole("mask: frame", &frame)?, id as u16)?,
-            None => job::read_mask(Path::new(&text("mask: picture file or labels", &drawn)?))?,
+            None => job::read_mask(&session.volume.files.readable("mask: picture file or labels", &drawn)?)?,
         };
         prompt(session, "mask", &frame, id, Marks { mask: Some(mask), ..Marks::default() })
     })
@@ -204,8 +291,8 @@ pub fn numbers_of(mask: &ObjectMask) -> sam_octa2_core::Result<Map> {
 }
 
 /// Returns what the file wants of `propagate`: `#{direction, start, max_frames}`.
-fn prompts(host: HostRef, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
-    let path = PathBuf::from(text("prompts: path", path)?);
+fn prompts(host: HostRef, files: &Files, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
+    let path = files.readable("prompts: path", path)?;
     let file = job::read_prompts(&path)?;
     job::give_prompts(&mut *session.lock()?, &file, &path, &mut ToHost(host.calls()))?;
     let optional = |number: Option<usize>| number.map_or(Dynamic::UNIT, |number| int(number).into());

@@ -57,6 +57,12 @@ pub fn number(what: &str, value: &Dynamic) -> Checked<f32> {
     number.map(|number| number as f32).map_err(|_| refused(what, "a number", value))
 }
 
+/// A number in full precision.
+pub fn float64(what: &str, value: &Dynamic) -> Checked<FLOAT> {
+    let number = value.as_float().or_else(|_| value.as_int().map(|number| number as FLOAT));
+    number.ok().filter(|number| number.is_finite()).ok_or_else(|| refused(what, "a number", value))
+}
+
 /// A whole number from 0 on; `3.0` is one.
 pub fn whole(what: &str, value: &Dynamic) -> Checked<usize> {
     let number = match value.as_float() {
@@ -138,7 +144,7 @@ impl Options {
 }
 
 /// What to say about an unknown key.
-fn unknown(function: &str, key: &str, known: &[&str]) -> String {
+pub fn unknown(function: &str, key: &str, known: &[&str]) -> String {
     let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(key, name));
     let near = nearest.filter(|name| strsim::damerau_levenshtein(key, name) <= 2 + name.len() / 4);
     let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();

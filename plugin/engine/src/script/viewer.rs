@@ -1,6 +1,7 @@
 //! The module `viewer` of a script: functions of the host, with JSON values both ways; volumes and labels go as `{"handle": id}`.
 
 use super::errors::{self, Failure};
+use super::files::Files;
 use super::labels::LabelsValue;
 use super::values::Checked;
 use super::volume::VolumeValue;
@@ -32,6 +33,8 @@ pub struct ScriptValue {
 pub struct HostSide {
     functions: Mutex<Vec<Arc<HostFunction>>>,
     shown: Mutex<Shown>,
+    /// where the script that runs may read and write
+    files: Mutex<Arc<Files>>,
 }
 
 #[derive(Default)]
@@ -230,6 +233,16 @@ impl HostSide {
         rhai::serde::from_dynamic::<Value>(value).unwrap_or_else(|_| Value::String(value.to_string()))
     }
 
+    /// From now on scripts may read and write there.
+    pub fn grant(&self, files: &Arc<Files>) {
+        *lock(&self.files) = files.clone();
+    }
+
+    /// The host's volume in the hands of a script.
+    fn bound(&self, volume: &VolumeValue) -> VolumeValue {
+        VolumeValue { files: lock(&self.files).clone(), ..volume.clone() }
+    }
+
     /// Does this JSON stand for something that was shown?
     pub fn is_handle(value: &Value) -> bool {
         value.get("handle").is_some_and(Value::is_u64)
@@ -241,8 +254,11 @@ impl HostSide {
             Value::Object(map) if Self::is_handle(value) => {
                 let id = map["handle"].as_u64().unwrap_or_default();
                 match lock(&self.shown).things.get(&id) {
-                    Some(Thing::Volume(volume)) => Ok(Dynamic::from(volume.clone())),
-                    Some(Thing::Labels(labels)) => Ok(Dynamic::from(labels.clone())),
+                    Some(Thing::Volume(volume)) => Ok(Dynamic::from(self.bound(volume))),
+                    Some(Thing::Labels(labels)) => {
+                        let volume = self.bound(&labels.volume);
+                        Ok(Dynamic::from(LabelsValue { labels: labels.labels.clone(), volume }))
+                    }
                     None => Err(Failure::invalid(format!("there is nothing with the handle {id}"))),
                 }
             }

@@ -2,9 +2,11 @@
 
 use super::Context;
 use super::engine::HostRef;
+use super::files::Files;
+use super::library::Library;
 use super::values::{Checked, Fallible, Options, int, ints, native, numbers, text, truth, whole};
 use crate::convert::ToHost;
-use rhai::{Array, Dynamic, Engine, NativeCallContext};
+use rhai::{Array, Dynamic, NativeCallContext};
 use sam_octa2_core::io::{self, VolumeInfo};
 use sam_octa2_core::job::InputRequest;
 use sam_octa2_core::progress::Observer;
@@ -21,36 +23,104 @@ pub struct VolumeValue {
     pub source: Arc<InputRequest>,
     /// the axis along which its slices were taken; labels are saved as the file is
     pub axis: Axis,
+    /// where the script that uses it may read and write
+    pub files: Arc<Files>,
 }
 
 /// Makes volumes known to scripts.
-pub fn register(engine: &mut Engine, context: &Context) {
-    let host = context.host;
-    engine
-        .register_type_with_name::<VolumeValue>("Volume")
-        .register_fn("open_volume", move |call: NativeCallContext, path: Dynamic| -> Fallible<VolumeValue> {
-            native(&call, || VolumeValue::open(host, &path, None))
-        })
-        .register_fn(
-            "open_volume",
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
+    library.engine().register_type_with_name::<VolumeValue>("Volume");
+    library
+        .room("Volume", "")
+        .function(
+            "open_volume(path: String, options?: #{crop, axis, series, uneven, volume, channel, spacing}) -> Volume",
+            "Reads a NIfTI, DICOM, numpy or picture file, or a folder of slices. `crop`: region of every slice, `\"X,Y,W,H\"` in pixels or \
+             percent; `axis`: take slices along `z` (as stored), `y` or `x`, labels are saved as stored; `series`, `uneven`: of DICOM; \
+             `volume`: of several; `channel`: `red` `green` `blue` `luminance`; `spacing`: `[x, y, z]` in mm.",
+            "open_volume(arg(\"input\"), #{crop: \"25%,0,50%,100%\"})",
             move |call: NativeCallContext, path: Dynamic, options: Dynamic| -> Fallible<VolumeValue> {
-                native(&call, || VolumeValue::open(host, &path, Some(&options)))
+                native(&call, || VolumeValue::open(host, &files, &path, Some(&options)))
             },
         )
-        .register_fn("save", move |call: NativeCallContext, volume: &mut VolumeValue, path: Dynamic| -> Fallible<()> {
-            native(&call, || volume.save(host, &path))
+        .also("open_volume", move |call: NativeCallContext, path: Dynamic| -> Fallible<VolumeValue> {
+            native(&call, || VolumeValue::open(host, &same, &path, None))
         })
-        .register_get("frames", |volume: &mut VolumeValue| int(volume.volume.frames))
-        .register_get("rows", |volume: &mut VolumeValue| int(volume.volume.rows))
-        .register_get("columns", |volume: &mut VolumeValue| int(volume.volume.columns))
-        .register_get("channels", |volume: &mut VolumeValue| int(volume.volume.channels))
-        .register_get("dtype", |volume: &mut VolumeValue| volume.volume.dtype())
-        .register_get("format", |volume: &mut VolumeValue| volume.volume.format)
-        .register_get("path", |volume: &mut VolumeValue| volume.source.input.display().to_string())
-        .register_get("shape", |volume: &mut VolumeValue| volume.shape())
-        .register_get("spacing", |volume: &mut VolumeValue| floats(volume.volume.geometry.spacing))
-        .register_get("range", |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.range()))
-        .register_fn("info", |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.info()))
+        .function(
+            "save(volume: Volume, path: String)",
+            "Writes `.nii`, `.nii.gz`, `.npy`, `.tif`, or a folder of PNGs.",
+            "volume.save(\"copy.npy\")",
+            move |call: NativeCallContext, volume: &mut VolumeValue, path: Dynamic| -> Fallible<()> {
+                native(&call, || volume.save(host, &path))
+            },
+        )
+        .function(
+            "info(volume: Volume) -> String",
+            "Everything about it, as text.",
+            "print(volume.info())",
+            |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.info()),
+        );
+    properties(library);
+}
+
+fn properties(library: &mut Library<'_>) {
+    library
+        .property("frames(volume: Volume) -> int", "How many slices.", "volume.frames", |volume: &mut VolumeValue| {
+            int(volume.volume.frames)
+        })
+        .property(
+            "rows(volume: Volume) -> int",
+            "Their height in pixels.",
+            "volume.rows / 2",
+            |volume: &mut VolumeValue| int(volume.volume.rows),
+        )
+        .property(
+            "columns(volume: Volume) -> int",
+            "Their width in pixels.",
+            "volume.columns",
+            |v: &mut VolumeValue| int(v.volume.columns),
+        )
+        .property(
+            "channels(volume: Volume) -> int",
+            "1, for colour 3.",
+            "volume.channels",
+            |volume: &mut VolumeValue| int(volume.volume.channels),
+        )
+        .property(
+            "shape(volume: Volume) -> Array",
+            "`[frames, rows, columns]`, for colour with `3` at the end.",
+            "volume.shape[0]",
+            |volume: &mut VolumeValue| volume.shape(),
+        )
+        .property(
+            "spacing(volume: Volume) -> Array",
+            "Millimetres along x, y, z.",
+            "volume.spacing[2]",
+            |volume: &mut VolumeValue| floats(volume.volume.geometry.spacing),
+        )
+        .property(
+            "range(volume: Volume) -> Array",
+            "Smallest and largest value.",
+            "volume.range[1]",
+            |call: NativeCallContext, volume: &mut VolumeValue| native(&call, || volume.range()),
+        )
+        .property(
+            "dtype(volume: Volume) -> String",
+            "numpy's name of the type of the values.",
+            "volume.dtype == \"uint8\"",
+            |volume: &mut VolumeValue| volume.volume.dtype(),
+        )
+        .property(
+            "format(volume: Volume) -> String",
+            "What was read: `nifti`, `dicom`, `stack`, `npy`, `lent`.",
+            "volume.format",
+            |volume: &mut VolumeValue| volume.volume.format,
+        )
+        .property("path(volume: Volume) -> String", "Where it was read.", "volume.path", |volume: &mut VolumeValue| {
+            volume.source.input.display().to_string()
+        });
+    library
+        .engine()
         .register_fn("to_string", |volume: &mut VolumeValue| volume.describe())
         .register_fn("to_debug", |volume: &mut VolumeValue| volume.describe());
 }
@@ -60,10 +130,9 @@ fn floats<const N: usize>(numbers: [f64; N]) -> Array {
 }
 
 impl VolumeValue {
-    fn open(host: HostRef, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+    fn open(host: HostRef, files: &Arc<Files>, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         const KEYS: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
-        let mut request =
-            InputRequest { input: PathBuf::from(text("open_volume: path", path)?), ..InputRequest::default() };
+        let mut request = InputRequest { input: files.readable("open_volume: path", path)?, ..InputRequest::default() };
         if let Some(options) = options.map(|options| Options::new("open_volume", options, &KEYS)).transpose()? {
             request.crop = options.get("crop", text)?;
             request.axis = options.get("axis", text)?;
@@ -74,19 +143,19 @@ impl VolumeValue {
             let spacing = options.get("spacing", |what, value| numbers(what, "three numbers [x, y, z]", value))?;
             request.spacing = spacing.map(|mm: [f32; 3]| mm.map(f64::from));
         }
-        Ok(Self::of(request, &mut ToHost(host.calls()))?)
+        Ok(Self { files: files.clone(), ..Self::of(request, &mut ToHost(host.calls()))? })
     }
 
     /// Opens what a request names.
     pub fn of(request: InputRequest, observer: &mut dyn Observer) -> sam_octa2_core::Result<Self> {
         let axis = request.axis()?;
         let volume = request.open(observer)?.along(axis)?;
-        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis })
+        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis, files: Arc::default() })
     }
 
     /// A volume of the host's memory, which comes from no file.
     pub fn lent(volume: Volume) -> Self {
-        Self { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z }
+        Self { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z, files: Arc::default() }
     }
 
     fn save(&self, host: HostRef, path: &Dynamic) -> Checked<()> {
@@ -96,9 +165,8 @@ impl VolumeValue {
 
     /// A path to write to, which is not where the volume came from.
     pub fn output(&self, what: &str, path: &Dynamic) -> Checked<PathBuf> {
-        let path = PathBuf::from(text(what, path)?);
-        io::check_output(&self.source.input, &path)?;
-        Ok(path)
+        io::check_output(&self.source.input, text(what, path)?)?;
+        self.files.writable(what, path)
     }
 
     fn info(&self) -> Checked<String> {

@@ -1,0 +1,109 @@
+//! What can be done with scripts besides running them: looking them over, asking what they take, listing what they can use.
+
+use crate::output;
+use anyhow::{Context, bail};
+use sam_octa2_abi::Plugin;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// `host-demo check`: one line for each problem; an error if there is any.
+pub fn check(plugin: &Plugin, scripts: &[PathBuf], as_json: bool) -> anyhow::Result<()> {
+    let (mut reports, mut problems) = (Vec::new(), 0);
+    for script in scripts {
+        let report = look_over(plugin, script);
+        let found = match &report {
+            Ok(reply) => reply["report"]["problems"].as_array().map_or(0, Vec::len),
+            Err(_) => 1,
+        };
+        problems += found;
+        match report {
+            Ok(reply) if !as_json && found > 0 => output::line(reply["text"].as_str().unwrap_or_default())?,
+            Ok(reply) => reports.push(json!({"path": script.to_string_lossy(), "report": reply["report"]})),
+            Err(error) if as_json => {
+                reports.push(json!({"path": script.to_string_lossy(), "error": format!("{error:#}")}));
+            }
+            Err(error) => output::line(&format!("{error:#}"))?,
+        }
+    }
+    if as_json {
+        output::line(&serde_json::to_string_pretty(&reports)?)?;
+    }
+    match problems {
+        0 => Ok(()),
+        1 => bail!("1 problem"),
+        _ => bail!("{problems} problems"),
+    }
+}
+
+/// `host-demo run SCRIPT --about`: the script's head and its arguments.
+pub fn about(plugin: &Plugin, script: &Path, as_json: bool) -> anyhow::Result<()> {
+    let reply = look_over(plugin, script)?;
+    let report = &reply["report"];
+    if as_json {
+        let both = json!({"about": report["about"], "arguments": report["arguments"]});
+        return Ok(output::line(&serde_json::to_string_pretty(&both)?)?);
+    }
+    output::line(report["about"].as_str().unwrap_or_default())?;
+    let arguments = report["arguments"].as_array().cloned().unwrap_or_default();
+    if !arguments.is_empty() {
+        output::line("\nArguments that the script reads (--set NAME=VALUE):")?;
+    }
+    for argument in arguments {
+        let name = argument["name"].as_str().unwrap_or_default();
+        output::line(&match (&argument["default"], argument["required"].as_bool()) {
+            (_, Some(true)) => format!("  {name}  (must be given)"),
+            (Value::Null, _) => format!("  {name}  (has a default)"),
+            (default, _) => format!("  {name}  (default: {default})"),
+        })?;
+    }
+    Ok(())
+}
+
+/// `host-demo reference`
+pub fn reference(plugin: &Plugin, definitions: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
+    let form = match definitions {
+        Some(_) => "definitions",
+        None if as_json => "json",
+        None => "markdown",
+    };
+    let reply = plugin.task("reference", &json!({"form": form}).to_string(), &mut ())?;
+    let reply: Value = serde_json::from_str(&reply).context("the plugin's reply is not JSON")?;
+    match (definitions, &reply["report"]) {
+        (Some(folder), Value::Object(files)) => {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            for (name, text) in files {
+                let path = folder.join(name);
+                std::fs::write(&path, text.as_str().unwrap_or_default()).with_context(|| path.display().to_string())?;
+                output::line(&path.display().to_string())?;
+            }
+            Ok(())
+        }
+        (_, Value::String(markdown)) => Ok(output::line(markdown.trim_end())?),
+        (_, report) => Ok(output::line(&serde_json::to_string_pretty(report)?)?),
+    }
+}
+
+/// Where a script may read and write: the current folder, what the user named with `--set` (a file that is not there yet: its folder)
+/// and `--allow`; to read also its own folder and the weights.
+pub fn roots(script: &Path, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
+    let here = std::env::current_dir().context("the current folder cannot be told")?;
+    let mut write = vec![here];
+    write.extend(allow.iter().cloned());
+    let mut read = Vec::new();
+    for value in set.iter().map(|(_, value)| Path::new(value)).filter(|path| path.components().count() > 1) {
+        match value.is_file() {
+            true => read.push(value.to_path_buf()), // an input: not to be written over
+            false => write.push(value.to_path_buf()),
+        }
+    }
+    read.extend(script.parent().map(Path::to_path_buf));
+    read.extend(std::env::var_os("SAM_OCTA2_WEIGHTS").map(PathBuf::from));
+    let text = |paths: Vec<PathBuf>| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    Ok(json!({"read": text(read), "write": text(write)}))
+}
+
+fn look_over(plugin: &Plugin, script: &Path) -> anyhow::Result<Value> {
+    let path = script.to_str().with_context(|| format!("{}: the name is not UTF-8", script.display()))?;
+    let reply = plugin.task("check", &json!({"path": path}).to_string(), &mut ())?;
+    serde_json::from_str(&reply).context("the plugin's reply is not JSON")
+}

@@ -1,0 +1,243 @@
+//! What scripts can use, each function registered together with its documentation. From this one list come docs/scripting.md, the
+//! definitions for editors, the help of a viewer, and what `check` knows.
+//!
+//! A signature is written as scripts think of it: `click(session: Session, frame: int, x: float, y: float, options: #{object, positive})
+//! -> Map`. A function whose first parameter is one of the product's types is a method: `session.click(3, 120, 80)`.
+
+use rhai::{Engine, FuncRegistration, RhaiNativeFunc, Variant};
+
+/// Registers functions and remembers what they are.
+pub struct Library<'e> {
+    engine: &'e mut Engine,
+    rooms: Vec<Room>,
+}
+
+/// A page's section: one type, or functions that belong together.
+pub struct Room {
+    /// its heading
+    pub title: &'static str,
+    /// a paragraph under the heading, or nothing
+    pub intro: &'static str,
+    /// in the order in which they were registered
+    pub entries: Vec<Entry>,
+}
+
+/// One function or property.
+#[derive(Clone)]
+pub struct Entry {
+    /// its name in scripts
+    pub name: String,
+    /// what it takes
+    pub parameters: Vec<Parameter>,
+    /// what it returns; nothing: `()`
+    pub returns: Option<String>,
+    /// `volume.frames` rather than `volume.frames()`
+    pub property: bool,
+    /// one or two sentences
+    pub doc: &'static str,
+    /// a line that the tests run
+    pub example: &'static str,
+}
+
+/// One parameter.
+#[derive(Clone)]
+pub struct Parameter {
+    /// its name
+    pub name: String,
+    /// what scripts call its type; `#{...}`: a map of options
+    pub kind: String,
+    /// the keys of a map of options
+    pub keys: Vec<String>,
+    /// may it be left out?
+    pub optional: bool,
+}
+
+/// The product's types, as signatures name them.
+pub const TYPES: [&str; 6] = ["Volume", "Model", "Session", "Labels", "Mask", "Error"];
+
+impl<'e> Library<'e> {
+    /// Nothing yet.
+    pub fn new(engine: &'e mut Engine) -> Self {
+        Self { engine, rooms: Vec::new() }
+    }
+
+    /// The engine, for what needs no documentation.
+    pub fn engine(&mut self) -> &mut Engine {
+        self.engine
+    }
+
+    /// Begins a section.
+    pub fn room(&mut self, title: &'static str, intro: &'static str) -> &mut Self {
+        self.rooms.push(Room { title, intro, entries: Vec::new() });
+        self
+    }
+
+    /// A function.
+    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+        &mut self,
+        signature: &'static str,
+        doc: &'static str,
+        example: &'static str,
+        function: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        R: Variant + Clone,
+    {
+        let entry = Entry::parse(signature, false, doc, example);
+        let parameters: Vec<String> =
+            entry.parameters.iter().map(|p| format!("{}: {}", p.name, p.rhai_kind())).collect();
+        let returns = entry.returns.clone().unwrap_or_else(|| "()".to_owned());
+        let infos = parameters.iter().map(String::as_str).chain([returns.as_str()]);
+        FuncRegistration::new(entry.name.as_str())
+            .with_params_info(infos)
+            .with_comments([format!("/// {doc}"), format!("/// Example: `{example}`")])
+            .register_into_engine(self.engine, function);
+        self.keep(entry)
+    }
+
+    /// A property that is read.
+    pub fn property<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+        &mut self,
+        signature: &'static str,
+        doc: &'static str,
+        example: &'static str,
+        get: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        R: Variant + Clone,
+    {
+        let entry = Entry::parse(signature, true, doc, example);
+        FuncRegistration::new_getter(&entry.name).register_into_engine(self.engine, get);
+        self.keep(entry)
+    }
+
+    /// The same function with fewer or other arguments, documented before.
+    pub fn also<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+        &mut self,
+        name: &'static str,
+        function: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        R: Variant + Clone,
+    {
+        self.engine.register_fn(name, function);
+        self
+    }
+
+    fn keep(&mut self, entry: Entry) -> &mut Self {
+        if self.rooms.is_empty() {
+            self.room("", "");
+        }
+        if let Some(room) = self.rooms.last_mut() {
+            room.entries.push(entry);
+        }
+        self
+    }
+
+    /// What was registered.
+    pub fn into_rooms(self) -> Vec<Room> {
+        self.rooms
+    }
+}
+
+impl Entry {
+    /// Reads a signature, which is part of the program: a mistake in it shows in the tests.
+    fn parse(signature: &str, property: bool, doc: &'static str, example: &'static str) -> Self {
+        let (head, returns) = match signature.rsplit_once("->") {
+            Some((head, returns)) => (head.trim(), Some(returns.trim().to_owned())),
+            None => (signature.trim(), None),
+        };
+        let (name, inside) = head.split_once('(').unwrap_or((head, ")"));
+        let inside = inside.strip_suffix(')').unwrap_or(inside);
+        let parameters = split(inside).into_iter().map(|text| Parameter::parse(&text)).collect();
+        Self { name: name.to_owned(), parameters, returns, property, doc, example }
+    }
+
+    /// The type whose method or property this is.
+    pub fn receiver(&self) -> Option<&Parameter> {
+        self.parameters.first().filter(|first| TYPES.contains(&first.kind.as_str()))
+    }
+
+    /// How it looks in a script: `session.click(frame, x, y, [options])`.
+    pub fn call(&self) -> String {
+        let (before, rest) = match self.receiver() {
+            Some(receiver) => (format!("{}.", receiver.name), &self.parameters[1..]),
+            None => (String::new(), &self.parameters[..]),
+        };
+        if self.property {
+            return format!("{before}{}", self.name);
+        }
+        let names = rest.iter().map(|p| if p.optional { format!("[{}]", p.name) } else { p.name.clone() });
+        format!("{before}{}({})", self.name, names.collect::<Vec<_>>().join(", "))
+    }
+
+    /// How many arguments it takes at least and at most, a method's own value not counted.
+    pub fn arguments(&self) -> (usize, usize) {
+        let own = usize::from(self.receiver().is_some());
+        let optional = self.parameters.iter().filter(|parameter| parameter.optional).count();
+        let all = self.parameters.len() - own;
+        (all - optional, all)
+    }
+}
+
+impl Parameter {
+    fn parse(text: &str) -> Self {
+        let (name, kind) = text.split_once(':').unwrap_or((text, "?"));
+        let optional = name.ends_with('?');
+        let kind = kind.trim();
+        let keys = match kind.strip_prefix("#{").and_then(|rest| rest.strip_suffix('}')) {
+            Some(inside) => {
+                split(inside).iter().map(|key| key.split(':').next().unwrap_or_default().to_owned()).collect()
+            }
+            None => Vec::new(),
+        };
+        Self { name: name.trim_end_matches('?').to_owned(), kind: kind.to_owned(), keys, optional }
+    }
+
+    /// The type as Rhai's definitions write it.
+    fn rhai_kind(&self) -> String {
+        if self.keys.is_empty() { self.kind.clone() } else { "Map".to_owned() }
+    }
+}
+
+/// Splits at the commas that are not inside of brackets.
+fn split(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0;
+    for letter in text.chars() {
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        match (letter, depth, parts.last_mut()) {
+            (',', 0, _) => parts.push(String::new()),
+            (_, _, Some(last)) => last.push(letter),
+            _ => {}
+        }
+    }
+    parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_understood() {
+        let entry = Entry::parse(
+            "click(session: Session, frame: int, x: float, options?: #{object: int, positive: bool}) -> Map",
+            false,
+            "",
+            "",
+        );
+        assert_eq!((entry.name.as_str(), entry.returns.as_deref()), ("click", Some("Map")));
+        assert_eq!(entry.receiver().map(|p| p.name.as_str()), Some("session"));
+        assert_eq!(entry.parameters[3].keys, ["object", "positive"]);
+        assert_eq!(entry.call(), "session.click(frame, x, [options])");
+        assert_eq!(entry.arguments(), (2, 3));
+        let property = Entry::parse("frames(volume: Volume) -> int", true, "", "");
+        assert_eq!((property.call(), property.arguments()), ("volume.frames".to_owned(), (0, 0)));
+        assert_eq!(Entry::parse("reset()", false, "", "").arguments(), (0, 0));
+    }
+}

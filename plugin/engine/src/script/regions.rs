@@ -1,0 +1,241 @@
+//! What labels say: algebra, components, clean-up, areas and volumes in millimetres, comparison.
+
+use super::files::Files;
+use super::labels::LabelsValue;
+use super::library::Library;
+use super::values::{Checked, Fallible, Options, float64, int, native, object, text, typed, whole};
+use super::{Context, volume::VolumeValue};
+use rhai::{Dynamic, FLOAT, Map, NativeCallContext};
+use sam_octa2_core::io;
+use sam_octa2_core::measure::{self, Comparison, Connectivity, Grid};
+use sam_octa2_core::volume::{Labels, Volume, Voxels};
+use std::sync::Arc;
+
+const INTRO: &str = "`a | b` has the objects of both (where both have one, `a`'s), `a & b` those of `a` where `b` has any, `a - b` those of `a` \
+    where `b` has none; `a == b` compares voxel by voxel. Clean-up works on each object by itself and never changes its own value: it returns \
+    new labels.";
+
+/// Makes them known to scripts.
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    let files = context.files.clone();
+    library.room("Regions", INTRO).function(
+        "open_labels(path: String) -> Labels",
+        "Reads labels: whatever `labels.save` writes, or a volume of whole numbers.",
+        "session.labels().save(\"l.nii.gz\"); open_labels(\"l.nii.gz\").objects",
+        move |call: NativeCallContext, path: Dynamic| -> Fallible<LabelsValue> {
+            native(&call, || open(&files, &path))
+        },
+    );
+    algebra(library);
+    cleaning(library);
+    measuring(library);
+}
+
+fn open(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
+    let path = files.readable("open_labels: path", path)?;
+    let labels = io::read_labels(&path)?;
+    // the volume that was segmented is not at hand: an empty one on the same grid takes its place
+    let shape = [labels.frames, labels.rows, labels.columns, 1];
+    let voxels = Voxels::U8(vec![0; labels.data.len()]);
+    let volume = Volume::new(shape, voxels, labels.geometry.clone(), "labels")?;
+    let volume = VolumeValue { files: files.clone(), ..VolumeValue::lent(volume) };
+    Ok(LabelsValue { labels: Arc::new(labels), volume })
+}
+
+impl LabelsValue {
+    fn derived(&self, labels: Labels) -> Self {
+        Self { labels: Arc::new(labels), volume: self.volume.clone() }
+    }
+
+    /// Works on each object by itself; where the results overlap, the smaller number stays.
+    fn each(&self, work: impl Fn(&Grid) -> Grid) -> Self {
+        let mut out = self.labels.map(|_| 0);
+        for id in self.labels.objects() {
+            let changed = work(&Grid::of(&self.labels, id));
+            let free = out.data.iter_mut().zip(&changed.inside).filter(|(to, inside)| **inside && **to == 0);
+            free.for_each(|(to, _)| *to = id);
+        }
+        self.derived(out)
+    }
+
+    /// All objects as one grid, or one of them.
+    fn grid(&self, id: Option<u16>) -> Grid {
+        Grid::where_(&self.labels, |label| id.map_or(label != 0, |id| label == id))
+    }
+}
+
+fn algebra(library: &mut Library<'_>) {
+    fn with(a: &LabelsValue, b: &LabelsValue, number: fn(u16, u16) -> u16) -> Checked<LabelsValue> {
+        Ok(a.derived(a.labels.with(&b.labels, number)?))
+    }
+    library
+        .engine()
+        .register_fn("|", |call: NativeCallContext, a: LabelsValue, b: LabelsValue| {
+            native(&call, || with(&a, &b, |a, b| if a == 0 { b } else { a }))
+        })
+        .register_fn("&", |call: NativeCallContext, a: LabelsValue, b: LabelsValue| {
+            native(&call, || with(&a, &b, |a, b| if b == 0 { 0 } else { a }))
+        })
+        .register_fn("-", |call: NativeCallContext, a: LabelsValue, b: LabelsValue| {
+            native(&call, || with(&a, &b, |a, b| if b == 0 { a } else { 0 }))
+        })
+        .register_fn("==", |a: LabelsValue, b: LabelsValue| a.labels.data == b.labels.data)
+        .register_fn("!=", |a: LabelsValue, b: LabelsValue| a.labels.data != b.labels.data);
+    library
+        .function(
+            "object(labels: Labels, id: int) -> Labels",
+            "One object alone.",
+            "labels.object(1).area_mm2",
+            |call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let id = object("object: id", &id)? as u16;
+                    Ok(labels.derived(labels.labels.map(|label| if label == id { id } else { 0 })))
+                })
+            },
+        )
+        .function(
+            "renumber(labels: Labels, id: int) -> Labels",
+            "All objects as one, with this number.",
+            "labels.renumber(7).objects",
+            |call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let id = object("renumber: id", &id)? as u16;
+                    Ok(labels.derived(labels.labels.map(|label| if label == 0 { 0 } else { id })))
+                })
+            },
+        )
+        .function(
+            "project(labels: Labels) -> Labels",
+            "One slice: where any slice has an object, the smaller number where there are several.",
+            "labels.project().area_mm2",
+            |labels: &mut LabelsValue| labels.derived(labels.labels.project()),
+        );
+}
+
+fn cleaning(library: &mut Library<'_>) {
+    library
+        .function(
+            "components(labels: Labels, options?: #{touching}) -> Labels",
+            "Connected parts, numbered from 1 on, the largest first. `touching`: `\"corners\"` (the default) or `\"faces\"`.",
+            "labels.components().objects.len()",
+            |call: NativeCallContext, labels: &mut LabelsValue, options: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let options = Options::new("components", &options, &["touching"])?;
+                    components(labels, options.get("touching", touching)?.unwrap_or_default())
+                })
+            },
+        )
+        .also("components", |call: NativeCallContext, labels: &mut LabelsValue| -> Fallible<LabelsValue> {
+            native(&call, || components(labels, Connectivity::Corners))
+        })
+        .function(
+            "remove_small(labels: Labels, least: int) -> Labels",
+            "Without connected parts of fewer voxels than this.",
+            "labels.remove_small(20)",
+            |call: NativeCallContext, labels: &mut LabelsValue, least: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let least = whole("remove_small: least", &least)?;
+                    Ok(labels.each(|grid| measure::remove_small(grid, least, Connectivity::Corners)))
+                })
+            },
+        )
+        .function(
+            "fill_holes(labels: Labels) -> Labels",
+            "With holes filled, slice by slice.",
+            "labels.fill_holes()",
+            |labels: &mut LabelsValue| labels.each(measure::fill_holes),
+        )
+        .function(
+            "smooth(labels: Labels, sigma: float) -> Labels",
+            "With smoother edges, slice by slice: Gaussian of so many pixels, then Otsu's threshold.",
+            "labels.smooth(1.5)",
+            |call: NativeCallContext, labels: &mut LabelsValue, sigma: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let sigma = float64("smooth: sigma", &sigma)?;
+                    if !(0.1..=100.0).contains(&sigma) {
+                        return Err(super::errors::Failure::invalid(format!("smooth: sigma {sigma} is not between 0.1 and 100")));
+                    }
+                    Ok(labels.each(|grid| measure::smooth(grid, sigma)))
+                })
+            },
+        );
+}
+
+fn touching(what: &str, value: &Dynamic) -> Checked<Connectivity> {
+    match text(what, value)?.as_str() {
+        "corners" => Ok(Connectivity::Corners),
+        "faces" => Ok(Connectivity::Faces),
+        _ => Err(super::values::refused(what, "\"corners\" or \"faces\"", value)),
+    }
+}
+
+fn components(labels: &LabelsValue, connectivity: Connectivity) -> Checked<LabelsValue> {
+    let (parts, sizes) = measure::components(&labels.grid(None), connectivity);
+    if sizes.len() > usize::from(u16::MAX) {
+        return Err(super::errors::Failure::invalid(format!(
+            "components: {} parts are more than labels can number; remove small ones first",
+            sizes.len()
+        )));
+    }
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&part| std::cmp::Reverse(sizes[part]));
+    let mut numbers = vec![0u16; sizes.len() + 1];
+    order.iter().enumerate().for_each(|(at, &part)| numbers[part + 1] = at as u16 + 1);
+    let mut out = labels.labels.map(|_| 0);
+    out.data.iter_mut().zip(&parts).for_each(|(to, &part)| *to = numbers[part as usize]);
+    Ok(labels.derived(out))
+}
+
+fn measuring(library: &mut Library<'_>) {
+    library
+        .property(
+            "area_mm2(labels: Labels) -> float",
+            "Square millimetres of all objects, summed over the slices.",
+            "labels.object(1).project().area_mm2",
+            |labels: &mut LabelsValue| {
+                let grid = labels.grid(None);
+                grid.count() as FLOAT * grid.pixel_mm2()
+            },
+        )
+        .property(
+            "volume_mm3(labels: Labels) -> float",
+            "Cubic millimetres of all objects.",
+            "labels.object(1).volume_mm3",
+            |labels: &mut LabelsValue| {
+                let grid = labels.grid(None);
+                grid.count() as FLOAT * grid.voxel_mm3()
+            },
+        )
+        .property("voxels(labels: Labels) -> int", "Voxels of all objects.", "labels.voxels", |labels: &mut LabelsValue| {
+            int(labels.grid(None).count())
+        })
+        .function(
+            "compare(labels: Labels, truth: Labels, options?: #{object}) -> Map",
+            "`#{dice, jaccard, precision, recall, specificity, hausdorff_mm, hd95_mm, surface_hausdorff_mm, surface_hd95_mm, surface_mean_mm, \
+             voxels, truth_voxels}` of all objects together, or of one. Distances are between point sets, with `surface_` between boundaries; \
+             `()` where one is empty.",
+            "labels.compare(labels).dice",
+            |call: NativeCallContext, labels: &mut LabelsValue, truth: Dynamic, options: Dynamic| -> Fallible<Map> {
+                native(&call, || {
+                    let options = Options::new("compare", &options, &["object"])?;
+                    compare(labels, &truth, options.get("object", object)?.map(|id| id as u16))
+                })
+            },
+        )
+        .also("compare", |call: NativeCallContext, labels: &mut LabelsValue, truth: Dynamic| -> Fallible<Map> {
+            native(&call, || compare(labels, &truth, None))
+        });
+}
+
+fn compare(labels: &LabelsValue, truth: &Dynamic, id: Option<u16>) -> Checked<Map> {
+    let truth: LabelsValue = typed("compare: truth", "Labels", truth)?;
+    let told: Comparison = measure::compare(&labels.grid(id), &truth.grid(id))?;
+    let told = serde_json::to_value(told).unwrap_or_default();
+    let number = |value: &serde_json::Value| match (value.as_i64(), value.as_f64()) {
+        (Some(whole), _) => Dynamic::from_int(whole),
+        (None, Some(number)) => Dynamic::from_float(number),
+        _ => Dynamic::UNIT,
+    };
+    let fields = told.as_object().into_iter().flatten();
+    Ok(fields.map(|(key, value)| (key.as_str().into(), number(value))).collect())
+}

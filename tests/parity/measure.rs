@@ -1,0 +1,64 @@
+//! Measures and clean-up against scikit-image, scipy and the reference's own metrics (`losses_metrics`, `smooth_mask`).
+
+use crate::fixture::*;
+use sam_octa2_core::measure::{Connectivity, Grid, compare, components, fill_holes, remove_small, smooth};
+use tch::Tensor;
+
+fn misc(name: &str) -> Option<Fixture> {
+    Some(Fixture::read(full()?.join("misc").join(name)))
+}
+
+fn grid(tensor: &Tensor) -> Grid {
+    let size = tensor.size();
+    let inside = Vec::<i64>::try_from(tensor.to_kind(tch::Kind::Int64).flatten(0, -1)).unwrap();
+    Grid {
+        shape: [1, size[0] as usize, size[1] as usize],
+        spacing: [1.0; 3],
+        inside: inside.iter().map(|&v| v != 0).collect(),
+    }
+}
+
+#[test]
+fn metrics_are_the_references() {
+    let Some(fixture) = misc("losses_metrics") else { return };
+    for (name, expected) in fixture.json["metrics"].as_object().unwrap() {
+        let (found, truth) = (grid(&fixture.get(&format!("{name}.a"))), grid(&fixture.get(&format!("{name}.b"))));
+        let told = compare(&found, &truth).unwrap();
+        // the fixture calls f(pred = a, label = b), in which precision and recall come out exchanged (see its notes)
+        let counts: Vec<f64> =
+            expected["confusion_TP_FP_FN_TN"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
+        assert_eq!(counts[0] + counts[1] + counts[2] + counts[3], found.inside.len() as f64, "{name}");
+        for (key, ours) in
+            [("Jaccard", told.jaccard), ("Dice", told.dice), ("Precision", told.recall), ("Recall", told.precision)]
+        {
+            let theirs = expected[key].as_f64().unwrap();
+            assert!((ours - theirs).abs() < 1e-5, "{name} {key}: {ours} and {theirs}");
+        }
+        let theirs = expected["Hausdorff_true_foreground_points"].as_f64();
+        assert!(theirs == told.hausdorff_mm, "{name}: {:?} and {theirs:?}", told.hausdorff_mm);
+    }
+}
+
+/// numpy.packbits, row-major.
+fn unpacked(tensor: &Tensor) -> Grid {
+    let bytes = Vec::<u8>::try_from(tensor).unwrap();
+    let inside = bytes.iter().flat_map(|byte| (0..8).map(move |bit| byte >> (7 - bit) & 1 == 1)).collect();
+    Grid { shape: [1, 512, 512], spacing: [1.0; 3], inside }
+}
+
+#[test]
+fn cleaning_up_is_scikit_images() {
+    let Some(fixture) = misc("smooth_mask") else { return };
+    for case in fixture.json["cases"].as_array().unwrap() {
+        let at = case["i"].as_u64().unwrap();
+        let bits = |what: &str| unpacked(&fixture.get(&format!("{at}.{what}.bits")));
+        let input = bits("in");
+        let (_, sizes) = components(&input, Connectivity::Corners);
+        assert_eq!(sizes.len() as u64, case["components"].as_u64().unwrap(), "case {at}");
+        let filled = fill_holes(&remove_small(&input, 500, Connectivity::Corners));
+        assert!(filled == bits("filled"), "case {at}: filled");
+        let (ours, theirs) = (smooth(&filled, 5.0), bits("out"));
+        let differ = ours.inside.iter().zip(&theirs.inside).filter(|(a, b)| a != b).count();
+        assert!(differ <= 2, "case {at}: {differ} pixels differ");
+    }
+}
