@@ -1,5 +1,7 @@
 # make demo   fetch libtorch, build, segment the stack in tests/data/demo       make test    all tests
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
+# make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
+# make bench-boundary   what calls across the plugin's boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
 
 PYTHON ?= python3
@@ -11,13 +13,24 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: setup build demo test test-gpu lint clean
+.PHONY: setup build demo test test-gpu dist dist-test bench-boundary lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
 
 build: setup
 	cargo build --release --workspace
+	@cp plugin/libsam_octa2.json target/release/
+
+# Sizes of the parts at the end; docs/viewers.md says what each is for.
+dist: build
+	@$(PYTHON) .setup/dist.py
+
+dist-test: dist
+	@$(PYTHON) .setup/dist_test.py
+
+bench-boundary: build
+	@$(PYTHON) tests/bench/boundary.py $(BENCH_OPTIONS)
 
 demo: build
 	@$(HOST) run scripts/segment.rhai --set input=tests/data/demo/volume.nii.gz --set prompts=tests/data/demo/prompts.json \
@@ -39,4 +52,4 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
 clean:
-	rm -rf target $(OUT)
+	rm -rf target dist $(OUT)
