@@ -62,8 +62,7 @@ fn a_viewer_in_cpp() {
     compile(cpp, "viewer.cpp", &program, &["-ldl", "-pthread"]);
     let (volume, model, config) = (data("demo/volume.nii.gz"), data("parity/mini21.pt"), data("parity/mini21.yaml"));
     let folder = host.path("");
-    let told =
-        run(&program, &[library.to_str().unwrap(), &volume, &model, &config, folder.to_str().unwrap()]);
+    let told = run(&program, &[library.to_str().unwrap(), &volume, &model, &config, folder.to_str().unwrap()]);
     for line in ["progress propagate 3/12", "stopped cancelled", "progress propagate 12/12", "error not_found: "] {
         assert!(told.contains(line), "no `{line}` in {told}");
     }
@@ -71,7 +70,8 @@ fn a_viewer_in_cpp() {
     assert_eq!(click[1], click[4], "the mask and what is told of it: {told}");
 
     let prompts = data("demo/prompts.json");
-    let arguments = ["segment", &volume, "--prompts", &prompts, "--model", &model, "--model-config", &config, "--device", "cpu"];
+    let arguments =
+        ["segment", &volume, "--prompts", &prompts, "--model", &model, "--model-config", &config, "--device", "cpu"];
     host.run(&[&arguments[..], &["--out", "expected.nii.gz"]].concat()).ok();
     let (found, expected) = (voxels(&host, "labels.nii.gz"), voxels(&host, "expected.nii.gz"));
     let different = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
