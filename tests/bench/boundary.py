@@ -1,6 +1,6 @@
 """`make bench-boundary`: what it costs to call the plugin from a viewer, measured by a viewer in C++ (boundary.cpp).
 
-    python3 tests/bench/boundary.py [--model FILE --model-config NAME] [--side 1024] [--mib 1024] [--plugins 100] [--folder DIR]
+    python3 tests/bench/boundary.py [--model FILE --model-config NAME] [--side 512] [--mib 1024] [--plugins 100] [--folder DIR]
 
 Three parts: microseconds of cheap calls next to a click on an encoded slice; memory of the process before and after a large volume is lent;
 milliseconds for each plugin of a folder, by sidecar and by opening it. Without a model: the tests' own, which is small and fast, so that the
