@@ -60,7 +60,8 @@ def run(command, folder):
     variables = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
     if done.returncode != 0:
-        fail(f"{' '.join(map(str, command))}: exit code {done.returncode}: {(done.stdout + done.stderr).strip()[-2000:]}")
+        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+        fail(f"{' '.join(map(str, command))}: exit code {done.returncode}: {' '.join(last)}")
     return done.stdout
 
 
