@@ -1,6 +1,8 @@
 # make demo   fetch libtorch, build, segment the stack in tests/data/demo       make test    all tests
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
 # make bench  speed next to nibabel and SimpleITK; PYTHON_PEERS=/path/to/python takes a Python that has them
+# make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
+# make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
 
 PYTHON ?= python3
@@ -14,13 +16,24 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: setup build demo test test-gpu bench lint clean
+.PHONY: setup build demo test test-gpu test-python bench bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
 
 build: setup
 	cargo build --release --workspace
+	@cp plugin/libsam_octa2.json target/release/
+
+# Sizes of the parts at the end; docs/viewers.md says what each is for.
+dist: build
+	@$(PYTHON) .setup/dist.py
+
+dist-test: dist
+	@$(PYTHON) .setup/dist_test.py
+
+bench-boundary: build
+	@$(PYTHON) tests/bench/boundary.py $(BENCH_OPTIONS)
 
 demo: build
 	@$(HOST) run scripts/segment.rhai --set input=tests/data/demo/volume.nii.gz --set prompts=tests/data/demo/prompts.json \
@@ -29,6 +42,15 @@ demo: build
 
 test: setup
 	cargo test --release --workspace
+
+# The Python package against the built library. napari's own tests need a screen: docs/viewers.md.
+test-python: build .venv/ready
+	@.venv/bin/pytest -q plugin/python/tests
+
+.venv/ready: plugin/python/pyproject.toml
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet -e "plugin/python[test]"
+	@touch $@
 
 # The parity tests on the first GPU in full float32 (no TF32), with the largest differences; without a GPU one line says why not.
 test-gpu: build
@@ -51,4 +73,4 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
 clean:
-	rm -rf target $(OUT)
+	rm -rf target dist $(OUT)

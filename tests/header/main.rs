@@ -1,5 +1,7 @@
 //! The C header is what the sources say. `SAM_OCTA2_BLESS=1 cargo test --release --workspace --test header` writes it anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::Path;
 use std::process::Command;
 
@@ -47,5 +49,18 @@ fn is_clean_c_and_cpp() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The C++ header opens every function of the C header.
+#[test]
+fn the_cpp_header_is_complete() {
+    let cpp = std::fs::read_to_string(root().join("include/sam_octa2.hpp")).unwrap();
+    let c = std::fs::read_to_string(header()).unwrap();
+    let declared = c.split("sam_octa2_").skip(1).filter_map(|rest| rest.split_once('(').map(|(name, _)| name));
+    let names: Vec<&str> = declared.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
+    assert!(names.len() > 50, "{names:?}");
+    for name in names {
+        assert!(cpp.contains(&format!("F({name})")), "sam_octa2.hpp does not know {name}");
     }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
+#[cfg(unix)]
+mod clients;
 mod errors;
 mod interrupt;
 mod loading;
