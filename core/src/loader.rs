@@ -24,7 +24,7 @@ pub struct ModelRequest {
     /// how exactly to compute
     #[serde(default)]
     pub precision: Precision,
-    /// folders searched for checkpoints, besides `$SAM_OCTA2_WEIGHTS`, `./sam2_weights` and those beside and above the program
+    /// folders searched for checkpoints, besides `$SAM_OCTA2_WEIGHTS`, `./sam2_weights` and those beside and above the program and the plugin
     #[serde(default)]
     pub weights_dirs: Vec<PathBuf>,
 }
@@ -60,8 +60,15 @@ impl LoadedModel {
 impl ModelRequest {
     /// Folders to search, nearest first.
     fn dirs(&self) -> Vec<PathBuf> {
-        let program = std::env::current_exe().unwrap_or_default();
-        self.weights_dirs.iter().cloned().chain(weights::default_dirs(&program)).collect()
+        let files = [std::env::current_exe().ok(), weights::own_file()];
+        let beside = files.iter().flatten().flat_map(|file| weights::default_dirs(file));
+        let mut dirs = self.weights_dirs.clone();
+        for dir in beside {
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        dirs
     }
 
     /// Loads the model.

@@ -116,7 +116,8 @@ struct sam_octa2_view {
   size_t size;
   // the first value (index 0 in every dimension, also where a stride is negative)
   const void *data;
-  // type of the values: DLPack's code (0 int, 1 uint, 2 float) times 256, plus the bits: `0x0108` is uint8, `0x0220` float32
+  // type of the values: DLPack's code (0 int, 1 uint, 2 float, 6 bool) times 256, plus the bits: `0x0108` is uint8, `0x0220`
+  // float32; float16 is read as float32, bool as uint8
   uint32_t dtype;
   // how many dimensions count: 1 bytes; 2 rows, columns; 3 frames, rows, columns; 4 with channels (1 or 3)
   uint32_t dimensions;

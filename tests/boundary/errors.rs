@@ -76,6 +76,36 @@ fn null_arguments_are_errors() {
     }
 }
 
+/// Counts its calls in `owner`.
+unsafe extern "C" fn released(owner: *mut std::ffi::c_void) {
+    unsafe { *owner.cast::<u32>() += 1 }
+}
+
+#[test]
+fn a_prompts_mask_is_released_whatever_is_wrong() {
+    for (door, t) in tables() {
+        let mut count = 0u32;
+        let mask = ViewStruct { owner: (&raw mut count).cast(), release: Some(released), ..ViewStruct::empty() };
+        let prompt = PromptStruct {
+            size: size_of::<PromptStruct>(),
+            frame: 0,
+            object: 1,
+            flags: 0,
+            points: null(),
+            labels: null(),
+            point_count: 0,
+            bounds: null(),
+            mask: &raw const mask,
+        };
+        let short = HostStruct { size: 4, context: null_mut(), progress: None, log: None, cancel: null() };
+        for host in [null(), &raw const short] {
+            let status = unsafe { (t.session.prompt)(null_mut(), &raw const prompt, host, null_mut(), null_mut()) };
+            assert_eq!(status, -2, "{door}");
+        }
+        assert_eq!(count, 2, "{door}");
+    }
+}
+
 #[test]
 fn a_struct_that_is_too_short_is_refused_and_a_longer_one_taken() {
     for (door, t) in tables() {
@@ -132,19 +162,6 @@ fn prompts_that_make_no_sense_are_refused() {
         let many = Prompt { points: [30.0, 30.0].repeat(10_000), ..click(0, 1, [0.0, 0.0]) };
         session.prompt(&many, &mut ()).unwrap();
         assert!(session.mask(0, 1).unwrap().view(Form::Dense).is_ok(), "{door}");
-        let short = PromptStruct {
-            size: 4,
-            frame: 0,
-            object: 1,
-            flags: 0,
-            points: null(),
-            labels: null(),
-            point_count: 0,
-            bounds: null(),
-            mask: null(),
-        };
-        assert_eq!(short.size, 4);
-        assert_eq!(ViewStruct::empty().size, size_of::<ViewStruct>());
         for options in [r#"{"colour": 1}"#, r#"{"window": "bright"}"#, "[", r#"{"compat": "x"}"#] {
             let error = api.session(&demo_volume(api), &mini(api), Some(options)).unwrap_err();
             assert_eq!(error.code, "invalid_argument", "{door}: {options}: {error}");

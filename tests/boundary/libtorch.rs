@@ -85,11 +85,16 @@ fn tells_the_error() {
     }
     let library = std::env::var("SAM_OCTA2_TEST_LIBRARY").unwrap();
     let plugin = sam_octa2_abi::Plugin::load(Path::new(&library)).unwrap();
+    let api = plugin.api().unwrap();
     for _ in 0..2 {
-        let error = plugin.api().unwrap().start().unwrap_err();
+        let error = api.start().unwrap_err();
         println!("code {}: {}", error.code, error.message);
         assert!(!error.message.contains('\n'));
     }
+    // what was lent is released also when there is nobody to lend to
+    let values = std::sync::Arc::new(vec![0u8; 8]);
+    assert!(api.lend_volume(values.clone(), &[2, 2, 2], None).is_err());
+    assert_eq!(std::sync::Arc::strong_count(&values), 1);
 }
 
 #[test]

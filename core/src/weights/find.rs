@@ -31,6 +31,18 @@ pub fn find(name: &str, dirs: &[PathBuf]) -> Result<PathBuf> {
     }))
 }
 
+/// The file that this code was loaded from: the program, or the plugin's library.
+pub fn own_file() -> Option<PathBuf> {
+    let here = own_file as *const () as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        (number(from)? <= here && here < number(to)?)
+            .then(|| line.find('/').map(|start| PathBuf::from(&line[start..])))?
+    })
+}
+
 /// Folders named `sam2_weights` that lie beside `file` (the executable, the plugin) or above it, nearest first.
 pub fn default_dirs(file: &Path) -> Vec<PathBuf> {
     file.ancestors().skip(1).map(|folder| folder.join(FOLDER)).filter(|folder| folder.is_dir()).collect()

@@ -9,7 +9,7 @@ mod pickle;
 mod safe;
 mod torch;
 
-pub use find::{default_dirs, find};
+pub use find::{default_dirs, find, own_file};
 pub use names::Adapter;
 pub(crate) use safe::{dtype_of, kind_of};
 

@@ -1,7 +1,8 @@
 //! Rhai scripts that may call functions of the host, as `viewer::name(...)`.
 
-use crate::engine::{forward, get};
+use crate::engine::{forward, forward_or, get};
 use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
+use sam_octa2_abi::raw::{Engine, Sized1};
 use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
 use std::ffi::c_char;
 
@@ -31,7 +32,13 @@ pub unsafe extern "C" fn sam_octa2_script_add_function(
     function: *const FunctionStruct,
     error: *mut *mut ErrorBox,
 ) -> Status {
-    forward(error, |engine| unsafe { (engine.script.add_function)(script, declaration, function, error) })
+    let call = |engine: &'static Engine| unsafe { (engine.script.add_function)(script, declaration, function, error) };
+    forward_or(error, call, || unsafe {
+        let function = if function.is_null() { None } else { FunctionStruct::read(function).ok() };
+        if let Some((function, release)) = function.and_then(|function| Some((function, function.release?))) {
+            release(function.context);
+        }
+    })
 }
 
 /// `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it.

@@ -1,8 +1,9 @@
 //! Prompts, memory and propagation on one volume. One call at a time on a session; another one meanwhile, also from a callback, gets
 //! SAM_OCTA2_BUSY.
 
-use crate::engine::{forward, get};
+use crate::engine::{forward, forward_or, get, release_view};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
+use sam_octa2_abi::raw::{Engine, Sized1};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
 use std::ffi::c_char;
 
@@ -93,7 +94,11 @@ pub unsafe extern "C" fn sam_octa2_session_prompt(
     mask: *mut *mut Mask,
     error: *mut *mut ErrorBox,
 ) -> Status {
-    forward(error, |engine| unsafe { (engine.session.prompt)(session, prompt, host, mask, error) })
+    let call = |engine: &'static Engine| unsafe { (engine.session.prompt)(session, prompt, host, mask, error) };
+    forward_or(error, call, || unsafe {
+        let prompt = if prompt.is_null() { None } else { PromptStruct::read(prompt).ok() };
+        prompt.into_iter().for_each(|prompt| release_view(prompt.mask));
+    })
 }
 
 /// `[any thread; blocks]` Takes back one prompt of an object on a slice: `index` counts from 0 in the order given.

@@ -14,5 +14,5 @@ pub use error::ErrorBox;
 pub use tables::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 pub use types::{
     Cancel, DTYPES, FunctionStruct, Handle, HostStruct, OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct,
-    ReplyStruct, Status, ViewStruct, form, opaque, status,
+    ReplyStruct, Sized1, Status, ViewStruct, form, opaque, status,
 };

@@ -155,6 +155,70 @@ pub struct ViewStruct {
     pub release: Option<unsafe extern "C" fn(owner: *mut c_void)>,
 }
 
+/// A struct that begins with its size and grows at its end only.
+///
+/// # Safety
+/// `repr(C)`, the first field is `size: usize`, all bytes zero is a value, and `LEAST` bytes were there in its first version.
+pub unsafe trait Sized1: Copy {
+    /// its name in the header
+    const NAME: &'static str;
+    /// bytes of its first version
+    const LEAST: usize;
+
+    /// What lies at `from`, as far as both sides know it; the rest is zero. The error is the size that was found.
+    ///
+    /// # Safety
+    /// `from` leads to as many bytes as the struct there says.
+    unsafe fn read(from: *const Self) -> Result<Self, usize> {
+        // Safety: the caller's promise; the size comes first.
+        unsafe {
+            let size = from.cast::<usize>().read_unaligned();
+            if size < Self::LEAST {
+                return Err(size);
+            }
+            let mut copy = std::mem::MaybeUninit::<Self>::zeroed();
+            std::ptr::copy_nonoverlapping(from.cast::<u8>(), copy.as_mut_ptr().cast(), size.min(size_of::<Self>()));
+            Ok(copy.assume_init())
+        }
+    }
+
+    /// Puts this at `to`, as far as both sides know it; the size there stays. The error is the size that was found.
+    ///
+    /// # Safety
+    /// `to` leads to as many bytes as the struct there says.
+    unsafe fn write(self, to: *mut Self) -> Result<(), usize> {
+        const AFTER: usize = size_of::<usize>();
+        // Safety: as above.
+        unsafe {
+            let size = to.cast::<usize>().read_unaligned();
+            if size < Self::LEAST {
+                return Err(size);
+            }
+            let from = (&raw const self).cast::<u8>().add(AFTER);
+            std::ptr::copy_nonoverlapping(from, to.cast::<u8>().add(AFTER), size.min(size_of::<Self>()) - AFTER);
+            Ok(())
+        }
+    }
+}
+
+macro_rules! sized {
+    ($($struct:ident $name:literal $least:literal),+) => {$(
+        // Safety: plain repr(C) structs of numbers and pointers; the sizes are those of version 1 on 64-bit machines.
+        unsafe impl Sized1 for $struct {
+            const NAME: &'static str = $name;
+            const LEAST: usize = $least;
+        }
+        const _: () = assert!(size_of::<$struct>() >= $least);
+    )+};
+}
+sized!(
+    HostStruct "sam_octa2_host" 40,
+    ViewStruct "sam_octa2_view" 240,
+    PromptStruct "sam_octa2_prompt" 64,
+    OnSliceStruct "sam_octa2_on_slice" 24,
+    FunctionStruct "sam_octa2_function" 32
+);
+
 impl ViewStruct {
     /// Nothing at all, with the right size.
     pub fn empty() -> Self {

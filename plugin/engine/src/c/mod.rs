@@ -9,8 +9,8 @@ pub mod volume;
 
 use crate::convert;
 use crate::guard::guarded;
-use crate::service::view::check_size;
-use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
+use crate::service::view::{sized, wrong_size};
+use sam_octa2_abi::raw::{ErrorBox, HostStruct, Sized1, Status, ViewStruct};
 use sam_octa2_abi::{Flow, HostCalls, HostObserver, PluginError, Severity};
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString, c_char};
@@ -32,12 +32,11 @@ unsafe fn long(
     body: impl FnOnce(&HostCalls) -> Checked<()>,
 ) -> Status {
     // Safety: the caller's promise.
-    let host = unsafe { host.as_ref() }.copied();
-    if let Some(host) = &host
-        && let Err(reason) = check_size("sam_octa2_host", host.size, size_of::<HostStruct>())
-    {
-        return finish(error, Err(reason));
-    }
+    let host = if host.is_null() { Ok(None) } else { unsafe { sized(host) }.map(Some) };
+    let host = match host {
+        Ok(host) => host,
+        Err(reason) => return finish(error, Err(reason)),
+    };
     let mut observer = FromC { host };
     let result = HostCalls::scope(&mut observer, |calls| guarded(Some(calls), || body(calls)).into_result());
     finish(error, result)
@@ -145,6 +144,20 @@ impl<T> Place<T> {
     fn give(self, value: T) {
         // Safety: not null, and the host's place for it.
         unsafe { self.0.write(value) }
+    }
+}
+
+impl Place<ViewStruct> {
+    /// Puts a view there, as far as the host knows the struct.
+    fn give_sized(self, view: ViewStruct) -> Checked<()> {
+        // Safety: not null, and the host's place for it, whose size comes first.
+        unsafe { view.write(self.0) }.map_err(|size| {
+            if let Some(release) = view.release {
+                // Safety: nobody else got it.
+                unsafe { release(view.owner) }
+            }
+            wrong_size::<ViewStruct>(size)
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Place, entry, long, parse, text};
 use crate::convert;
 use crate::script::{ScriptRequest, ScriptValue, Thing};
-use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES};
+use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES, view};
 use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
 use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
 use std::ffi::c_char;
@@ -26,7 +26,7 @@ unsafe extern "C" fn add_function(
     entry(error, || {
         // Safety: the header's rules.
         unsafe {
-            let function = *function.as_ref().ok_or_else(|| convert::invalid("`function` is null"))?;
+            let function = view::sized(function)?;
             let found = SCRIPTS.get(script).and_then(|found| Ok((found, text("declaration", declaration)?)));
             match found {
                 Ok((found, declaration)) => found.add(declaration, function),

@@ -4,7 +4,7 @@ use super::{Checked, Place, entry, long, number, options};
 use crate::convert::{self, ToHost};
 use crate::service::mask::{Shared, Values};
 use crate::service::session::{RangeOptions, SessionOptions, Work};
-use crate::service::view::{self, check_size};
+use crate::service::view;
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
@@ -77,8 +77,7 @@ unsafe extern "C" fn save(session: *mut Session, view: *mut ViewStruct, error: *
         let place = Place::new("view", view)?;
         let bytes = SESSIONS.get(session)?.with(|session| session.save())?;
         let shape = vec![bytes.len()];
-        place.give(view::share(Shared { values: Values::U8(Arc::new(bytes)), shape }));
-        Ok(())
+        place.give_sized(view::share(Shared { values: Values::U8(Arc::new(bytes)), shape, affine: None }))
     })
 }
 
@@ -120,13 +119,16 @@ unsafe extern "C" fn prompt(
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
+        let duty = prompts::duty(prompt); // released at the end, whatever happens
         long(host, error, |calls| {
-            let prompt = prompt.as_ref().ok_or_else(|| convert::invalid("`prompt` is null"))?;
+            let prompt = &view::sized(prompt)?;
             let work = SESSIONS.get(session)?;
             let (frame, marks) = prompts::read(prompt, work.volume())?;
+            drop(duty); // the mask was copied
             let answer = work.with(|session| {
                 ToHost(calls).step("prompt", 0, 1)?;
                 let answer = session.prompt(frame, prompt.object, marks)?;
+                ToHost(calls).step("prompt", 1, 1).ok(); // too late to cancel
                 Work::slice_mask(session, frame, &answer)
             })?;
             if !mask.is_null() {
@@ -186,15 +188,12 @@ unsafe extern "C" fn propagate(
     unsafe {
         long(host, error, |calls| {
             let range: RangeOptions = options("range", range)?;
-            let on_slice = on_slice.as_ref();
-            on_slice.map_or(Ok(()), |on_slice| {
-                check_size("sam_octa2_on_slice", on_slice.size, size_of::<OnSliceStruct>())
-            })?;
+            let on_slice = if on_slice.is_null() { None } else { Some(view::sized(on_slice)?) };
             let work = SESSIONS.get(session)?;
             work.with(|session| {
                 let size = [session.volume().rows, session.volume().columns];
                 session.propagate(range.into(), |slice| {
-                    let told = on_slice.map_or(Ok(Flow::Continue), |on_slice| tell(on_slice, size, &slice))?;
+                    let told = on_slice.as_ref().map_or(Ok(Flow::Continue), |on_slice| tell(on_slice, size, &slice))?;
                     let heard = Progress { stage: "propagate", done: slice.done, total: slice.total };
                     let flow = ToHost(calls).progress(heard);
                     Ok(if told == Flow::Cancel { Flow::Cancel } else { flow })

@@ -3,7 +3,7 @@
 use super::{Place, entry, long, number, options, text};
 use crate::convert::{self, ToHost};
 use crate::script::VolumeValue;
-use crate::service::mask::{Shared, Values};
+use crate::service::mask::{Shared, Values, affine};
 use crate::service::{VOLUMES, view};
 use sam_octa2_abi::raw::opaque::Volume;
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct, Volume1};
@@ -48,8 +48,10 @@ fn request(path: &str, mut options: Map<String, Value>) -> super::Checked<InputR
 unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
         // Safety: the header's rules.
-        let view = unsafe { view.as_ref() }.ok_or_else(|| convert::invalid("`view` is null"))?;
-        let lent = unsafe { view::lent(view) }?;
+        let lent = unsafe {
+            let owner = view::Owner::of(view); // released whatever happens
+            view::lent(&view::sized(view)?, owner)?
+        };
         Place::new("volume", volume)?.give(VOLUMES.add(VolumeValue::lent(lent)));
         Ok(())
     })
@@ -88,8 +90,9 @@ unsafe extern "C" fn frame(
         let voxels = opened.volume.frame(number("frame", frame)?).map_err(convert::error)?;
         let mut shape = vec![opened.volume.rows, opened.volume.columns];
         shape.extend((opened.volume.channels > 1).then_some(opened.volume.channels));
-        place.give(view::share(Shared { values: Values::Voxels(Arc::new(voxels)), shape }));
-        Ok(())
+        let mut at = opened.volume.geometry.clone();
+        at.affine[..3].iter_mut().for_each(|row| row[3] += row[2] * frame as f64);
+        place.give_sized(view::share(Shared { values: Values::Voxels(Arc::new(voxels)), shape, affine: affine(&at) }))
     })
 }
 

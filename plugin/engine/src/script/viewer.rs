@@ -7,7 +7,6 @@ use super::values::Checked;
 use super::volume::VolumeValue;
 use super::{ScriptRequest, run_with};
 use crate::convert;
-use crate::service::view::check_size;
 use rhai::{Array, Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared};
 use sam_octa2_abi::raw::{FunctionStruct, ReplyStruct};
 use sam_octa2_abi::{HostCalls, PluginError};
@@ -40,7 +39,8 @@ pub struct HostSide {
 #[derive(Default)]
 struct Shown {
     last: u64,
-    things: HashMap<u64, Thing>,
+    /// and whether the host shared it, or a script showed it
+    things: HashMap<u64, (Thing, bool)>,
 }
 
 /// What a handle in JSON stands for.
@@ -109,7 +109,6 @@ impl ScriptValue {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
-        check_size("sam_octa2_function", function.size, size_of::<FunctionStruct>())?;
         made.declaration.check()?;
         if function.call.is_none() {
             return Err(convert::invalid("`function->call` is null"));
@@ -124,16 +123,16 @@ impl ScriptValue {
 
     /// Shows something to scripts.
     pub fn share(&self, thing: Thing) -> u64 {
-        self.side.show(thing)
+        self.side.show(thing, true)
     }
 
     /// What a script showed.
     pub fn shown(&self, id: u64) -> Result<Thing, PluginError> {
-        let found = lock(&self.side.shown).things.get(&id).cloned();
+        let found = lock(&self.side.shown).things.get(&id).map(|(thing, _)| thing.clone());
         found.ok_or_else(|| convert::invalid(format!("there is nothing with the handle {id}")))
     }
 
-    /// Runs a script. What it showed lives until the engine is freed.
+    /// Runs a script. What it shows lives until the next run; what the host shared, until the engine is freed.
     pub fn run(&self, request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
         let _running = match self.running.try_lock() {
             Ok(guard) => guard,
@@ -145,6 +144,7 @@ impl ScriptValue {
                 ));
             }
         };
+        lock(&self.side.shown).things.retain(|_, (_, shared)| *shared);
         run_with(request, host, &self.side)
     }
 }
@@ -173,11 +173,11 @@ impl Declaration {
 }
 
 impl HostSide {
-    fn show(&self, thing: Thing) -> u64 {
+    fn show(&self, thing: Thing, shared: bool) -> u64 {
         let mut shown = lock(&self.shown);
         shown.last += 1;
         let id = shown.last;
-        shown.things.insert(id, thing);
+        shown.things.insert(id, (thing, shared));
         id
     }
 
@@ -219,10 +219,10 @@ impl HostSide {
     /// A script's value as JSON.
     pub fn told(&self, value: &Dynamic) -> Value {
         if let Some(volume) = value.read_lock::<VolumeValue>() {
-            return json!({"handle": self.show(Thing::Volume(volume.clone())), "kind": "volume"});
+            return json!({"handle": self.show(Thing::Volume(volume.clone()), false), "kind": "volume"});
         }
         if let Some(labels) = value.read_lock::<LabelsValue>() {
-            return json!({"handle": self.show(Thing::Labels(labels.clone())), "kind": "labels"});
+            return json!({"handle": self.show(Thing::Labels(labels.clone()), false), "kind": "labels"});
         }
         if let Some(array) = value.read_lock::<Array>() {
             return Value::Array(array.iter().map(|value| self.told(value)).collect());
@@ -254,8 +254,8 @@ impl HostSide {
             Value::Object(map) if Self::is_handle(value) => {
                 let id = map["handle"].as_u64().unwrap_or_default();
                 match lock(&self.shown).things.get(&id) {
-                    Some(Thing::Volume(volume)) => Ok(Dynamic::from(self.bound(volume))),
-                    Some(Thing::Labels(labels)) => {
+                    Some((Thing::Volume(volume), _)) => Ok(Dynamic::from(self.bound(volume))),
+                    Some((Thing::Labels(labels), _)) => {
                         let volume = self.bound(&labels.volume);
                         Ok(Dynamic::from(LabelsValue { labels: labels.labels.clone(), volume }))
                     }

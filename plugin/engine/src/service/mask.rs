@@ -6,7 +6,7 @@ use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::form;
 use sam_octa2_core::io::Rle;
 use sam_octa2_core::session::ObjectMask;
-use sam_octa2_core::volume::Labels;
+use sam_octa2_core::volume::{Geometry, Labels};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 
@@ -37,6 +37,8 @@ pub struct Shared {
     pub values: Values,
     /// extents
     pub shape: Vec<usize>,
+    /// voxel index to millimetres, RAS+, where it is known
+    pub affine: Option<[f64; 16]>,
 }
 
 /// Shared values.
@@ -125,7 +127,11 @@ impl MaskValue {
             Self::Slice(mask) => mask.size.to_vec(),
             Self::Stack(stack) => vec![stack.labels.frames, stack.labels.rows, stack.labels.columns],
         };
-        Ok(Shared { values, shape })
+        let affine = match self {
+            Self::Slice(_) => None,
+            Self::Stack(stack) => affine(&stack.labels.geometry),
+        };
+        Ok(Shared { values, shape, affine })
     }
 
     /// COCO run lengths.
@@ -147,6 +153,11 @@ impl MaskValue {
             }
         }
     }
+}
+
+/// Row-major, where the source says it.
+pub fn affine(geometry: &Geometry) -> Option<[f64; 16]> {
+    geometry.known.then(|| std::array::from_fn(|at| geometry.affine[at / 4][at % 4]))
 }
 
 impl Values {

@@ -1,6 +1,6 @@
 //! A host's prompt: pixels of a slice or millimetres in the patient, a lent mask, as the session's [`Marks`].
 
-use super::view::{self, Owner, check_size};
+use super::view::{self, Owner};
 use crate::convert;
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::{PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, ViewStruct};
@@ -8,14 +8,25 @@ use sam_octa2_core::session::{Marks, Mask, Point};
 use sam_octa2_core::volume::Volume;
 use std::slice;
 
+/// The duty to release a prompt's mask.
+///
+/// # Safety
+/// `prompt` and its mask are null or lead to as many bytes as the structs there say.
+pub unsafe fn duty(prompt: *const PromptStruct) -> Option<Owner> {
+    // Safety: the caller's promise.
+    unsafe {
+        let prompt = if prompt.is_null() { None } else { view::sized(prompt).ok() };
+        prompt.map(|prompt| Owner::of(prompt.mask))
+    }
+}
+
 /// The slice and what is marked on it.
 ///
 /// # Safety
 /// The pointers of `prompt` are null or lead to as many values as it says.
 pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Marks), PluginError> {
-    // Safety: the caller's promise, here and below. The duty to release the mask comes first: it is kept whatever happens.
-    let mask = unsafe { prompt.mask.as_ref() }.map(|mask| (mask, Owner::of(mask)));
-    check_size("sam_octa2_prompt", prompt.size, size_of::<PromptStruct>())?;
+    // Safety: the caller's promise, here and below.
+    let mask = if prompt.mask.is_null() { None } else { Some(unsafe { view::sized(prompt.mask) }?) };
     let places = if prompt.flags & PROMPT_PATIENT != 0 { 3 } else { 2 };
     let points = match prompt.point_count {
         0 => &[][..],
@@ -49,7 +60,7 @@ pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Mar
     let marks = Marks {
         points: Point::pairs(&points, labels).map_err(convert::error)?,
         bounds,
-        mask: mask.as_ref().map(|(mask, _)| unsafe { read_mask(mask) }).transpose()?,
+        mask: mask.as_ref().map(|mask| unsafe { read_mask(mask) }).transpose()?,
         replace: prompt.flags & PROMPT_REPLACE != 0,
     };
     Ok((frame, marks))
@@ -91,7 +102,6 @@ fn several_slices(one: usize, other: usize) -> PluginError {
 /// # Safety
 /// The memory of the view may be read.
 unsafe fn read_mask(mask: &ViewStruct) -> Result<Mask, PluginError> {
-    check_size("sam_octa2_view", mask.size, size_of::<ViewStruct>())?;
     let dtype = view::dtype(mask)?;
     if mask.dimensions != 2 || dtype != "uint8" || mask.data.is_null() {
         return Err(convert::invalid(format!(

@@ -3,7 +3,7 @@
 use super::mask::{Shared, Values};
 use crate::convert;
 use sam_octa2_abi::PluginError;
-use sam_octa2_abi::raw::{DTYPES, ViewStruct};
+use sam_octa2_abi::raw::{DTYPES, Sized1, ViewStruct};
 use sam_octa2_core::volume::{Geometry, Volume};
 use std::ffi::c_void;
 
@@ -18,9 +18,17 @@ unsafe impl Send for Owner {}
 unsafe impl Sync for Owner {}
 
 impl Owner {
-    /// Takes the duty to release from a view.
-    pub fn of(view: &ViewStruct) -> Self {
-        Self { owner: view.owner, release: view.release }
+    /// Takes the duty to release from a view: from here on it is released, whatever happens. A struct too short to say who owns the
+    /// memory gives none.
+    ///
+    /// # Safety
+    /// `view` is null or leads to as many bytes as the struct there says.
+    pub unsafe fn of(view: *const ViewStruct) -> Self {
+        // Safety: the caller's promise.
+        match (view.is_null(), unsafe { sized(view) }) {
+            (false, Ok(view)) => Self { owner: view.owner, release: view.release },
+            _ => Self { owner: std::ptr::null_mut(), release: None },
+        }
     }
 }
 
@@ -42,21 +50,28 @@ pub fn dtype(view: &ViewStruct) -> Result<&'static str, PluginError> {
     })
 }
 
-/// Checks the `size` that a struct begins with.
-pub fn check_size(name: &str, size: usize, needed: usize) -> Result<(), PluginError> {
-    if size >= needed {
-        return Ok(());
+/// A struct of the host's, whichever version of it the host knows.
+///
+/// # Safety
+/// `from` is null or leads to as many bytes as the struct there says.
+pub unsafe fn sized<T: Sized1>(from: *const T) -> Result<T, PluginError> {
+    if from.is_null() {
+        return Err(convert::invalid(format!("`{}` is null", T::NAME)));
     }
-    Err(convert::invalid(format!("{name}.size is {size}, but must be sizeof of the struct, {needed} here")))
+    // Safety: the caller's promise.
+    unsafe { T::read(from) }.map_err(|size| wrong_size::<T>(size))
+}
+
+/// The error of a `size` that cannot be.
+pub fn wrong_size<T: Sized1>(size: usize) -> PluginError {
+    convert::invalid(format!("{}.size is {size}, but must be sizeof of the struct, {} or more", T::NAME, T::LEAST))
 }
 
 /// A volume over the host's memory.
 ///
 /// # Safety
 /// The memory that `view` describes may be read until its `release` is called.
-pub unsafe fn lent(view: &ViewStruct) -> Result<Volume, PluginError> {
-    let owner = Owner::of(view); // from here on released, whatever happens
-    check_size("sam_octa2_view", view.size, size_of::<ViewStruct>())?;
+pub unsafe fn lent(view: &ViewStruct, owner: Owner) -> Result<Volume, PluginError> {
     let dtype = dtype(view)?.parse().map_err(convert::error)?;
     let (shape, strides) = match view.dimensions {
         3 => ([view.shape[0], view.shape[1], view.shape[2], 1], [view.strides[0], view.strides[1], view.strides[2], 0]),
@@ -98,6 +113,8 @@ pub fn share(shared: Shared) -> ViewStruct {
         dimensions: shared.shape.len() as u32,
         owner: Box::into_raw(Box::new(shared.values)).cast(),
         release: Some(release),
+        has_affine: i32::from(shared.affine.is_some()),
+        affine: shared.affine.unwrap_or_default(),
         ..ViewStruct::empty()
     };
     let mut stride = i64::from(number & 0xff) / 8;
