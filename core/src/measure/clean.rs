@@ -94,9 +94,9 @@ fn otsu(values: &[f64]) -> f64 {
     let total: f64 = (0..BINS).map(|bin| counts[bin] * middle(bin)).sum();
     let (mut below, mut sum) = (0.0, 0.0);
     let (mut best, mut threshold) = (f64::NEG_INFINITY, middle(0));
-    for bin in 0..BINS - 1 {
-        below += counts[bin];
-        sum += counts[bin] * middle(bin);
+    for (bin, &count) in counts[..BINS - 1].iter().enumerate() {
+        below += count;
+        sum += count * middle(bin);
         let above = all - below;
         if below == 0.0 || above == 0.0 {
             continue;

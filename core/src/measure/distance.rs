@@ -8,8 +8,8 @@ pub fn squared_distances(grid: &Grid) -> Vec<f64> {
     let mut squares: Vec<f64> = grid.inside.iter().map(|&inside| if inside { 0.0 } else { f64::INFINITY }).collect();
     let [frames, rows, columns] = grid.shape;
     let steps = [rows * columns, columns, 1];
-    for axis in 0..3 {
-        let (length, step) = (grid.shape[axis], steps[axis]);
+    for (axis, step) in steps.into_iter().enumerate() {
+        let length = grid.shape[axis];
         if length == 1 {
             continue;
         }

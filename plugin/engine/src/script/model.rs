@@ -96,9 +96,9 @@ impl ModelValue {
         }
         // a file by its path; names are looked up in the folders of the weights, which the host chose
         let named = [Some(&request.model), request.model_config.as_ref()];
-        let paths =
+        let mut paths =
             named.into_iter().flatten().map(Path::new).filter(|path| path.components().count() > 1 || path.exists());
-        paths.map(|path| files.check_read(path)).collect::<Checked<()>>()?;
+        paths.try_for_each(|path| files.check_read(path))?;
         Ok(Self::of(&request, &mut ToHost(host.calls()))?)
     }
 
