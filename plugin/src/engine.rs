@@ -5,7 +5,7 @@
 use crate::libtorch;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sam_octa2_abi::PluginError;
-use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Status};
+use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Status, ViewStruct};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -34,6 +34,36 @@ pub fn forward(error: *mut *mut ErrorBox, call: impl FnOnce(&'static Engine) -> 
     match get() {
         Ok(engine) => call(engine),
         Err(reason) => fail(error, &reason),
+    }
+}
+
+/// The same for a function that was given something of the host's: where there is no engine, it is given back here.
+pub fn forward_or(
+    error: *mut *mut ErrorBox,
+    give_back: impl FnOnce(),
+    call: impl FnOnce(&'static Engine) -> Status,
+) -> Status {
+    match get() {
+        Ok(engine) => call(engine),
+        Err(reason) => {
+            give_back();
+            fail(error, &reason)
+        }
+    }
+}
+
+/// Releases a view of the host's.
+///
+/// # Safety
+/// `view` is null or leads to a view that the host lends.
+pub unsafe fn give_back(view: *const ViewStruct) {
+    // Safety: the caller's promise; the host's function with the host's argument, once.
+    unsafe {
+        if let Some(view) = view.as_ref()
+            && let Some(release) = view.release
+        {
+            release(view.owner);
+        }
     }
 }
 

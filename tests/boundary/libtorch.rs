@@ -90,6 +90,10 @@ fn tells_the_error() {
         println!("code {}: {}", error.code, error.message);
         assert!(!error.message.contains('\n'));
     }
+    // what was lent comes back, also where nothing is there to take it
+    let values = std::sync::Arc::new(vec![1u8; 8]);
+    assert!(plugin.api().unwrap().lend_volume(values.clone(), &[2, 2, 2], None).is_err());
+    assert_eq!(std::sync::Arc::strong_count(&values), 1);
 }
 
 #[test]

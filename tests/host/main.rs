@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
+mod compat;
 mod errors;
 mod interrupt;
 mod loading;

@@ -1,6 +1,6 @@
 //! Rhai scripts that may call functions of the host, as `viewer::name(...)`.
 
-use crate::engine::{forward, get};
+use crate::engine::{forward, forward_or, get};
 use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
 use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
 use std::ffi::c_char;
@@ -31,7 +31,14 @@ pub unsafe extern "C" fn sam_octa2_script_add_function(
     function: *const FunctionStruct,
     error: *mut *mut ErrorBox,
 ) -> Status {
-    forward(error, |engine| unsafe { (engine.script.add_function)(script, declaration, function, error) })
+    let give_back = || {
+        if let Some(function) = unsafe { function.as_ref() }
+            && let Some(release) = function.release
+        {
+            unsafe { release(function.context) }
+        }
+    };
+    forward_or(error, give_back, |engine| unsafe { (engine.script.add_function)(script, declaration, function, error) })
 }
 
 /// `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it.

@@ -1,7 +1,7 @@
 //! Prompts, memory and propagation on one volume. One call at a time on a session; another one meanwhile, also from a callback, gets
 //! SAM_OCTA2_BUSY.
 
-use crate::engine::{forward, get};
+use crate::engine::{forward, forward_or, get, give_back};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
 use std::ffi::c_char;
@@ -93,7 +93,14 @@ pub unsafe extern "C" fn sam_octa2_session_prompt(
     mask: *mut *mut Mask,
     error: *mut *mut ErrorBox,
 ) -> Status {
-    forward(error, |engine| unsafe { (engine.session.prompt)(session, prompt, host, mask, error) })
+    let release_mask = || {
+        if let Some(prompt) = unsafe { prompt.as_ref() }
+            && prompt.size >= size_of::<PromptStruct>()
+        {
+            unsafe { give_back(prompt.mask) }
+        }
+    };
+    forward_or(error, release_mask, |engine| unsafe { (engine.session.prompt)(session, prompt, host, mask, error) })
 }
 
 /// `[any thread; blocks]` Takes back one prompt of an object on a slice: `index` counts from 0 in the order given.

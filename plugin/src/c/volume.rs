@@ -1,6 +1,6 @@
 //! Stacks of slices: opened by path, or lent by the host without a copy.
 
-use crate::engine::{forward, get};
+use crate::engine::{forward, forward_or, get, give_back};
 use sam_octa2_abi::raw::opaque::Volume;
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct, Volume1};
 use std::ffi::c_char;
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn sam_octa2_volume_lend(
     volume: *mut *mut Volume,
     error: *mut *mut ErrorBox,
 ) -> Status {
-    forward(error, |engine| unsafe { (engine.volume.lend)(view, volume, error) })
+    forward_or(error, || unsafe { give_back(view) }, |engine| unsafe { (engine.volume.lend)(view, volume, error) })
 }
 
 /// `[any thread; blocks]` Shape, type, spacing, affine (RAS+), format, as JSON. Nothing is read for it that was not read before.

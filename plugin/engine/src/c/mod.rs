@@ -10,7 +10,7 @@ pub mod volume;
 use crate::convert;
 use crate::guard::guarded;
 use crate::service::view::check_size;
-use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
+use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct};
 use sam_octa2_abi::{Flow, HostCalls, HostObserver, PluginError, Severity};
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString, c_char};
@@ -32,12 +32,10 @@ unsafe fn long(
     body: impl FnOnce(&HostCalls) -> Checked<()>,
 ) -> Status {
     // Safety: the caller's promise.
-    let host = unsafe { host.as_ref() }.copied();
-    if let Some(host) = &host
-        && let Err(reason) = check_size("sam_octa2_host", host.size, size_of::<HostStruct>())
-    {
-        return finish(error, Err(reason));
-    }
+    let host = match unsafe { sized("sam_octa2_host", host) } {
+        Ok(host) => host.copied(),
+        Err(reason) => return finish(error, Err(reason)),
+    };
     let mut observer = FromC { host };
     let result = HostCalls::scope(&mut observer, |calls| guarded(Some(calls), || body(calls)).into_result());
     finish(error, result)
@@ -54,6 +52,21 @@ fn finish(error: *mut *mut ErrorBox, result: Checked<()>) -> Status {
             None => ErrorBox::free(made),
         }
         status
+    }
+}
+
+/// A struct of the host's, or null. What lies behind its size is not looked at before the size.
+///
+/// # Safety
+/// `given` is null or leads to a struct that begins with its size and holds for the call.
+unsafe fn sized<'a, T>(name: &str, given: *const T) -> Checked<Option<&'a T>> {
+    if given.is_null() {
+        return Ok(None);
+    }
+    // Safety: the caller's promise.
+    unsafe {
+        check_size(name, given.cast::<usize>().read(), size_of::<T>())?;
+        Ok(given.as_ref())
     }
 }
 
@@ -145,6 +158,15 @@ impl<T> Place<T> {
     fn give(self, value: T) {
         // Safety: not null, and the host's place for it.
         unsafe { self.0.write(value) }
+    }
+}
+
+impl Place<ViewStruct> {
+    /// A place for a view, whose size the host has set.
+    fn of_view(place: *mut ViewStruct) -> Checked<Self> {
+        // Safety: null, or the host's struct.
+        unsafe { sized("sam_octa2_view", place.cast_const()) }?;
+        Self::new("view", place)
     }
 }
 

@@ -1,10 +1,11 @@
 //! `sam_octa2_session_...`
 
-use super::{Checked, Place, entry, long, number, options};
+use super::{Checked, Place, entry, long, number, options, sized};
 use crate::convert::{self, ToHost};
 use crate::service::mask::{Shared, Values};
+use crate::service::prompt::Given;
 use crate::service::session::{RangeOptions, SessionOptions, Work};
-use crate::service::view::{self, check_size};
+use crate::service::view;
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
@@ -74,7 +75,7 @@ unsafe extern "C" fn restore(
 
 unsafe extern "C" fn save(session: *mut Session, view: *mut ViewStruct, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
-        let place = Place::new("view", view)?;
+        let place = Place::of_view(view)?;
         let bytes = SESSIONS.get(session)?.with(|session| session.save())?;
         let shape = vec![bytes.len()];
         place.give(view::share(Shared { values: Values::U8(Arc::new(bytes)), shape }));
@@ -120,13 +121,14 @@ unsafe extern "C" fn prompt(
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
+        let given = Given::take(prompt); // from here on its mask is released, whatever happens
         long(host, error, |calls| {
-            let prompt = prompt.as_ref().ok_or_else(|| convert::invalid("`prompt` is null"))?;
-            let work = SESSIONS.get(session)?;
-            let (frame, marks) = prompts::read(prompt, work.volume())?;
+            let (given, work) = (given?, SESSIONS.get(session)?);
+            let object = given.object();
+            let (frame, marks) = prompts::read(given, work.volume())?;
             let answer = work.with(|session| {
                 ToHost(calls).step("prompt", 0, 1)?;
-                let answer = session.prompt(frame, prompt.object, marks)?;
+                let answer = session.prompt(frame, object, marks)?;
                 Work::slice_mask(session, frame, &answer)
             })?;
             if !mask.is_null() {
@@ -186,10 +188,7 @@ unsafe extern "C" fn propagate(
     unsafe {
         long(host, error, |calls| {
             let range: RangeOptions = options("range", range)?;
-            let on_slice = on_slice.as_ref();
-            on_slice.map_or(Ok(()), |on_slice| {
-                check_size("sam_octa2_on_slice", on_slice.size, size_of::<OnSliceStruct>())
-            })?;
+            let on_slice = sized("sam_octa2_on_slice", on_slice)?;
             let work = SESSIONS.get(session)?;
             work.with(|session| {
                 let size = [session.volume().rows, session.volume().columns];

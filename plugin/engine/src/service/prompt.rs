@@ -5,17 +5,45 @@ use crate::convert;
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::{PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, ViewStruct};
 use sam_octa2_core::session::{Marks, Mask, Point};
-use sam_octa2_core::volume::Volume;
+use sam_octa2_core::volume::{Dtype, Geometry, Volume, Voxels};
 use std::slice;
+
+/// A host's prompt and the duty to release its mask, which is kept whatever happens.
+pub struct Given<'a> {
+    prompt: &'a PromptStruct,
+    mask: Option<(&'a ViewStruct, Owner)>,
+}
+
+impl<'a> Given<'a> {
+    /// Takes a prompt over. One that is too short has no mask to release.
+    ///
+    /// # Safety
+    /// `prompt` is null or leads to a struct of the size that it says.
+    pub unsafe fn take(prompt: *const PromptStruct) -> Result<Self, PluginError> {
+        if prompt.is_null() {
+            return Err(convert::invalid("`prompt` is null"));
+        }
+        // Safety: the caller's promise; nothing behind the size is looked at before the size.
+        unsafe {
+            check_size("sam_octa2_prompt", (&raw const (*prompt).size).read(), size_of::<PromptStruct>())?;
+            let prompt = &*prompt;
+            Ok(Self { prompt, mask: prompt.mask.as_ref().map(|mask| (mask, Owner::of(mask))) })
+        }
+    }
+
+    /// The object that is marked.
+    pub fn object(&self) -> u32 {
+        self.prompt.object
+    }
+}
 
 /// The slice and what is marked on it.
 ///
 /// # Safety
-/// The pointers of `prompt` are null or lead to as many values as it says.
-pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Marks), PluginError> {
-    // Safety: the caller's promise, here and below. The duty to release the mask comes first: it is kept whatever happens.
-    let mask = unsafe { prompt.mask.as_ref() }.map(|mask| (mask, Owner::of(mask)));
-    check_size("sam_octa2_prompt", prompt.size, size_of::<PromptStruct>())?;
+/// The pointers of the prompt are null or lead to as many values as it says.
+pub unsafe fn read(given: Given<'_>, volume: &Volume) -> Result<(usize, Marks), PluginError> {
+    let Given { prompt, mask } = given;
+    // Safety: the caller's promise, here and below.
     let places = if prompt.flags & PROMPT_PATIENT != 0 { 3 } else { 2 };
     let points = match prompt.point_count {
         0 => &[][..],
@@ -49,7 +77,7 @@ pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Mar
     let marks = Marks {
         points: Point::pairs(&points, labels).map_err(convert::error)?,
         bounds,
-        mask: mask.as_ref().map(|(mask, _)| unsafe { read_mask(mask) }).transpose()?,
+        mask: mask.map(|(mask, owner)| unsafe { read_mask(mask, owner, volume) }).transpose()?,
         replace: prompt.flags & PROMPT_REPLACE != 0,
     };
     Ok((frame, marks))
@@ -88,28 +116,33 @@ fn several_slices(one: usize, other: usize) -> PluginError {
     convert::invalid(format!("a prompt marks one slice, but its places lie on slices {one} and {other}"))
 }
 
+/// A drawn mask is one slice of a lent volume: read in any order, refused for the same reasons.
+///
 /// # Safety
-/// The memory of the view may be read.
-unsafe fn read_mask(mask: &ViewStruct) -> Result<Mask, PluginError> {
+/// The memory of the view may be read until `owner` is dropped.
+unsafe fn read_mask(mask: &ViewStruct, owner: Owner, volume: &Volume) -> Result<Mask, PluginError> {
     check_size("sam_octa2_view", mask.size, size_of::<ViewStruct>())?;
     let dtype = view::dtype(mask)?;
-    if mask.dimensions != 2 || dtype != "uint8" || mask.data.is_null() {
+    if mask.dimensions != 2 || dtype != "uint8" {
         return Err(convert::invalid(format!(
             "a mask is uint8 [rows, columns], not {dtype} with {} dimensions",
             mask.dimensions
         )));
     }
-    let extent = |n: i64| usize::try_from(n).ok().filter(|n| (1..=1 << 16).contains(n));
-    let (Some(rows), Some(columns)) = (extent(mask.shape[0]), extent(mask.shape[1])) else {
-        return Err(convert::invalid(format!("a mask of {} x {} pixels cannot be", mask.shape[0], mask.shape[1])));
-    };
-    let mut pixels = Vec::with_capacity(rows * columns);
-    for row in 0..rows as i64 {
-        for column in 0..columns as i64 {
-            let offset = row * mask.strides[0] + column * mask.strides[1];
-            // Safety: within the block that the host describes.
-            pixels.push(unsafe { *mask.data.cast::<u8>().offset(offset as isize) } != 0);
-        }
+    let (rows, columns) = (volume.rows, volume.columns);
+    if mask.shape[..2] != [rows as i64, columns as i64] {
+        let [high, wide, ..] = mask.shape;
+        return Err(convert::invalid(format!(
+            "the mask is {wide} wide and {high} high, but the slice is {columns} wide and {rows} high"
+        )));
     }
-    Ok(Mask { rows, columns, pixels })
+    let strides = [0, mask.strides[0] as isize, mask.strides[1] as isize, 0];
+    // Safety: the caller's promise.
+    let lent = unsafe {
+        let shape = [1, rows, columns, 1];
+        Volume::lent(mask.data.cast(), shape, strides, Dtype::Bool, Box::new(owner), Geometry::unknown())
+    };
+    let slice = lent.and_then(|volume| volume.frame(0)).map_err(convert::error)?;
+    let Voxels::U8(values) = slice else { return Err(convert::invalid("a mask is uint8")) };
+    Ok(Mask { rows, columns, pixels: values.into_iter().map(|value| value != 0).collect() })
 }
