@@ -130,7 +130,7 @@ fn a_panic_of_the_plugin_stays_inside_and_quiet() {
 
 /// Checks the real plugin with one defect.
 fn broken(defect: &str, arguments: &[&str]) -> (Ran, Report) {
-    let host = Host::without_plugin();
+    let host = Host::new();
     let library = built("sam_octa2_broken");
     let mut command = host.command(&["plugin", "check", library.to_str().unwrap(), "--json"]);
     command.args(arguments).env("SAM_OCTA2_BROKEN", defect).env("SAM_OCTA2_BROKEN_REAL", built_plugin());

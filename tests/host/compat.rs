@@ -1,11 +1,12 @@
 //! Today's checks with a plugin that was built with interface 1.0.0. (A viewer of that time: `tests/compat/abi-1.0.0`.)
 
 use crate::check::Report;
-use crate::util::{Host, built_plugin};
+use crate::util::{Host, Ran, built_plugin};
+use std::process::Command;
 
 #[test]
 fn an_old_plugin_lacks_what_is_new_and_nothing_else() {
-    let host = Host::without_plugin();
+    let host = Host::new();
     let old = built_plugin().with_file_name(format!(
         "{}sam_octa2_old_1_0{}",
         std::env::consts::DLL_PREFIX,
@@ -25,6 +26,7 @@ fn an_old_plugin_lacks_what_is_new_and_nothing_else() {
         assert!(report.names_with("skipped").contains(&check.as_str()), "{check}: {ran:#?}");
         assert!(report.message(&check).contains(&format!("does not have the extension `sam_octa2.{name}/1`")));
     }
-    let models = host.run(&["models", "--plugin", old.to_str().unwrap(), "--json"]).ok();
+    let mut models = Command::new(env!("CARGO_BIN_EXE_host-demo"));
+    let models = Ran::from(models.args(["models", "--json", "--plugin"]).arg(&old).output().unwrap()).ok();
     assert_eq!(models.trim(), "[]");
 }

@@ -87,17 +87,21 @@ pub fn click(object: u32) -> Prompt {
     Prompt::click(1, object, [26.0, 20.0])
 }
 
-/// The logits of the object on a slice.
-pub fn logits(session: &Session, frame: u64, object: u32) -> anyhow::Result<Vec<u32>> {
+/// The answer for the object on a slice, to be compared bit for bit.
+pub fn logits(session: &Session, frame: u64, object: u32) -> anyhow::Result<Vec<u64>> {
     bits(&session.mask(frame, object)?)
 }
 
-fn bits(mask: &Mask) -> anyhow::Result<Vec<u32>> {
+/// The logits, and the scores: where a model sees no object at all, only these tell one prompt from another.
+fn bits(mask: &Mask) -> anyhow::Result<Vec<u64>> {
     let view = mask.view(Form::Logits)?;
     same("shape of a mask", view.shape(), SHAPE[1..].to_vec())?;
     let values = view.values::<f32>().context("logits are not float32 without gaps")?;
     ensure!(values.iter().all(|value| value.is_finite()), "logits that are no numbers");
-    Ok(values.iter().map(|value| value.to_bits()).collect())
+    let told = json_of(&mask.info()?)?;
+    let scores = ["iou", "score"].map(|name| told[name].as_f64().map(f64::to_bits));
+    let scores = scores.into_iter().map(|score| score.context("a mask without scores"));
+    values.iter().map(|value| Ok(u64::from(value.to_bits()))).chain(scores).collect()
 }
 
 pub fn go_on(_: Slice<'_>) -> Flow {

@@ -145,7 +145,7 @@ fn memory() -> anyhow::Result<u64> {
 
 /// Does it all so often, after a warm-up that may keep what it likes.
 fn stays_flat(rounds: usize, limit: u64, mut round: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    (0..rounds / 2).try_for_each(|_| round())?;
+    (0..rounds / 5).try_for_each(|_| round())?;
     let before = memory()?;
     (0..rounds).try_for_each(|_| round())?;
     let grown = memory()?.saturating_sub(before);
@@ -173,17 +173,19 @@ fn small_round(door: &Door, lender: &'static Lender) -> anyhow::Result<()> {
 }
 
 fn session_leak(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (volume, model) = both(case, door)?;
-        stays_flat(100, 24 << 20, || {
-            let session = door.api.session(&volume, &model, None)?;
-            session.prompt(&click(1), &mut ())?;
-            session.propagate(Some(r#"{"max_frames": 2}"#), &mut go_on, &mut ())?;
-            let state = session.save()?;
-            drop(door.api.restore(&volume, &model, state.values::<u8>().context("no bytes")?, None)?);
-            session.labels().map(|_| ()).map_err(Into::into)
-        })
-    })
+    // through one door: behind both are the same sessions, and a minute is long enough
+    let doors = doors::all(case)?;
+    let Some(door) = doors.first() else { return skip("the plugin has no functions for it") };
+    let (volume, model) = both(case, door)?;
+    stays_flat(100, 24 << 20, || {
+        let session = door.api.session(&volume, &model, None)?;
+        session.prompt(&click(1), &mut ())?;
+        session.propagate(Some(r#"{"max_frames": 2}"#), &mut go_on, &mut ())?;
+        let state = session.save()?;
+        drop(door.api.restore(&volume, &model, state.values::<u8>().context("no bytes")?, None)?);
+        session.labels().map(|_| ()).map_err(Into::into)
+    })?;
+    Ok(String::new())
 }
 
 fn times(case: &Case) -> anyhow::Result<String> {

@@ -9,6 +9,7 @@ use crate::service::view;
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
+use sam_octa2_core::Error;
 use sam_octa2_core::progress::{Flow, Observer, Progress};
 use sam_octa2_core::session::SliceResult;
 use std::ffi::c_char;
@@ -163,7 +164,10 @@ unsafe extern "C" fn undo(session: *mut Session, frame: u64, object: u32, error:
 }
 
 unsafe extern "C" fn clear_slice(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {
-    verb(session, error, |session| session.clear_slice(frame as usize, object))
+    verb(session, error, |session| match session.volume().frames {
+        frames if frame < frames as u64 => session.clear_slice(frame as usize, object),
+        frames => Err(Error::invalid(format!("slice {frame} does not exist: there are {frames}, counted from 0"))),
+    })
 }
 
 unsafe extern "C" fn remove_object(session: *mut Session, object: u32, error: *mut *mut ErrorBox) -> Status {
