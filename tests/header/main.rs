@@ -1,5 +1,7 @@
 //! The C header is what the sources say. `SAM_OCTA2_BLESS=1 cargo test --release --workspace --test header` writes it anew.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -73,7 +73,7 @@ fn needed(path: &Path) -> anyhow::Result<Vec<String>> {
     for section in sections.iter() {
         let Some((entries, strings)) = section.dynamic(endian, &*bytes)? else { continue };
         let strings = sections.strings(endian, &*bytes, strings)?;
-        for entry in entries.iter().filter(|entry| entry.d_tag(endian) as i64 == DT_NEEDED as i64) {
+        for entry in entries.iter().filter(|entry| entry.d_tag(endian) == DT_NEEDED) {
             let at = u32::try_from(entry.d_val(endian))?;
             let name = strings.get(at).ok().context("the name of a library that it needs is missing")?;
             names.push(String::from_utf8_lossy(name).into_owned());

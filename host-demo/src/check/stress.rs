@@ -203,7 +203,7 @@ fn times(case: &Case) -> anyhow::Result<String> {
     let lender = Lender::counting()?;
     time("lend", &mut || lend(door, &lender.plain()).map(|_| ()))?;
     let script = door.api.script()?;
-    time("script", &mut || Ok(drop(script.run(r#"{"source": "6 * 7"}"#, &mut ())?)))?;
+    time("script", &mut || Ok(script.run(r#"{"source": "6 * 7"}"#, &mut ()).map(drop)?))?;
     if case.model.is_some() {
         let mut session = None;
         time("model and session", &mut || {
@@ -211,8 +211,8 @@ fn times(case: &Case) -> anyhow::Result<String> {
             Ok(())
         })?;
         let session = session.context("no session")?;
-        time("first click", &mut || Ok(drop(session.prompt(&click(1), &mut ())?)))?;
-        time("second click", &mut || Ok(drop(session.prompt(&click(2), &mut ())?)))?;
+        time("first click", &mut || Ok(session.prompt(&click(1), &mut ()).map(drop)?))?;
+        time("second click", &mut || Ok(session.prompt(&click(2), &mut ()).map(drop)?))?;
         time("propagation", &mut || Ok(session.propagate(None, &mut go_on, &mut ())?))?;
     }
     Ok(told.join(", "))

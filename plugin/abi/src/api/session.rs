@@ -9,7 +9,7 @@ use crate::raw::{OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, Vi
 use crate::{Flow, HostObserver, PluginError};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 use std::sync::Arc;
 
 /// What a user gives at once on one slice.
@@ -96,7 +96,7 @@ impl Session {
         let places = if prompt.patient { 3 } else { 2 };
         let invalid = |what: &str| Err(PluginError::new("invalid_argument", what));
         let point_count = prompt.points.len() / places;
-        if prompt.points.len() % places != 0 || !matches!(prompt.bounds.len(), 0 | 4 | 6) {
+        if !prompt.points.len().is_multiple_of(places) || !matches!(prompt.bounds.len(), 0 | 4 | 6) {
             return invalid("a place has two numbers, in the patient three");
         }
         if !prompt.bounds.is_empty() && prompt.bounds.len() != 2 * places {
@@ -233,7 +233,7 @@ unsafe extern "C" fn receive(
         let receiver = &mut *context.cast::<Receiver<'_>>();
         let lent = if masks.is_null() { &[][..] } else { std::slice::from_raw_parts(masks, mask_count) };
         let retain = |&mask: &*mut opaque::Mask| (receiver.api.tables.mask.retain)(mask);
-        let kept = lent.iter().map(retain).filter(|&mask| mask != null_mut());
+        let kept = lent.iter().map(retain).filter(|mask| !mask.is_null());
         let masks: Vec<Mask> = kept.map(|mask| Mask::new(receiver.api, mask)).collect();
         catch_unwind(AssertUnwindSafe(|| (receiver.on_slice)(Slice { frame, masks: &masks, done, total })))
     };
