@@ -2,6 +2,7 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts: `[1]` is JSON")]
 
+use crate::check;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -278,19 +279,21 @@ pub struct Model {
 
 #[derive(Subcommand)]
 pub enum PluginCommand {
-    /// Test a plugin: file, interface, manifest, errors, panics, cancelling
+    /// Test a plugin against the rules of the interface
     ///
-    /// Each check runs in a process of its own, so a plugin that crashes fails a check and nothing else. Exit code 1 if any failed.
-    Check {
-        /// Library to test; default: the plugin that the other commands would use
-        file: Option<PathBuf>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Each check runs in a process of its own, so a plugin that crashes or hangs fails a check and nothing else. Exit code 1 if any failed.
+    #[command(after_long_help = "Examples:
+  host-demo plugin check libsam_octa2.so --strict 1
+  host-demo plugin check libsam_octa2.so --strict 3 --model tiny.pt --json
+  host-demo plugin check libsam_octa2.so --only read-only --in-process")]
+    Check(check::Options),
     /// One check, in this process
     #[command(hide = true)]
-    RunCheck { file: PathBuf, name: String },
+    RunCheck {
+        name: String,
+        #[command(flatten)]
+        case: check::Case,
+    },
 }
 
 fn spacing(text: &str) -> Result<Spacing, String> {

@@ -27,15 +27,9 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
-        Command::Plugin { command: PluginCommand::Check { file, json } } => {
-            let file = match file {
-                Some(file) => file.clone(),
-                None => find::plugin(cli.plugin.as_deref())?,
-            };
-            check::all(&file, *json)
-        }
-        Command::Plugin { command: PluginCommand::RunCheck { file, name } } => {
-            Ok(check::one_in_this_process(file, name))
+        Command::Plugin { command: PluginCommand::Check(options) } => check::run(options, cli.plugin.as_deref()),
+        Command::Plugin { command: PluginCommand::RunCheck { name, case } } => {
+            Ok(check::one_in_this_process(case, name))
         }
         Command::Task(task) => {
             tasks::run(cli, task)?;

@@ -1,5 +1,7 @@
 //! The contract of the boundary, through both doors: the same tests over the tables of the Rust interface and over the C symbols.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod doors;
 mod errors;
 mod libtorch;

@@ -5,6 +5,7 @@
 mod check;
 #[cfg(unix)]
 mod clients;
+mod compat;
 mod errors;
 mod interrupt;
 mod loading;

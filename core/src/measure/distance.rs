@@ -121,7 +121,7 @@ mod tests {
         for (density, shape) in [(40, [4, 7, 9]), (3, [3, 8, 5]), (300, [6, 5, 4]), (10, [1, 12, 13])] {
             let mut dice = || {
                 seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (seed >> 33) % density == 0
+                (seed >> 33).is_multiple_of(density)
             };
             let inside = (0..shape.iter().product()).map(|_| dice()).collect();
             let grid = Grid { shape, spacing: [0.7, 0.3, 1.9], inside };

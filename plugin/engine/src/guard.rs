@@ -13,7 +13,7 @@ use std::sync::Once;
 pub fn guarded<T>(host: Option<&HostCalls>, work: impl FnOnce() -> Result<T, PluginError>) -> RResult<T, PluginError> {
     match caught(work) {
         Ok(Ok(value)) => ROk(value),
-        Ok(Err(error)) => RErr(error),
+        Ok(Err(error)) => RErr(one_line(error)),
         Err(panic) => {
             if let Some(host) = host {
                 host.log(Severity::ERROR, &format!("panic in the plugin at {}: {}", panic.place, panic.text));
@@ -23,6 +23,15 @@ pub fn guarded<T>(host: Option<&HostCalls>, work: impl FnOnce() -> Result<T, Plu
             RErr(PluginError::new("panic", message).with_detail(detail))
         }
     }
+}
+
+/// Names of files and what scripts throw may hold anything; a sentence for a person is one line.
+fn one_line(mut error: PluginError) -> PluginError {
+    if error.message.contains(['\n', '\r']) {
+        let lines = error.message.lines().map(|line| line.trim()).filter(|line| !line.is_empty());
+        error.message = lines.collect::<Vec<_>>().join(" ").replace('\r', " ").into();
+    }
+    error
 }
 
 /// Runs `work`, which has no way to report an error; an empty value if it panics.
@@ -88,6 +97,13 @@ mod tests {
         assert!(error.message.contains("at frame 3") && error.message.contains("guard.rs"), "{error}");
         assert!(!error.message.contains("C++"), "{error}");
         assert_eq!(guarded(None, || Ok(5)), ROk(5));
+    }
+
+    #[test]
+    fn a_sentence_is_one_line() {
+        let error =
+            guarded::<()>(None, || Err(PluginError::new("io", "a\nb.nii:\r\n  gone\n"))).into_result().unwrap_err();
+        assert_eq!(error.message, "a b.nii: gone");
     }
 
     #[test]

@@ -21,7 +21,7 @@ unsafe extern "C" fn info(mask: *mut Mask, reply: *mut *mut c_char, error: *mut 
 
 unsafe extern "C" fn view_of(mask: *mut Mask, form: u32, view: *mut ViewStruct, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
-        let place = Place::new("view", view)?;
+        let place = Place::of_view(view)?;
         place.give_sized(view::share(MASKS.get(mask)?.shared(form)?))
     })
 }

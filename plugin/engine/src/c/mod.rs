@@ -148,6 +148,13 @@ impl<T> Place<T> {
 }
 
 impl Place<ViewStruct> {
+    /// A place for a view, whose size the host has set.
+    fn of_view(place: *mut ViewStruct) -> Checked<Self> {
+        // Safety: null, or the host's struct.
+        unsafe { sized(place.cast_const()) }?;
+        Self::new("view", place)
+    }
+
     /// Puts a view there, as far as the host knows the struct.
     fn give_sized(self, view: ViewStruct) -> Checked<()> {
         // Safety: not null, and the host's place for it, whose size comes first.

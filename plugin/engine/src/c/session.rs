@@ -8,6 +8,7 @@ use crate::service::view;
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
+use sam_octa2_core::Error;
 use sam_octa2_core::progress::{Flow, Observer, Progress};
 use sam_octa2_core::session::SliceResult;
 use std::ffi::c_char;
@@ -74,7 +75,7 @@ unsafe extern "C" fn restore(
 
 unsafe extern "C" fn save(session: *mut Session, view: *mut ViewStruct, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
-        let place = Place::new("view", view)?;
+        let place = Place::of_view(view)?;
         let bytes = SESSIONS.get(session)?.with(|session| session.save())?;
         let shape = vec![bytes.len()];
         place.give_sized(view::share(Shared { values: Values::U8(Arc::new(bytes)), shape, affine: None }))
@@ -123,8 +124,7 @@ unsafe extern "C" fn prompt(
         long(host, error, |calls| {
             let prompt = &view::sized(prompt)?;
             let work = SESSIONS.get(session)?;
-            let (frame, marks) = prompts::read(prompt, work.volume())?;
-            drop(duty); // the mask was copied
+            let (frame, marks) = prompts::read(prompt, duty, work.volume())?;
             let answer = work.with(|session| {
                 ToHost(calls).step("prompt", 0, 1)?;
                 let answer = session.prompt(frame, prompt.object, marks)?;
@@ -163,7 +163,10 @@ unsafe extern "C" fn undo(session: *mut Session, frame: u64, object: u32, error:
 }
 
 unsafe extern "C" fn clear_slice(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {
-    verb(session, error, |session| session.clear_slice(frame as usize, object))
+    verb(session, error, |session| match session.volume().frames {
+        frames if frame < frames as u64 => session.clear_slice(frame as usize, object),
+        frames => Err(Error::invalid(format!("slice {frame} does not exist: there are {frames}, counted from 0"))),
+    })
 }
 
 unsafe extern "C" fn remove_object(session: *mut Session, object: u32, error: *mut *mut ErrorBox) -> Status {

@@ -85,7 +85,7 @@ unsafe extern "C" fn frame(
     error: *mut *mut ErrorBox,
 ) -> Status {
     entry(error, || {
-        let place = Place::new("view", view)?;
+        let place = Place::of_view(view)?;
         let opened = VOLUMES.get(volume)?;
         let voxels = opened.volume.frame(number("frame", frame)?).map_err(convert::error)?;
         let mut shape = vec![opened.volume.rows, opened.volume.columns];

@@ -5,7 +5,7 @@ use crate::convert;
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::{PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, ViewStruct};
 use sam_octa2_core::session::{Marks, Mask, Point};
-use sam_octa2_core::volume::Volume;
+use sam_octa2_core::volume::{Dtype, Geometry, Volume, Voxels};
 use std::slice;
 
 /// The duty to release a prompt's mask.
@@ -24,7 +24,7 @@ pub unsafe fn duty(prompt: *const PromptStruct) -> Option<Owner> {
 ///
 /// # Safety
 /// The pointers of `prompt` are null or lead to as many values as it says.
-pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Marks), PluginError> {
+pub unsafe fn read(prompt: &PromptStruct, duty: Option<Owner>, volume: &Volume) -> Result<(usize, Marks), PluginError> {
     // Safety: the caller's promise, here and below.
     let mask = if prompt.mask.is_null() { None } else { Some(unsafe { view::sized(prompt.mask) }?) };
     let places = if prompt.flags & PROMPT_PATIENT != 0 { 3 } else { 2 };
@@ -60,7 +60,7 @@ pub unsafe fn read(prompt: &PromptStruct, volume: &Volume) -> Result<(usize, Mar
     let marks = Marks {
         points: Point::pairs(&points, labels).map_err(convert::error)?,
         bounds,
-        mask: mask.as_ref().map(|mask| unsafe { read_mask(mask) }).transpose()?,
+        mask: mask.zip(duty).map(|(mask, owner)| unsafe { read_mask(&mask, owner, volume) }).transpose()?,
         replace: prompt.flags & PROMPT_REPLACE != 0,
     };
     Ok((frame, marks))
@@ -99,27 +99,32 @@ fn several_slices(one: usize, other: usize) -> PluginError {
     convert::invalid(format!("a prompt marks one slice, but its places lie on slices {one} and {other}"))
 }
 
+/// A drawn mask is one slice of a lent volume: read in any order, refused for the same reasons.
+///
 /// # Safety
-/// The memory of the view may be read.
-unsafe fn read_mask(mask: &ViewStruct) -> Result<Mask, PluginError> {
+/// The memory of the view may be read until `owner` is dropped.
+unsafe fn read_mask(mask: &ViewStruct, owner: Owner, volume: &Volume) -> Result<Mask, PluginError> {
     let dtype = view::dtype(mask)?;
-    if mask.dimensions != 2 || dtype != "uint8" || mask.data.is_null() {
+    if mask.dimensions != 2 || dtype != "uint8" {
         return Err(convert::invalid(format!(
             "a mask is uint8 [rows, columns], not {dtype} with {} dimensions",
             mask.dimensions
         )));
     }
-    let extent = |n: i64| usize::try_from(n).ok().filter(|n| (1..=1 << 16).contains(n));
-    let (Some(rows), Some(columns)) = (extent(mask.shape[0]), extent(mask.shape[1])) else {
-        return Err(convert::invalid(format!("a mask of {} x {} pixels cannot be", mask.shape[0], mask.shape[1])));
-    };
-    let mut pixels = Vec::with_capacity(rows * columns);
-    for row in 0..rows as i64 {
-        for column in 0..columns as i64 {
-            let offset = row * mask.strides[0] + column * mask.strides[1];
-            // Safety: within the block that the host describes.
-            pixels.push(unsafe { *mask.data.cast::<u8>().offset(offset as isize) } != 0);
-        }
+    let (rows, columns) = (volume.rows, volume.columns);
+    if mask.shape[..2] != [rows as i64, columns as i64] {
+        let [high, wide, ..] = mask.shape;
+        return Err(convert::invalid(format!(
+            "the mask is {wide} wide and {high} high, but the slice is {columns} wide and {rows} high"
+        )));
     }
-    Ok(Mask { rows, columns, pixels })
+    let strides = [0, mask.strides[0] as isize, mask.strides[1] as isize, 0];
+    // Safety: the caller's promise.
+    let lent = unsafe {
+        let shape = [1, rows, columns, 1];
+        Volume::lent(mask.data.cast(), shape, strides, Dtype::Bool, Box::new(owner), Geometry::unknown())
+    };
+    let slice = lent.and_then(|volume| volume.frame(0)).map_err(convert::error)?;
+    let Voxels::U8(values) = slice else { return Err(convert::invalid("a mask is uint8")) };
+    Ok(Mask { rows, columns, pixels: values.into_iter().map(|value| value != 0).collect() })
 }

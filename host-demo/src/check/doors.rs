@@ -1,0 +1,101 @@
+//! Both doors to the functions of a plugin: the extensions of the Rust interface, and the C symbols.
+
+use super::{Case, file, skip};
+use anyhow::{Context, ensure};
+use libloading::Library;
+use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use sam_octa2_abi::{Api, ExtensionError, Plugin};
+use std::path::Path;
+
+/// The functions as they come through one door.
+pub struct Door {
+    name: &'static str,
+    pub tables: Tables,
+    pub api: Api,
+}
+
+/// Goes through each door that there is; what fails is told with the door's name.
+pub fn each(case: &Case, through: impl Fn(&Door) -> anyhow::Result<()>) -> anyhow::Result<String> {
+    let doors = all(case)?;
+    if doors.is_empty() {
+        return skip("the plugin has neither the extensions nor the C functions for it");
+    }
+    for door in &doors {
+        through(door).with_context(|| format!("through {}", door.name))?;
+    }
+    Ok(if doors.len() == 2 { String::new() } else { format!("through {} only", doors[0].name) })
+}
+
+/// The doors that there are.
+pub fn all(case: &Case) -> anyhow::Result<Vec<Door>> {
+    let path = case.path()?;
+    let (rust, c) = (extensions(&Plugin::load(&path)?)?, symbols(&path)?);
+    let door = |name: &'static str, tables: Tables| {
+        // Safety: the functions under these names and ids are those of the header; that they keep its rules is checked here.
+        Door { name, tables, api: unsafe { Api::from_tables(tables) } }
+    };
+    Ok([("the extensions", rust), ("the C functions", c)]
+        .into_iter()
+        .filter_map(|(name, tables)| Some(door(name, tables?)))
+        .collect())
+}
+
+/// The tables of the Rust interface, if the plugin has them all.
+fn extensions(plugin: &Plugin) -> anyhow::Result<Option<Tables>> {
+    macro_rules! table {
+        ($table:ty) => {
+            match plugin.extension::<$table>() {
+                Ok(table) => *table,
+                Err(ExtensionError::Missing { .. }) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        };
+    }
+    Ok(Some(Tables {
+        system: table!(System1),
+        volume: table!(Volume1),
+        model: table!(Model1),
+        session: table!(Session1),
+        mask: table!(Mask1),
+        script: table!(Script1),
+    }))
+}
+
+/// The functions of the header by their names, if the library has any of them.
+fn symbols(path: &Path) -> anyhow::Result<Option<Tables>> {
+    if !file::exports(path)?.iter().any(|name| name.starts_with("sam_octa2_")) {
+        return Ok(None);
+    }
+    let library = open(path)?;
+    macro_rules! table {
+        ($table:ident $room:literal: $($verb:ident)+) => {
+            $table {
+                $($verb: {
+                    let name = concat!("sam_octa2_", $room, stringify!($verb));
+                    // Safety: the types are those of the header.
+                    *unsafe { library.get(name.as_bytes()) }.with_context(|| format!("no function {name}"))?
+                },)+
+            }
+        };
+    }
+    let tables = Tables {
+        system: table!(System1 "": start capabilities task set_threads selftest text_free error_status error_code error_message
+            error_detail error_free cancel_new cancel_trigger cancel_free),
+        volume: table!(Volume1 "volume_": open lend info frame write to_index to_patient free),
+        model: table!(Model1 "model_": load describe free),
+        session: table!(Session1 "session_": create restore save describe encode prompt remove_prompt undo clear_slice
+            remove_object reset propagate mask labels free_caches free),
+        mask: table!(Mask1 "mask_": info view rle dlpack write retain free),
+        script: table!(Script1 "script_": create add_function share_volume share_labels volume labels run free),
+    };
+    std::mem::forget(library); // never unloaded
+    Ok(Some(tables))
+}
+
+/// The library by the system's loader, as a C host opens it.
+pub fn open(path: &Path) -> anyhow::Result<Library> {
+    let absolute = path.canonicalize().with_context(|| path.display().to_string())?;
+    ensure!(sam_octa2_abi::check_library_file(&absolute).is_ok(), "not a whole library");
+    // Safety: the library to be checked, in a process of its own.
+    unsafe { Library::new(&absolute) }.with_context(|| format!("{} cannot be loaded", absolute.display()))
+}
