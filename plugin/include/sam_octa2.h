@@ -7,7 +7,8 @@
    Text        in: UTF-8 ended by a zero, borrowed for the call; out (`reply`): free it with sam_octa2_text_free.
    Handles     (volume, model, session, mask, script) are checked: null, freed and foreign ones are errors. Free each once. What
                was made from a handle lives on when it is freed. Handles may go from thread to thread.
-   Structs     begin with `size`: set it to sizeof of the struct. Later versions grow at the end.
+   Structs     begin with `size`: set it to sizeof of the struct, also of one that a function fills (a view). Later versions grow
+               at the end.
    Threads     every function may be called from any thread. A long call blocks its thread; choose a worker. Calls on different
                handles run side by side; a second call on a session or script that is at work gets SAM_OCTA2_BUSY, never a
                deadlock, also from within a callback.

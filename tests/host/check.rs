@@ -176,7 +176,7 @@ fn every_defect_is_found() {
         ("calls-late", "late-calls", "after the call had returned"),
         ("keeps-functions", "function-release", "releases"),
         ("unsteady", "determinism", "other bits"),
-        ("takes-any-state", "state", "in another way"),
+        ("takes-any-state", "state", "the restored session"),
     ];
     for (defect, check, reason) in defects {
         let (ran, report) = broken(defect, &[&["--only", check, "--only", "unknown-task"][..], &model].concat());

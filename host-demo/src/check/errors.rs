@@ -196,7 +196,8 @@ fn short_view(t: &Tables) -> anyhow::Result<()> {
             raw_error(t, INVALID, |error| (t.volume.lend)(&sized(size), &raw mut volume, error))
                 .with_context(|| format!("a sam_octa2_view of {size} bytes"))?;
         }
-        same("releases of refused views", lender.releases(), 3)?;
+        // too short to say who owns the memory
+        same("releases of refused views", lender.releases(), 0)?;
         same("a longer sam_octa2_view", (t.volume.lend)(&sized(4096), &raw mut volume, NONE), 0)?;
         let mut place = ViewStruct { size: 8, ..ViewStruct::empty() };
         let refused = raw_error(t, INVALID, |error| (t.volume.frame)(volume, 0, &raw mut place, error));

@@ -93,8 +93,13 @@ fn dtypes(case: &Case) -> anyhow::Result<String> {
             let strides = [20 * bytes, 5 * bytes, bytes, 0];
             let volume = lend(door, &ViewStruct { dtype: number, strides, ..lender.plain() })?;
             let view = volume.frame(2).with_context(|| name)?;
-            same("type of a slice", view.dtype(), name)?;
-            same("type in info", &json_of(&volume.info()?)?["dtype"], &json!(name))?;
+            let read_as = match name {
+                "float16" => "float32",
+                "bool" => "uint8",
+                other => other,
+            };
+            same("type of a slice", view.dtype(), read_as)?;
+            same("type in info", &json_of(&volume.info()?)?["dtype"], &json!(read_as))?;
         }
         let odd = Lender::counting()?;
         for number in [0x0000, 0x0777, 0x0180, 0x0120_0108, u32::MAX] {
