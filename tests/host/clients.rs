@@ -39,7 +39,9 @@ fn library(host: &Host) -> PathBuf {
 }
 
 fn run(program: &Path, arguments: &[&str]) -> String {
-    Ran::from(Command::new(program).env("OMP_NUM_THREADS", "1").args(arguments).output().unwrap()).ok()
+    let mut command = Command::new(program);
+    command.env_remove("LD_LIBRARY_PATH"); // cargo's would find what an earlier build left
+    Ran::from(command.env("OMP_NUM_THREADS", "1").args(arguments).output().unwrap()).ok()
 }
 
 /// Labels as voxels, frame by frame.
@@ -97,6 +99,10 @@ fn a_click_in_c() {
     let told = run(&program, &[&volume, &model, &config, &labels]);
     assert!(told.starts_with("12 x 256 x 256, {"), "{told}");
     assert!(voxels(&host, "labels.nii.gz").contains(&1));
-    let wrong = Command::new(&program).args(["missing.nii", &model, &config, &labels]).output().unwrap();
+    let wrong = Command::new(&program)
+        .env_remove("LD_LIBRARY_PATH")
+        .args(["missing.nii", &model, &config, &labels])
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains(": missing.nii: No such file"), "{wrong:?}");
 }
