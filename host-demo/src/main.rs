@@ -4,6 +4,7 @@
 
 mod check;
 mod cli;
+mod exit;
 mod find;
 mod observer;
 mod output;
@@ -12,20 +13,20 @@ mod tasks;
 
 use clap::Parser;
 use cli::{Cli, Command, PluginCommand};
+use exit::Code;
 use sam_octa2_abi::PluginError;
 use std::process::ExitCode;
 
-const CANCELLED: u8 = 130;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
-        Ok(code) => code,
-        Err(error) => fail(&error),
+    let code = run(&cli).unwrap_or_else(|error| fail(&error));
+    match cli.command {
+        Command::Task(_) => exit::at_once(code),
+        Command::Plugin { .. } => ExitCode::from(code), // what happens at the end belongs to what is checked
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: &Cli) -> anyhow::Result<Code> {
     match &cli.command {
         Command::Plugin { command: PluginCommand::Check(options) } => check::run(options, cli.plugin.as_deref()),
         Command::Plugin { command: PluginCommand::RunCheck { name, case } } => {
@@ -33,24 +34,24 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Task(task) => {
             tasks::run(cli, task)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(exit::SUCCESS)
         }
     }
 }
 
 /// One line on stderr; for an error in a script the place is shown below it.
-fn fail(error: &anyhow::Error) -> ExitCode {
+fn fail(error: &anyhow::Error) -> Code {
     if output::is_broken_pipe(error) {
-        return ExitCode::SUCCESS; // the reader (`| head`) has what it wants
+        return exit::SUCCESS; // the reader (`| head`) has what it wants
     }
     output::note(&format!("error: {error:#}"));
-    let Some(error) = error.downcast_ref::<PluginError>() else { return ExitCode::FAILURE };
+    let Some(error) = error.downcast_ref::<PluginError>() else { return exit::FAILURE };
     let detail: serde_json::Value = serde_json::from_str(&error.detail_json).unwrap_or_default();
     if let Some(excerpt) = detail["excerpt"].as_str() {
         output::note(excerpt.trim_end());
     }
     match error.code.as_str() {
-        "cancelled" => ExitCode::from(CANCELLED),
-        _ => ExitCode::FAILURE,
+        "cancelled" => exit::CANCELLED,
+        _ => exit::FAILURE,
     }
 }

@@ -1,13 +1,14 @@
 //! Runs checks: each in a process of its own, so that a plugin which crashes or hangs fails that check and nothing else.
 
 use super::{Case, Check, Skip, checks};
+use crate::exit::{self, Code};
 use crate::output;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -49,7 +50,7 @@ struct Done {
 }
 
 /// `host-demo plugin check`
-pub fn run(options: &Options, default: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options, default: Option<&Path>) -> anyhow::Result<Code> {
     let chosen = options.chosen()?;
     if options.list {
         return list(&chosen, options.json);
@@ -95,7 +96,7 @@ impl Options {
         Duration::from_secs(self.limit * if check.level == 3 { 5 } else { 1 })
     }
 
-    fn conclude(&self, case: &Case, done: &[Done]) -> anyhow::Result<ExitCode> {
+    fn conclude(&self, case: &Case, done: &[Done]) -> anyhow::Result<Code> {
         let count = |of: fn(&Outcome) -> bool| done.iter().filter(|ended| of(&ended.outcome)).count();
         let passed = count(|outcome| matches!(outcome, Outcome::Passed(_)));
         let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
@@ -109,11 +110,11 @@ impl Options {
         } else {
             output::line(&format!("{}: {passed} passed, {failed} failed, {skipped} skipped", file.display()))?;
         }
-        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if failed == 0 { exit::SUCCESS } else { exit::FAILURE })
     }
 }
 
-fn list(chosen: &[&Check], as_json: bool) -> anyhow::Result<ExitCode> {
+fn list(chosen: &[&Check], as_json: bool) -> anyhow::Result<Code> {
     if as_json {
         let of = |check: &&Check| json!({"name": check.name, "title": check.title, "level": check.level});
         let all: Vec<Value> = chosen.iter().map(of).collect();
@@ -123,7 +124,7 @@ fn list(chosen: &[&Check], as_json: bool) -> anyhow::Result<ExitCode> {
             output::line(&format!("{} {:17} {}", check.level, check.name, check.title))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit::SUCCESS)
 }
 
 impl Done {
@@ -166,15 +167,15 @@ const SKIPPED: u8 = 77;
 const VERDICT: &str = "verdict: ";
 
 /// Runs one check in this process, which was started for it: the verdict is the last line of stdout and the exit code.
-pub fn one_in_this_process(case: &Case, name: &str) -> ExitCode {
+pub fn one_in_this_process(case: &Case, name: &str) -> Code {
     let outcome = match checks().find(|check| check.name == name) {
         Some(check) => in_this_process(case, check),
         None => Outcome::Failed(anyhow!("there is no check `{name}`").to_string()),
     };
     let (code, text) = match outcome {
-        Outcome::Passed(note) => (ExitCode::SUCCESS, note),
-        Outcome::Failed(reason) => (ExitCode::FAILURE, reason),
-        Outcome::Skipped(reason) => (ExitCode::from(SKIPPED), reason),
+        Outcome::Passed(note) => (exit::SUCCESS, note),
+        Outcome::Failed(reason) => (exit::FAILURE, reason),
+        Outcome::Skipped(reason) => (SKIPPED, reason),
     };
     let _ = output::line(&format!("\n{VERDICT}{text}"));
     code
