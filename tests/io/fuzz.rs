@@ -135,6 +135,7 @@ fn watch_panics() {
 fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_core::Result<()> {
     let mut options = OpenOptions::default();
     options.lazy_bytes = lazy.then_some(0);
+    options.once = lazy && path.extension().is_some_and(|ending| ending == "gz");
     let volume = io::open(path, &options)?;
     (0..if volume.is_lazy() { volume.frames } else { 0 }).try_for_each(|frame| volume.frame(frame).map(drop))
 }

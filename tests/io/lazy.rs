@@ -127,3 +127,35 @@ fn an_array_that_shrinks_is_an_error_and_not_a_crash() {
     assert!(error.contains("short.npy") && error.contains("cannot be read"), "{error}");
     assert!(open(&path, true, None, None).is_none(), "opened although it is truncated");
 }
+
+#[test]
+fn volumes_that_are_used_once_are_the_same() {
+    let mut compared = 0;
+    for path in fixtures(&["io/nifti", "io/npy"]) {
+        let Some(whole) = open(&path, false, None, None) else { continue };
+        let mut options = OpenOptions::default();
+        options.volume = path.components().any(|part| part.as_os_str() == "nifti").then_some(0);
+        options.once = true;
+        assert_equal(&io::open(&path, &options).unwrap(), &whole, &path);
+        compared += 1;
+    }
+    assert!(compared > 16, "{compared} files");
+}
+
+#[test]
+fn a_packed_file_that_is_used_once_is_checked_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(data("io/nifti/packed.nii.gz")).unwrap();
+    let mut damaged = whole.clone();
+    let checksum = damaged.len() - 6;
+    damaged[checksum] ^= 1;
+    for (name, bytes) in [("cut.nii.gz", &whole[..whole.len() - 20]), ("sum.nii.gz", &damaged[..])] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let mut options = OpenOptions::default();
+        options.once = true;
+        let read = io::open(&path, &options).and_then(|volume| volume.voxels().map(drop));
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("damaged or truncated"), "{error}");
+    }
+}

@@ -6,6 +6,7 @@
 mod geometry;
 mod header;
 mod pair;
+mod stream;
 mod voxels;
 mod write;
 
@@ -20,6 +21,7 @@ use pair::Stream;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
+use stream::StreamFrames;
 use voxels::Datatype;
 
 /// Does the file's name (in lower case) end like a NIfTI's?
@@ -45,9 +47,9 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
         return Err(truncated(&voxels_path, bytes));
     };
     let [frames, rows, columns] = shape.map(|n| n as usize);
-    if options.is_lazy(bytes) || (options.once && matches!(stream, Stream::Plain(_))) {
+    if options.is_lazy(bytes) || options.once {
         let place = geometry::of_header(&header_path, &header)?;
-        return lazy(&voxels_path, stream, start, datatype, &header, [frames, rows, columns], place);
+        return lazy(&voxels_path, stream, start, datatype, &header, [frames, rows, columns], place, options.once);
     }
     options.check_size(&voxels_path, bytes)?;
     let count = usize::try_from(count).map_err(|_| truncated(&voxels_path, bytes))?;
@@ -67,6 +69,7 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
 }
 
 /// A volume whose slices are read when they are asked for.
+#[allow(clippy::too_many_arguments, reason = "private, and all of it is the file's")]
 fn lazy(
     path: &Path,
     stream: Stream,
@@ -75,18 +78,24 @@ fn lazy(
     header: &Header,
     [frames, rows, columns]: [usize; 3],
     place: Geometry,
+    once: bool,
 ) -> Result<Volume> {
     let count = rows * columns;
     let slice = count * datatype.size() as usize;
-    let (file, start) = stream.into_file(0, start, (frames * slice) as u64).map_err(damaged(path))?;
     let (big_endian, slope, inter) = (header.big_endian, header.slope, header.inter);
     let channels = datatype.channels();
     let decode = move |reader: &mut dyn Read| {
         let (voxels, channels) = datatype.read(reader, count, big_endian)?;
         Ok(if channels == 1 { voxels::scaled(voxels, slope, inter) } else { voxels })
     };
+    let shape = [frames, rows, columns, channels];
+    if once && matches!(stream, Stream::Gzip(_)) {
+        let source = StreamFrames::new(path, stream, start, slice, frames, Box::new(decode))?;
+        return Ok(Volume::lazy(shape, Arc::new(source), place, "nifti"));
+    }
+    let (file, start) = stream.into_file(0, start, (frames * slice) as u64).map_err(damaged(path))?;
     let source = FileFrames::new(path, file, start, slice, Box::new(decode))?;
-    Ok(Volume::lazy([frames, rows, columns, channels], Arc::new(source), place, "nifti"))
+    Ok(Volume::lazy(shape, Arc::new(source), place, "nifti"))
 }
 
 fn truncated(path: &Path, bytes: u64) -> Error {
