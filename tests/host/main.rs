@@ -10,6 +10,8 @@ mod errors;
 mod interrupt;
 mod loading;
 mod reference;
+#[cfg(unix)]
+mod roots;
 mod script;
 mod scripts;
 mod seg;

@@ -27,7 +27,10 @@ pub struct Files {
 
 impl From<&Roots> for Files {
     fn from(roots: &Roots) -> Self {
-        let real = |paths: &Vec<PathBuf>| paths.iter().map(|path| resolved(path)).collect::<Vec<_>>();
+        // a root that leads nowhere grants nothing: every path begins with an empty one
+        let real = |paths: &Vec<PathBuf>| {
+            paths.iter().map(|path| resolved(path)).filter(|root| root.is_absolute()).collect::<Vec<_>>()
+        };
         let write = roots.write.as_ref().map(real);
         let read = roots.read.as_ref().map(|paths| [real(paths), write.clone().unwrap_or_default()].concat());
         Self { read, write }
@@ -69,6 +72,7 @@ fn check(path: &Path, roots: Option<&[PathBuf]>, verb: &str, how: &str) -> Check
 
 /// The path with links followed as far as it exists; `..` in what does not exist yet is taken out.
 fn resolved(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut real = PathBuf::new();
     for part in absolute.components() {
@@ -117,6 +121,8 @@ mod tests {
         assert!(!writes("in/a") && !writes("in/dangling") && !writes("in/deep/../a"));
         let error = files.writable("x", &"/etc/passwd".into()).unwrap_err();
         assert!(error.code == "refused" && error.message.contains("may not write here"), "{}", error.message);
+        let empty = Files::from(&Roots { read: Some(vec![PathBuf::new()]), write: Some(Vec::new()) });
+        assert!(empty.readable("x", &"/etc/passwd".into()).is_err(), "an empty root is the current folder");
         assert!(Files::default().readable("x", &"/etc/passwd".into()).is_ok());
         std::fs::remove_dir_all(&root).unwrap();
     }
