@@ -154,6 +154,9 @@ pub enum Task {
         /// Stop the script after so many steps of the interpreter; 0: never
         #[arg(long, value_name = "N")]
         max_operations: Option<u64>,
+        /// Stop the script when the process has grown by so many megabytes
+        #[arg(long, value_name = "MB")]
+        max_memory: Option<u64>,
         /// Print the script's last value as JSON; what it prints goes to stderr
         #[arg(long)]
         json: bool,

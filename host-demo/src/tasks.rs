@@ -49,13 +49,13 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             let files = json!({"steps": text(steps)?, "logits": text(logits)?});
             ("replay", with(with(volume(input)?, choice(model)), files), *json)
         }
-        Task::Run { script, set, max_operations, json, allow, .. } => {
+        Task::Run { script, set, max_operations, max_memory, json, allow, .. } => {
             let args: Map<String, Value> = set.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+            let mut limits = Map::new();
+            limits.extend(max_operations.map(|operations| ("operations".to_owned(), json!(operations))));
+            limits.extend(max_memory.map(|mb| ("memory_bytes".to_owned(), json!(mb.saturating_mul(1 << 20)))));
             let roots = scripts::roots(script, set, allow)?;
-            let mut request = json!({"path": text(script)?, "args": args, "roots": roots});
-            if let Some(operations) = max_operations {
-                request["limits"] = json!({"operations": operations});
-            }
+            let request = json!({"path": text(script)?, "args": args, "roots": roots, "limits": limits});
             ("script", request, *json)
         }
         Task::Models { json } => ("models", json!({}), *json),

@@ -47,12 +47,26 @@ pub fn new(limits: &Limits, context: &Context, path: &Path) -> Engine {
         .set_max_modules(1);
     register_output(&mut engine, context, path);
     let host = context.host;
+    let (most, before) = (limits.memory_bytes, resident_bytes());
     engine.on_progress(move |operations| {
+        if operations % 8192 == 0 && resident_bytes().saturating_sub(before) > most {
+            return Some(Dynamic::from(OUT_OF_MEMORY)); // maps and lists grow past Rhai's own limits where they are indexed
+        }
         let asked = operations % 64 == 0 && host.calls().is_cancelled();
         asked.then_some(Dynamic::UNIT)
     });
     errors::register(&mut engine);
     engine
+}
+
+/// Why a script was ended that took too much memory.
+pub const OUT_OF_MEMORY: &str = "memory";
+
+/// Bytes of this process in memory; 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
 }
 
 /// What every script has.

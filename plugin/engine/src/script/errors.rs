@@ -1,6 +1,7 @@
 //! Errors of scripts: always with file, line and column, the line itself and what was wrong there.
 
 use super::Limits;
+use super::engine::OUT_OF_MEMORY;
 use crate::convert;
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position};
 use sam_octa2_abi::PluginError;
@@ -63,7 +64,7 @@ impl Script<'_> {
     /// Rhai's error for the host: the innermost cause and its place, and from where it was called.
     pub fn explain(&self, error: EvalAltResult) -> PluginError {
         let (cause, position, calls) = innermost(error);
-        if matches!(cause, EvalAltResult::ErrorTerminated(..)) {
+        if matches!(cause, EvalAltResult::ErrorTerminated(..)) && !out_of_memory(&cause) {
             return convert::error(Error::Cancelled);
         }
         let (line, column) = (position.line(), position.position());
@@ -98,6 +99,10 @@ impl Script<'_> {
                 "the script was stopped after {} operations, the limit (the host can raise `limits.operations`; host-demo: \
                  --max-operations)",
                 self.limits.operations
+            ),
+            EvalAltResult::ErrorTerminated(..) => format!(
+                "the script was stopped: it took more than {} MB of memory, the limit (the host can raise `limits.memory_bytes`)",
+                self.limits.memory_bytes >> 20
             ),
             EvalAltResult::ErrorStackOverflow(_) => {
                 limit("too many calls inside calls", "call_depth", self.limits.call_depth)
@@ -157,8 +162,16 @@ fn failure(cause: &EvalAltResult) -> Option<Failure> {
 }
 
 /// What sort of mistake, for programs.
+/// Was the script ended because it took too much memory, rather than cancelled?
+fn out_of_memory(cause: &EvalAltResult) -> bool {
+    let EvalAltResult::ErrorTerminated(token, _) = cause else { return false };
+    token.read_lock::<&'static str>().is_some_and(|token| *token == OUT_OF_MEMORY)
+        || token.read_lock::<rhai::ImmutableString>().is_some_and(|token| token.as_str() == OUT_OF_MEMORY)
+}
+
 fn kind(cause: &EvalAltResult) -> &'static str {
     match cause {
+        EvalAltResult::ErrorTerminated(..) => "limit",
         EvalAltResult::ErrorParsing(..) => "syntax",
         EvalAltResult::ErrorTooManyOperations(_)
         | EvalAltResult::ErrorStackOverflow(_)

@@ -76,6 +76,8 @@ pub struct Limits {
     pub map_entries: usize,
     /// variables at one time
     pub variables: usize,
+    /// bytes by which the process may grow while the script runs, voxels and models included
+    pub memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -87,6 +89,7 @@ impl Default for Limits {
             array_elements: 100_000,
             map_entries: 100_000,
             variables: 10_000,
+            memory_bytes: 16 << 30,
         }
     }
 }
