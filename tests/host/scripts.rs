@@ -61,7 +61,8 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         .filter(|name| name.ends_with(".rhai"))
         .collect();
     names.sort();
-    assert_eq!(names, ["clicks.rhai", "segment.rhai"], "a new script needs a test here");
+    let tested = ["batch.rhai", "clicks.rhai", "compare.rhai", "enface.rhai", "inspect.rhai", "segment.rhai"];
+    assert_eq!(names, tested, "a new script needs a test here");
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
     for name in names {
         assert!(readme.contains(&format!("[{name}]({name})")), "{name} is not in scripts/README.md");
@@ -330,4 +331,47 @@ fn ctrl_c_stops_a_propagation() {
     assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:#?}");
+}
+
+#[test]
+fn inspect_tells_of_every_slice() {
+    let (host, stdout) = gallery("inspect.rhai", &["--set", "out=flat.nii.gz"]);
+    assert_eq!(stdout.lines().filter(|line| line.starts_with("slice ")).count(), 12, "{stdout}");
+    assert_eq!(info(&host, "flat.nii.gz")["shape"], json!([1, 256, 256]));
+}
+
+#[test]
+fn enface_and_compare_measure_vessels() {
+    let (host, stdout) = gallery("enface.rhai", &[]);
+    assert!(stdout.starts_with("vessels 1.4378") && stdout.contains("7 parts"), "{stdout}");
+    assert!(host.path("enface-output/vessels.png").is_file());
+    let compare = root().join("scripts/compare.rhai").display().to_string();
+    let vessels = "enface-output/vessels.nii.gz";
+    let (found, truth) = (format!("found={vessels}"), format!("truth={vessels}"));
+    let told = host.run(&["run", &compare, "--set", &found, "--set", &truth, "--set", "out=c.csv"]).ok();
+    assert!(told.starts_with("all: dice 1.0, jaccard 1.0, boundaries within 0.0 mm"), "{told}");
+    assert_eq!(fs::read_to_string(host.path("c.csv")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn batch_goes_on_where_it_was_left() {
+    let host = Host::new();
+    fs::create_dir(host.path("in")).unwrap();
+    fs::copy(root().join("tests/data/demo/volume.nii.gz"), host.path("in/good.nii.gz")).unwrap();
+    host.file("in/bad.nii.gz", "no volume");
+    let data = root().join("tests/data");
+    let set = |key: &str, path: &str| format!("{key}={}", data.join(path).display());
+    let sets = [
+        "inputs=in/*.nii.gz".to_owned(),
+        set("prompts", "demo/prompts.json"),
+        set("model", "parity/mini21.pt"),
+        set("config", "parity/mini21.yaml"),
+    ];
+    let script = root().join("scripts/batch.rhai").display().to_string();
+    let mut arguments = vec!["run", &script];
+    sets.iter().for_each(|set| arguments.extend(["--set", set]));
+    let first = host.run(&arguments).ok();
+    assert!(first.contains("good: 2 objects") && first.contains("bad: in/bad.nii.gz"), "{first}");
+    assert_eq!(fs::read_to_string(host.path("batch-output/areas.csv")).unwrap().lines().count(), 3);
+    assert!(host.run(&arguments).ok().contains("good: done before"));
 }
