@@ -17,7 +17,8 @@
    Cancelling  progress returns not 0, or sam_octa2_cancel_trigger from anywhere: the call ends with SAM_OCTA2_CANCELLED, the
                session stays usable and keeps what is done, files stay whole.
    Memory      the plugin never writes to memory that the host lends, reads it only until it calls `release`, and calls that
-               exactly once, also when the call that received it fails. What the plugin lends is read-only; call `release`.
+               exactly once, also when the call that received it fails (but not of a struct whose `size` is too small to hold
+               it). What the plugin lends is read-only; call `release`.
    Panics      none passes. A failure inside is SAM_OCTA2_PANIC; a session in which it happened answers nothing else from then
                on and can only be freed.
    Loading     the library itself needs only the C library and does nothing when loaded. The first call that computes opens
