@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn a_spiral_is_one() {
         let grid = slice(&["#####", "....#", "###.#", "#...#", "#####"]);
-        assert_eq!(components(&grid, Connectivity::Faces).1, [16]);
+        assert_eq!(components(&grid, Connectivity::Faces).1, [17]);
     }
 }
