@@ -97,6 +97,8 @@ def test_a_session_may_move_between_threads(session):
 
 def test_ctrl_c_stops_a_call_and_comes_out(session):
     session.click(0, 131, 126)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for everything that a shell runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         session.propagate(on_slice=lambda slice: os.kill(os.getpid(), signal.SIGINT))
