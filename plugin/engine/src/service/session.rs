@@ -107,3 +107,34 @@ impl Work {
         Ok(MaskValue::Stack(LabelsValue { labels: Arc::new(labels), volume: self.volume.clone() }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sam_octa2_core::job::InputRequest;
+    use sam_octa2_core::loader::ModelRequest;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
+
+    #[test]
+    fn a_panic_ends_its_session_and_no_other() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data");
+        let input = InputRequest { input: data.join("demo/volume.nii.gz"), ..InputRequest::default() };
+        let volume = VolumeValue::of(input, &mut ()).unwrap();
+        let file = |name: &str| data.join("parity").join(name).display().to_string();
+        let request = ModelRequest {
+            model: file("mini21.pt"),
+            model_config: Some(file("mini21.yaml")),
+            device: "cpu".parse().unwrap(),
+            ..ModelRequest::default()
+        };
+        let model = ModelValue::of(&request, &mut ()).unwrap();
+        let [broken, sound] = [(); 2].map(|()| Work::new(&volume, &model, &SessionOptions::default()).unwrap());
+        let passed = catch_unwind(AssertUnwindSafe(|| broken.with::<()>(|_| panic!("inside"))));
+        assert!(passed.is_err(), "the guard of the boundary is further out");
+        for _ in 0..2 {
+            assert_eq!(broken.with(|session| Ok(session.objects().len())).unwrap_err().code, "panic");
+        }
+        assert_eq!(sound.with(|session| Ok(session.objects().len())).unwrap(), 0);
+    }
+}
