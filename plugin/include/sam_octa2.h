@@ -399,7 +399,8 @@ int32_t sam_octa2_session_labels(sam_octa2_session *session, sam_octa2_mask **ma
 // `[any thread]` Gives up what can be computed again.
 int32_t sam_octa2_session_free_caches(sam_octa2_session *session, sam_octa2_error **error);
 
-// `[any thread]` Frees a session; a call that runs in it ends first. Masks made from it live on. Null does nothing.
+// `[any thread]` Frees a session. A call that is at work in it on another thread still comes to its end. Masks made from it live on. Null does
+// nothing.
 void sam_octa2_session_free(sam_octa2_session *session);
 
 // `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape` and `objects`.
@@ -468,7 +469,8 @@ int32_t sam_octa2_script_labels(sam_octa2_script *script,
                                 sam_octa2_mask **labels,
                                 sam_octa2_error **error);
 
-// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?}`; the reply is `{"result": its last value}`.
+// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?}` (docs/abi.md); the reply is
+// `{"result": its last value}`. Without `roots` the script reads and writes whatever the process may. What it shows lives until the next run.
 int32_t sam_octa2_script_run(sam_octa2_script *script,
                              const char *request,
                              const struct sam_octa2_host *host,

@@ -114,13 +114,14 @@ pub trait HostObserver: Send {
 
 impl HostObserver for () {}
 
-type Shared<'a> = Mutex<&'a mut dyn HostObserver>;
+/// What the context of a host's functions leads to.
+pub(crate) type Shared<'a> = Mutex<&'a mut dyn HostObserver>;
 
 /// Runs `call` on the observer behind `context`; `or` if it panics.
 ///
 /// # Safety
-/// `context` comes from [`HostCalls::scope`], which has not returned.
-unsafe fn with_observer<R>(context: *mut c_void, or: R, call: impl FnOnce(&mut dyn HostObserver) -> R) -> R {
+/// `context` leads to a [`Shared`] that lives: [`HostCalls::scope`] or [`Api`](crate::Api) made it and has not returned.
+pub(crate) unsafe fn with_observer<R>(context: *mut c_void, or: R, call: impl FnOnce(&mut dyn HostObserver) -> R) -> R {
     // Safety: the caller's promise.
     let shared = unsafe { &*context.cast::<Shared<'_>>() };
     let mut observer = shared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -192,7 +192,8 @@ pub unsafe extern "C" fn sam_octa2_session_free_caches(session: *mut Session, er
     forward(error, |engine| unsafe { (engine.session.free_caches)(session, error) })
 }
 
-/// `[any thread]` Frees a session; a call that runs in it ends first. Masks made from it live on. Null does nothing.
+/// `[any thread]` Frees a session. A call that is at work in it on another thread still comes to its end. Masks made from it live on. Null does
+/// nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_session_free(session: *mut Session) {
     if let (false, Ok(engine)) = (session.is_null(), get()) {
