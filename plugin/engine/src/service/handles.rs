@@ -35,9 +35,10 @@ impl<T> Registry<T> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new handle. No number is given twice, whatever it stands for.
+    /// A new handle. No number is given twice, whatever it stands for, and no small one at all: a count or an index
+    /// that a host passes by mistake is no handle.
     pub fn add<H>(&self, value: impl Into<Arc<T>>) -> *mut H {
-        static NEXT: AtomicUsize = AtomicUsize::new(0x10);
+        static NEXT: AtomicUsize = AtomicUsize::new(0x0100_0000);
         let number = NEXT.fetch_add(0x10, Ordering::Relaxed);
         self.lock().insert(number, value.into());
         without_provenance_mut(number)
@@ -73,5 +74,6 @@ mod tests {
         assert!(NUMBERS.get(handle).unwrap_err().message.contains("was freed"));
         assert!(NUMBERS.get(std::ptr::null_mut::<u8>()).unwrap_err().message.contains("is null"));
         assert!(NUMBERS.get(without_provenance_mut::<u8>(0x1234_5678)).is_err());
+        assert!(handle.addr() > 0xff_ffff, "small numbers are nobody's");
     }
 }
