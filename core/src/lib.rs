@@ -15,6 +15,7 @@ pub mod picture;
 pub mod progress;
 pub mod prompts;
 pub mod session;
+pub mod train;
 pub mod volume;
 pub mod weights;
 

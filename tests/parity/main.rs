@@ -9,5 +9,6 @@ mod fixture;
 mod image;
 mod measure;
 mod official;
+mod training;
 mod units;
 mod video;

@@ -2,6 +2,7 @@
 //! `[B, N, C]`.
 
 use super::config::Activation;
+use super::lora::Lora;
 use super::params::Params;
 use std::fmt;
 use tch::{Kind, Tensor};
@@ -12,17 +13,28 @@ pub struct Linear {
     pub weight: Tensor,
     /// `[out]`
     pub bias: Tensor,
+    /// what is trained beside them
+    pub lora: Option<Lora>,
 }
 
 impl Linear {
     /// Reads `weight` and `bias` below `p`.
     pub fn new(p: Params, input: i64, output: i64) -> Self {
-        Self { weight: p.get("weight", &[output, input]), bias: p.get("bias", &[output]) }
+        let lora = p.adapter(input, output);
+        Self { weight: p.get("weight", &[output, input]), bias: p.get("bias", &[output]), lora }
     }
 
     /// `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        let y = if self.bias.kind() == x.kind() {
+            x.linear(&self.weight, Some(&self.bias))
+        } else {
+            x.linear(&self.weight, Some(self.bias.to_kind(x.kind()))) // in training, kept in float32
+        };
+        match &self.lora {
+            Some(lora) => y + lora.forward(x),
+            None => y,
+        }
     }
 }
 

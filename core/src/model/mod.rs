@@ -9,6 +9,7 @@ pub mod config;
 pub mod hiera;
 pub mod image_encoder;
 pub mod layers;
+pub mod lora;
 pub mod mask_decoder;
 pub mod memory_attention;
 pub mod memory_encoder;
@@ -62,6 +63,8 @@ impl ImageFeatures {
 pub struct SamOutput {
     /// all masks that were asked for, logits `[B, M, 4 side, 4 side]` float32
     pub multimasks: Tensor,
+    /// the same where absent objects are not hidden: what a loss looks at
+    pub unhidden: Tensor,
     /// their predicted IoU `[B, M]` float32
     pub ious: Tensor,
     /// the chosen mask, logits `[B, 1, 4 side, 4 side]` float32
@@ -341,7 +344,8 @@ impl Sam2 {
     fn choose(&self, decoded: mask_decoder::Decoded) -> SamOutput {
         let score = decoded.object_score_logits.to_kind(Kind::Float);
         let ious = decoded.ious.to_kind(Kind::Float);
-        let mut multimasks = decoded.masks.to_kind(Kind::Float);
+        let unhidden = decoded.masks.to_kind(Kind::Float);
+        let mut multimasks = unhidden.shallow_clone();
         if self.config.pred_obj_scores {
             let present = score.gt(0.0).unsqueeze(-1).unsqueeze(-1);
             multimasks = multimasks.where_self(&present, &Tensor::full([1], NO_OBJ_SCORE, (Kind::Float, self.device)));
@@ -357,7 +361,7 @@ impl Sam2 {
         let (low_res, iou) = (pick(&multimasks), pick(&ious));
         let token = if decoded.tokens.size()[1] > 1 { pick(&decoded.tokens) } else { decoded.tokens.shallow_clone() };
         let obj_ptr = self.object_pointer(&token.squeeze_dim(1), &score);
-        SamOutput { multimasks, ious, low_res, iou, obj_ptr, object_score_logits: score }
+        SamOutput { multimasks, unhidden, ious, low_res, iou, obj_ptr, object_score_logits: score }
     }
 
     /// Output token `[B, C]` to pointer; absent objects get (or gain) `no_obj_ptr`.
@@ -398,6 +402,7 @@ impl Sam2 {
         let ious = Tensor::ones([batch, 1], options);
         SamOutput {
             multimasks: low_res.shallow_clone(),
+            unhidden: low_res.shallow_clone(),
             iou: ious.shallow_clone(),
             ious,
             low_res,

@@ -4,6 +4,7 @@
 //! reported at once by [`Params::finish`], so that a wrong file gives one complete error and never a half-random model.
 
 use super::ModelConfig;
+use super::lora::Lora;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
@@ -29,6 +30,10 @@ pub struct Params {
 struct Source {
     /// tensors not asked for yet; `None`: make random ones
     tensors: Option<BTreeMap<String, Tensor>>,
+    /// adapters not asked for yet, by the name of their layer
+    adapters: BTreeMap<String, Lora>,
+    /// every parameter given out, where it is asked for
+    given: Option<BTreeMap<String, Tensor>>,
     missing: Vec<String>,
     misshapen: Vec<String>,
     not_float: Vec<String>,
@@ -49,9 +54,41 @@ impl Params {
     }
 
     fn new(tensors: Option<BTreeMap<String, Tensor>>, device: Device, kind: Kind) -> Self {
+        let (adapters, given) = Default::default();
         let (missing, misshapen, not_float, heads) = Default::default();
-        let source = Source { tensors, missing, misshapen, not_float, heads };
+        let source = Source { tensors, adapters, given, missing, misshapen, not_float, heads };
         Self { source: Rc::new(RefCell::new(source)), prefix: String::new(), device, kind }
+    }
+
+    /// The same with adapters for some of the linear layers (by name: `image_encoder.trunk.blocks.0.attn.qkv`).
+    pub fn with_adapters(self, adapters: BTreeMap<String, Lora>) -> Self {
+        self.source.borrow_mut().adapters = adapters;
+        self
+    }
+
+    /// The same, remembering what it gives out for [`Params::given`].
+    pub fn remembering(self) -> Self {
+        self.source.borrow_mut().given = Some(BTreeMap::new());
+        self
+    }
+
+    /// Every parameter given out so far, by name.
+    pub fn given(&self) -> BTreeMap<String, Tensor> {
+        self.source.borrow_mut().given.take().unwrap_or_default()
+    }
+
+    /// The adapter of the linear layer at this level.
+    pub fn adapter(&self, input: i64, output: i64) -> Option<Lora> {
+        let mut source = self.source.borrow_mut();
+        let lora = source.adapters.remove(&self.prefix)?;
+        let rank = lora.a.size()[0];
+        if lora.a.size() == [rank, input] && lora.b.size() == [output, rank] {
+            return Some(lora);
+        }
+        let (a, b) = (lora.a.size(), lora.b.size());
+        let what = format!("the adapter of {} {a:?}, {b:?} for a layer [{output}, {input}]", self.prefix);
+        source.misshapen.push(what);
+        None
     }
 
     /// The device that the parameters are placed on.
@@ -77,8 +114,14 @@ impl Params {
     /// The parameter `name` in a type of its own (coordinates want float32 whatever the model computes in).
     pub fn get_kind(&self, name: &str, shape: &[i64], kind: Kind) -> Tensor {
         let full = self.full(name);
-        match self.source.borrow_mut().take(full, shape) {
-            Some(tensor) => tensor.to_device(self.device).to_kind(kind),
+        let mut source = self.source.borrow_mut();
+        match source.take(full.clone(), shape) {
+            Some(tensor) => {
+                // what is trained stays the very tensor that the optimizer changes, in its own type
+                let tensor = if tensor.requires_grad() { tensor } else { tensor.to_device(self.device).to_kind(kind) };
+                source.given.iter_mut().for_each(|given| drop(given.insert(full.clone(), tensor.shallow_clone())));
+                tensor
+            }
             None => Tensor::zeros(shape, (kind, self.device)), // never used: `finish` fails
         }
     }
@@ -100,7 +143,8 @@ impl Params {
     /// Ends the building: an error that lists everything missing, misshapen or left over.
     pub fn finish(self) -> Result<()> {
         let source = self.source.borrow();
-        let unexpected = source.tensors.iter().flat_map(BTreeMap::keys).cloned().collect();
+        let adapters = source.adapters.keys().map(|layer| format!("an adapter of {layer}"));
+        let unexpected = source.tensors.iter().flat_map(BTreeMap::keys).cloned().chain(adapters).collect();
         let groups = [
             (&source.missing, "missing"),
             (&unexpected, "unexpected"),

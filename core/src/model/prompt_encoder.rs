@@ -42,8 +42,8 @@ impl Points {
 /// The prompt encoder.
 pub struct PromptEncoder {
     pe_layer: RandomFrequencies,
-    /// negative, positive, top left, bottom right: `[4, C]`
-    point_embeddings: Tensor,
+    /// negative, positive, top left, bottom right: `[1, C]` each
+    point_embeddings: Vec<Tensor>,
     /// `[1, C]`
     not_a_point_embed: Tensor,
     mask_downscaling: MaskDownscaling,
@@ -60,10 +60,9 @@ impl PromptEncoder {
     /// Reads the encoder below `p`; `width` channels, an embedding of `side` x `side` cells.
     pub fn new(p: Params, width: i64, side: i64, image_size: i64) -> Self {
         let embedding = |name: &str| p.sub(name).get("weight", &[1, width]);
-        let points: Vec<_> = (0..4).map(|i| embedding(&format!("point_embeddings.{i}"))).collect();
         Self {
             pe_layer: RandomFrequencies::new(p.sub("pe_layer"), width),
-            point_embeddings: Tensor::cat(&points, 0),
+            point_embeddings: (0..4).map(|i| embedding(&format!("point_embeddings.{i}"))).collect(),
             not_a_point_embed: embedding("not_a_point_embed"),
             mask_downscaling: MaskDownscaling::new(p.sub("mask_downscaling"), width),
             no_mask_embed: embedding("no_mask_embed"),
@@ -88,7 +87,8 @@ impl PromptEncoder {
         let Points { coords, labels } = points.padded();
         let position = self.pe_layer.encode(&((coords + 0.5) / self.image_size as f64)).to_kind(self.kind);
         let none = labels.eq(label::PADDING).unsqueeze(-1);
-        let kinds = self.point_embeddings.index_select(0, &labels.clamp_min(0).flatten(0, -1)).reshape(position.size());
+        let kinds = Tensor::cat(&self.point_embeddings, 0); // here and not once: they may be in training
+        let kinds = kinds.index_select(0, &labels.clamp_min(0).flatten(0, -1)).reshape(position.size());
         (position + kinds).where_self(&none.logical_not(), &self.not_a_point_embed)
     }
 

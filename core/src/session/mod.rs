@@ -10,7 +10,7 @@ mod answer;
 mod describe;
 mod image;
 mod masks;
-mod memory;
+pub(crate) mod memory;
 mod object;
 mod propagate;
 mod resize;
