@@ -12,6 +12,11 @@ pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Torch(text(panic.as_ref()))))
 }
 
+/// Operations that return libtorch's errors. Their texts carry a C++ stack of many lines; people get the first.
+pub fn torch<T>(operations: impl FnOnce() -> std::result::Result<T, tch::TchError>) -> Result<T> {
+    operations().map_err(|error| Error::Torch(error.to_string().lines().next().unwrap_or_default().to_owned()))
+}
+
 /// The first telling line of a panic's text.
 fn text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
