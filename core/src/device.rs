@@ -13,14 +13,6 @@ use tch::Kind;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// libtorch's texts carry a C++ stack of many lines; people get the first.
-impl From<tch::TchError> for Error {
-    fn from(error: tch::TchError) -> Self {
-        let text = error.to_string();
-        Self::Torch(text.lines().next().unwrap_or_default().to_owned())
-    }
-}
-
 /// Where to compute: `auto`, `cpu`, `cuda`, `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -8,8 +8,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///
 /// The caller must not have changed its own state half-way: compute first, store afterwards.
 pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let work = || tch::no_grad(work);
+    caught(|| tch::no_grad(work))
+}
+
+/// The same for work that keeps a graph for gradients.
+pub fn guard_with_graph<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(|| tch::with_grad(work))
+}
+
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Torch(text(panic.as_ref()))))
+}
+
+/// Operations that return libtorch's errors. Their texts carry a C++ stack of many lines; people get the first.
+pub fn torch<T>(operations: impl FnOnce() -> std::result::Result<T, tch::TchError>) -> Result<T> {
+    operations().map_err(|error| Error::Torch(error.to_string().lines().next().unwrap_or_default().to_owned()))
 }
 
 /// The first telling line of a panic's text.

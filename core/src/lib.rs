@@ -1,22 +1,17 @@
 //! SAM-OCTA2 on libtorch: everything that computes. Knows neither the plugin's ABI nor the script language.
 //!
-//! `bytes -> io -> Volume -> Session(prompts, memory) -> Labels -> io -> bytes`; `model` never sees `io`, `io` never sees `tch`.
+//! `bytes -> io -> Volume -> Session(prompts, memory) -> Labels -> io -> bytes`; `model` never sees `io`. What needs no libtorch lies in
+//! `sam_octa2_volumes` and is handed on.
 
 pub mod device;
-pub mod error;
 pub mod guard;
-pub mod intensity;
-pub mod io;
 pub mod job;
 pub mod loader;
-pub mod measure;
 pub mod model;
-pub mod picture;
-pub mod progress;
-pub mod prompts;
 pub mod session;
 pub mod train;
-pub mod volume;
 pub mod weights;
 
-pub use error::{Error, Result};
+pub use sam_octa2_volumes::{
+    Error, Result, error, intensity, io, measure, picture, progress, prompts, volume, with_voxels,
+};

@@ -1,7 +1,7 @@
 //! Damaged, mixed and missing inputs: one clear line that names the file, no panic.
 
 use crate::data;
-use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_volumes::io::{self, OpenOptions};
 
 /// Opening fails with one line that names the path and holds all of `parts`.
 fn fails(name: &str, parts: &[&str]) {

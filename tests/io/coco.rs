@@ -1,8 +1,8 @@
 //! Run-length encoding and COCO JSON, against what pycocotools makes of the same masks.
 
 use crate::open;
-use sam_octa2_core::io::{Counts, Rle, read_labels, write_labels};
-use sam_octa2_core::volume::Labels;
+use sam_octa2_volumes::io::{Counts, Rle, read_labels, write_labels};
+use sam_octa2_volumes::volume::Labels;
 
 type Mask = (usize, usize, fn(usize, usize) -> bool);
 

@@ -1,8 +1,8 @@
 //! `--crop`: pixels and percent, on every kind of source, with the geometry following.
 
 use crate::{as_f64, data, open};
-use sam_octa2_core::io::{self, Crop, OpenOptions};
-use sam_octa2_core::volume::Volume;
+use sam_octa2_volumes::io::{self, Crop, OpenOptions};
+use sam_octa2_volumes::volume::Volume;
 
 fn cropped(name: &str, crop: &str) -> Volume {
     io::open(data("io").join(name), &OpenOptions::with_crop(Some(crop)).unwrap()).unwrap()

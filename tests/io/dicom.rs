@@ -2,8 +2,8 @@
 //! ophthalmic images; damaged compressed files. Fixtures and expectations: `tests/tools/make_dicom_fixtures.py`.
 
 use crate::{as_f64, data, distance};
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::volume::Volume;
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::volume::Volume;
 use serde_json::Value;
 
 fn fixture(name: &str) -> std::path::PathBuf {

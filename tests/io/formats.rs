@@ -2,8 +2,8 @@
 //! found (`expected.json`, `expected_more.json`); `SAM_OCTA2_BLESS=1` writes the page anew.
 
 use crate::{data, distance, open};
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::volume::Volume;
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::volume::Volume;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::Path;
@@ -330,7 +330,7 @@ fn page() -> String {
 
 #[test]
 fn the_page_is_fresh() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats.md");
     if std::env::var_os("SAM_OCTA2_BLESS").is_some() {
         std::fs::write(&path, page()).unwrap();
     }

@@ -8,7 +8,7 @@ use crate::data;
 use flate2::Crc;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_volumes::io::{self, OpenOptions};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +132,7 @@ fn watch_panics() {
 }
 
 /// Opens one damaged file and, where its slices are read when they are used, uses all.
-fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_core::Result<()> {
+fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
     let mut options = OpenOptions::default();
     options.lazy_bytes = lazy.then_some(0);
     options.once = lazy && path.extension().is_some_and(|ending| ending == "gz");

@@ -1,8 +1,8 @@
 //! Labels out and in again, and pictures as masks.
 
 use crate::{data, distance, open};
-use sam_octa2_core::io::{read_labels, read_mask, write_labels};
-use sam_octa2_core::volume::Labels;
+use sam_octa2_volumes::io::{read_labels, read_mask, write_labels};
+use sam_octa2_volumes::volume::Labels;
 
 fn labels(name: &str, largest: u16) -> Labels {
     let volume = open(name);

@@ -3,8 +3,8 @@
 use crate::{as_f64, data};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
-use sam_octa2_core::io::{self, Channel, Crop, OpenOptions};
-use sam_octa2_core::volume::Volume;
+use sam_octa2_volumes::io::{self, Channel, Crop, OpenOptions};
+use sam_octa2_volumes::volume::Volume;
 use std::path::{Path, PathBuf};
 
 /// Files and folders of volumes.
@@ -118,7 +118,7 @@ fn an_array_that_shrinks_is_an_error_and_not_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("short.npy");
     let whole = crate::open("nifti/packed.nii.gz");
-    sam_octa2_core::io::write_volume(&whole, &path, &mut ()).unwrap();
+    sam_octa2_volumes::io::write_volume(&whole, &path, &mut ()).unwrap();
     let volume = open(&path, true, None, None).unwrap();
     assert_eq!(volume.frame(1).unwrap(), whole.frame(1).unwrap());
     let length = std::fs::metadata(&path).unwrap().len();

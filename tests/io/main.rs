@@ -21,13 +21,13 @@ mod seg_peers;
 mod stack;
 mod write;
 
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::volume::{Volume, Voxels};
-use sam_octa2_core::with_voxels;
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::volume::{Volume, Voxels};
+use sam_octa2_volumes::with_voxels;
 use std::path::{Path, PathBuf};
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
 }
 
 fn open(name: &str) -> Volume {

@@ -1,7 +1,7 @@
 //! NIfTI beyond its fixtures: choosing a volume, the halves of a pair, what is refused.
 
 use crate::data;
-use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_volumes::io::{self, OpenOptions};
 
 fn fails(name: &str, options: &OpenOptions, parts: &[&str]) {
     let error = io::open(data("io").join(name), options).unwrap_err().to_string();

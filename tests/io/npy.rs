@@ -1,7 +1,7 @@
 //! `.npy` files that claim what they do not hold.
 
 use crate::data;
-use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_volumes::io::{self, OpenOptions};
 
 #[test]
 fn claims_are_held_against_the_file() {

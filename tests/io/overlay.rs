@@ -2,9 +2,9 @@
 
 use crate::{data, open};
 use image::AnimationDecoder;
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::picture::{self, Mark, MarkKind};
-use sam_octa2_core::volume::{Labels, Volume};
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::picture::{self, Mark, MarkKind};
+use sam_octa2_volumes::volume::{Labels, Volume};
 
 const ORANGE: [u8; 3] = [230, 159, 0];
 const BLUE: [u8; 3] = [86, 180, 233];

@@ -1,8 +1,8 @@
 //! Multi-page TIFF and float NIfTI as this program writes them.
 
 use crate::{distance, open};
-use sam_octa2_core::io::{self, OpenOptions, Probabilities, read_labels, write_labels, write_probabilities};
-use sam_octa2_core::volume::Labels;
+use sam_octa2_volumes::io::{self, OpenOptions, Probabilities, read_labels, write_labels, write_probabilities};
+use sam_octa2_volumes::volume::Labels;
 
 #[test]
 fn labels_keep_their_numbers() {

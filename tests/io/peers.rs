@@ -1,8 +1,8 @@
 //! Every fixture has the shape, type, geometry and values that its peer reads.
 
 use crate::{as_f64, data, distance, open};
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::volume::Voxels;
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::volume::Voxels;
 use serde_json::Value;
 
 fn expected() -> serde_json::Map<String, Value> {

@@ -1,8 +1,8 @@
 //! What TIFF says of the size of its pixels, in all the ways of saying it; files are made here by hand.
 
 use crate::open;
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::volume::Geometry;
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::volume::Geometry;
 use std::fs::File;
 use std::path::Path;
 use tiff::encoder::{Rational, TiffEncoder, colortype::Gray8};

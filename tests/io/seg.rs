@@ -3,11 +3,11 @@
 use crate::{data, distance};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
-use sam_octa2_core::io::{
+use sam_octa2_volumes::io::{
     self, Code, CodedProperty, LabelOptions, OpenOptions, Probabilities, Property, SegOptions, Segment,
     check_label_output, read_labels, write_labels, write_labels_with, write_seg,
 };
-use sam_octa2_core::volume::Labels;
+use sam_octa2_volumes::volume::Labels;
 use std::path::{Path, PathBuf};
 
 pub const SOURCES: [&str; 4] = ["ct", "opt.dcm", "opt_unplaced.dcm", "enface.dcm"];

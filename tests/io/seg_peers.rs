@@ -3,8 +3,8 @@
 use crate::data;
 use crate::seg::{SOURCES, labels, source};
 use dicom_object::{DefaultDicomObject, InMemDicomObject, open_file};
-use sam_octa2_core::io::{Algorithm, Property, SegOptions, Segment, read_labels, write_seg};
-use sam_octa2_core::volume::Labels;
+use sam_octa2_volumes::io::{Algorithm, Property, SegOptions, Segment, read_labels, write_seg};
+use sam_octa2_volumes::volume::Labels;
 use std::path::Path;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Pictures: channels, spacing, animations, and pictures that boast.
 
 use crate::{as_f64, data, open};
-use sam_octa2_core::io::{self, Channel, OpenOptions};
+use sam_octa2_volumes::io::{self, Channel, OpenOptions};
 use std::time::{Duration, Instant};
 
 fn with_channel(name: &str, channel: Channel) -> Vec<f64> {

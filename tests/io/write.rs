@@ -1,12 +1,12 @@
 //! Round trips through every writer, and what a writer must never do: half a file, another file's place, another meaning.
 
 use crate::{as_f64, data, distance, open};
-use sam_octa2_core::io::{self, OpenOptions};
-use sam_octa2_core::progress::{Flow, Progress};
-use sam_octa2_core::volume::{Geometry, Volume, Voxels};
+use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::progress::{Flow, Progress};
+use sam_octa2_volumes::volume::{Geometry, Volume, Voxels};
 use std::path::Path;
 
-fn convert(name: &str, output: &Path) -> sam_octa2_core::Result<()> {
+fn convert(name: &str, output: &Path) -> sam_octa2_volumes::Result<()> {
     io::convert(data("io").join(name), output, &OpenOptions::default(), &mut ())
 }
 
@@ -231,7 +231,7 @@ fn the_demo_volume_opens() {
     let volume = io::open(data("demo/volume.nii.gz"), &OpenOptions::default()).unwrap();
     assert_eq!((volume.frames, volume.rows, volume.columns, volume.dtype()), (12, 256, 256, "uint8"));
     let text = std::fs::read_to_string(data("demo/prompts.json")).unwrap();
-    let prompts: sam_octa2_core::prompts::PromptFile = serde_json::from_str(&text).unwrap();
+    let prompts: sam_octa2_volumes::prompts::PromptFile = serde_json::from_str(&text).unwrap();
     // the vessel's click lies on something bright, the click on the avascular zone on something dark
     let values = as_f64(&volume.voxels().unwrap());
     let around = |[x, y]: [f32; 2]| {

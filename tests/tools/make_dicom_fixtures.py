@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/data/dicom: one small image in every transfer syntax that core/src/io/dicom reads, and unusual data sets.
+"""Makes tests/data/dicom: one small image in every transfer syntax that core/volumes/src/io/dicom reads, and unusual data sets.
 
 Needs numpy, pydicom, imagecodecs (encoders), pylibjpeg with its plugins and python-gdcm (decoders). expected.json maps each file to shape,
 type and values (C order) as pydicom reads them; HTJ2K, JPEG XL and JPEG of 12 bits, which pydicom cannot decode, are compared with

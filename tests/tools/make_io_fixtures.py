@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/data/io: tiny volumes in every format that core/src/io reads, and what peers read from them.
+"""Makes tests/data/io: tiny volumes in every format that core/volumes/src/io reads, and what peers read from them.
 
 Needs numpy, nibabel, pydicom, Pillow, SimpleITK, tifffile and imagecodecs. expected.json maps each file or folder to shape, type, affine, spacing and
 values (C order) as nibabel, pydicom, SimpleITK and Pillow read them (expected_more.json: of the fixtures that came later, "#2" for

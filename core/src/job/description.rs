@@ -1,7 +1,7 @@
 //! How a DICOM Segmentation is to describe what was found, as a person asks for it; and the probabilities that one may hold.
 
 use super::InputRequest;
-use crate::guard::guard;
+use crate::guard::{guard, torch};
 use crate::io::{Probabilities, SegOptions};
 use crate::session::Session;
 use crate::volume::{Axis, Labels, Volume};
@@ -80,7 +80,7 @@ pub fn probabilities(session: &Session, axis: Axis) -> Result<Probabilities> {
             continue;
         }
         let logits = session.slice_logits(frame)?;
-        let values = guard(|| Ok(Vec::<f32>::try_from(logits.sigmoid().to_kind(Kind::Float).flatten(0, -1))?))?;
+        let values = guard(|| torch(|| Vec::<f32>::try_from(logits.sigmoid().to_kind(Kind::Float).flatten(0, -1))))?;
         for (object, values) in values.chunks_exact(plane).enumerate() {
             data[(object * frames + frame) * plane..][..plane].copy_from_slice(values);
         }

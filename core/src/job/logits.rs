@@ -1,6 +1,7 @@
 //! Tensors to a `.safetensors` file, one after another, so that the logits of a long stack never lie in memory together.
 //! Format: length of the header (8 bytes, little endian), JSON header, the data in the header's order.
 
+use crate::guard::torch;
 use crate::io::atomic_file;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -44,7 +45,7 @@ pub struct Sink<'a> {
 impl Sink<'_> {
     /// Appends float32 values.
     pub fn floats(&mut self, values: &Tensor) -> Result<()> {
-        let values = Vec::<f32>::try_from(values.to_kind(Kind::Float).contiguous().flatten(0, -1))?;
+        let values = torch(|| Vec::<f32>::try_from(values.to_kind(Kind::Float).contiguous().flatten(0, -1)))?;
         self.write(values.iter().flat_map(|v| v.to_le_bytes()))
     }
 

@@ -1,16 +1,15 @@
 //! Whole jobs as a person at a terminal asks for them: a request in, files and a report out.
 
 mod description;
-mod input;
 mod logits;
 mod prompts;
 mod replay;
 mod segment;
 
 pub use description::{SegRequest, probabilities};
-pub use input::InputRequest;
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
+pub use sam_octa2_volumes::job::{ConvertReport, ConvertRequest, InputRequest, convert, info};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 
 use crate::session::Compat;

@@ -2,7 +2,7 @@
 
 use super::object::{Object, Output};
 use super::{ObjectMask, Session};
-use crate::guard::guard;
+use crate::guard::{guard, torch};
 use crate::model::NO_OBJ_SCORE;
 use crate::model::layers::resize_bilinear;
 use crate::volume::Labels;
@@ -24,7 +24,7 @@ impl Session {
     /// half is the mask. Errors: as for [`Session::mask`].
     pub fn probability(&self, frame: usize, object: u32) -> Result<Vec<f32>> {
         let mask = self.mask(frame, object)?;
-        guard(|| Ok(Vec::<f32>::try_from(mask.logits.sigmoid().flatten(0, -1))?))
+        guard(|| torch(|| Vec::<f32>::try_from(mask.logits.sigmoid().flatten(0, -1))))
     }
 
     /// The presence logit of an object on a slice, if it has a mask there.
@@ -66,7 +66,7 @@ impl Session {
             let (best, index) = logits.max_dim(0, false);
             let ids: Vec<i64> = self.objects.iter().map(|object| i64::from(object.id)).collect();
             let label = Tensor::from_slice(&ids).take(&index) * best.gt(0.0);
-            let label = Vec::<i64>::try_from(label.flatten(0, -1))?;
+            let label = torch(|| Vec::<i64>::try_from(label.flatten(0, -1)))?;
             labels.iter_mut().zip(label).for_each(|(to, from)| *to = from as u16);
             Ok(labels)
         })

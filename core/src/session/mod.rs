@@ -23,7 +23,7 @@ pub use image::prepare;
 pub use object::{Marks, Mask, Point};
 pub use propagate::{Range, SliceResult};
 
-use crate::guard::guard;
+use crate::guard::{guard, torch};
 use crate::intensity::{Intensity, Windows};
 use crate::model::Sam2;
 use crate::volume::Volume;
@@ -110,7 +110,7 @@ pub struct ObjectMask {
 impl ObjectMask {
     /// The logits, `[rows, columns]` row by row.
     pub fn values(&self) -> Result<Vec<f32>> {
-        guard(|| Ok(Vec::<f32>::try_from(self.logits.flatten(0, -1))?))
+        guard(|| torch(|| Vec::<f32>::try_from(self.logits.flatten(0, -1))))
     }
 
     /// Pixels of the mask.

@@ -1,6 +1,7 @@
 //! Where a session keeps the tensors of every slice: in memory up to a budget in bytes, beyond it in an unnamed temporary file, so that
 //! a long stack costs disk and not memory. What comes back is what was stored, bit by bit.
 
+use crate::guard::torch;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::fs::File;
@@ -79,9 +80,9 @@ impl Inner {
 
 /// The bytes of a tensor's numbers, one after another.
 pub fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
-    let host = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let host = torch(|| tensor.f_to_device(Device::Cpu)?.f_contiguous())?;
     let mut bytes = vec![0; host.numel() * host.kind().elt_size_in_bytes()];
-    host.f_copy_data_u8(&mut bytes, host.numel())?;
+    torch(|| host.f_copy_data_u8(&mut bytes, host.numel()))?;
     Ok(bytes)
 }
 
@@ -109,7 +110,7 @@ impl Slot {
             Place::Parked { offset, shape, kind, device } => {
                 let mut bytes = vec![0; self.bytes as usize];
                 self.store.lock().read(*offset, &mut bytes)?;
-                Ok(Tensor::f_from_data_size(&bytes, shape, *kind)?.f_to_device(*device)?)
+                torch(|| Tensor::f_from_data_size(&bytes, shape, *kind)?.f_to_device(*device))
             }
         }
     }

@@ -10,7 +10,7 @@ use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
 use super::losses::Objective;
 use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use super::trainee::Trainee;
-use crate::guard::guard;
+use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
 use crate::session::Point;
 use crate::{Error, Result};
@@ -76,12 +76,10 @@ impl Stepper<'_> {
     /// Adds the gradients of a clip to those of the trained parameters. `seed` fixes dropout and drawn clicks; `scale` multiplies the loss.
     pub fn gradients(&self, clip: &Clip, seed: u64, scale: f64) -> Result<Vec<SliceLoss>> {
         clip.check()?;
-        guard(|| {
-            self.trainee.training.set(true);
-            let result = self.forward_and_back(clip, seed, scale);
-            self.trainee.training.set(false);
-            result
-        })
+        self.trainee.training.set(true);
+        let result = guard_with_graph(|| self.forward_and_back(clip, seed, scale));
+        self.trainee.training.set(false);
+        result
     }
 
     /// The losses and masks of a clip, without gradients and dropout.
@@ -89,22 +87,20 @@ impl Stepper<'_> {
         clip.check()?;
         let frames = clip.images.len();
         guard(|| {
-            no_grad(|| {
-                let features: Vec<_> = clip.images.iter().map(|image| self.trainee.model.encode_image(image)).collect();
-                let mut losses = Vec::new();
-                for object in &clip.objects {
-                    let mut known = BTreeMap::new();
-                    for (at, visit) in self.plan(object, frames).iter().enumerate() {
-                        let mut rng = rng(seed, object.id, at);
-                        let clicks = Clicks::Drawn(&mut rng);
-                        let features = &features[visit.frame];
-                        let visited = self.visitor().visit(visit, features, &known, object, frames, clicks);
-                        losses.push(slice_loss(object, visit.frame, &visited)?);
-                        known.insert(visit.frame, visited.known);
-                    }
+            let features: Vec<_> = clip.images.iter().map(|image| self.trainee.model.encode_image(image)).collect();
+            let mut losses = Vec::new();
+            for object in &clip.objects {
+                let mut known = BTreeMap::new();
+                for (at, visit) in self.plan(object, frames).iter().enumerate() {
+                    let mut rng = rng(seed, object.id, at);
+                    let clicks = Clicks::Drawn(&mut rng);
+                    let features = &features[visit.frame];
+                    let visited = self.visitor().visit(visit, features, &known, object, frames, clicks);
+                    losses.push(slice_loss(object, visit.frame, &visited)?);
+                    known.insert(visit.frame, visited.known);
                 }
-                Ok(losses)
-            })
+            }
+            Ok(losses)
         })
     }
 
@@ -243,11 +239,11 @@ fn add(gradients: &mut BTreeMap<usize, Known>, frame: usize, leaf: &Known) {
 }
 
 fn slice_loss(object: &ClipObject, frame: usize, visited: &Visited) -> Result<SliceLoss> {
-    let loss = visited.loss.f_double_value(&[])?;
+    let loss = torch(|| visited.loss.f_double_value(&[]))?;
     if !loss.is_finite() {
         return Err(Error::invalid(format!("the loss of object {} on slice {frame} is {loss}", object.id)));
     }
-    let score = visited.score.f_double_value(&[0, 0])?;
+    let score = torch(|| visited.score.f_double_value(&[0, 0]))?;
     Ok(SliceLoss { object: object.id, frame, loss, low_res: visited.low_res.detach(), score })
 }
 

@@ -5,6 +5,7 @@
 
 use super::{Raw, Tensors};
 use crate::Error;
+use crate::guard::torch;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
@@ -22,18 +23,20 @@ pub struct Adapter {
 impl Adapter {
     /// `weight + b @ a * scaling`, computed in float32, in the type of `weight`.
     pub fn merge(&self, weight: &Tensor, scaling: f64) -> Result<Tensor> {
-        let (a, b) = (self.a.f_to_kind(Kind::Float)?, self.b.f_to_kind(Kind::Float)?);
         let fits = match (&self.a.size()[..], &self.b.size()[..], &weight.size()[..]) {
             ([r, columns], [rows, rank], shape) => r == rank && shape == [*rows, *columns],
             _ => false,
         };
         if !fits {
-            let [a, b, weight] = [a.size(), b.size(), weight.size()];
+            let [a, b, weight] = [self.a.size(), self.b.size(), weight.size()];
             return Err(Error::invalid(format!("lora_A {a:?} and lora_B {b:?} do not fit the weight {weight:?}")));
         }
         let _guard = tch::no_grad_guard();
-        let delta = b.f_matmul(&a)?.f_mul_scalar(scaling)?;
-        Ok(weight.f_to_kind(Kind::Float)?.f_add(&delta)?.f_to_kind(weight.kind())?)
+        torch(|| {
+            let (a, b) = (self.a.f_to_kind(Kind::Float)?, self.b.f_to_kind(Kind::Float)?);
+            let delta = b.f_matmul(&a)?.f_mul_scalar(scaling)?;
+            weight.f_to_kind(Kind::Float)?.f_add(&delta)?.f_to_kind(weight.kind())
+        })
     }
 }
 

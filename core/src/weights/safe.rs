@@ -2,6 +2,7 @@
 
 use super::Raw;
 use crate::Error;
+use crate::guard::torch;
 use crate::model::ModelConfig;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -44,7 +45,7 @@ pub fn read(mut file: File, path: &Path) -> Result<(Raw, Option<ModelConfig>)> {
         file.read_exact(&mut data).map_err(Error::io(path))?;
         let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
         let tensor =
-            Tensor::f_from_data_size(&data, &shape, kind).map_err(|error| what(Error::from(error).to_string()))?;
+            torch(|| Tensor::f_from_data_size(&data, &shape, kind)).map_err(|error| what(error.to_string()))?;
         tensors.push((name, tensor));
     }
     Ok((tensors, config))

@@ -3,6 +3,7 @@
 use super::Raw;
 use super::pickle::{Pickle, StorageRef, TensorRef};
 use crate::Error;
+use crate::guard::torch;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -84,9 +85,7 @@ impl Archive<'_> {
     /// A view of the storage, so that tensors which share one keep sharing it.
     fn tensor(&mut self, tensor: &TensorRef) -> Result<Tensor, String> {
         let storage = self.storage(tensor.storage)?;
-        storage
-            .f_as_strided(&tensor.size, &tensor.stride, tensor.offset)
-            .map_err(|error| Error::from(error).to_string())
+        torch(|| storage.f_as_strided(&tensor.size, &tensor.stride, tensor.offset)).map_err(|error| error.to_string())
     }
 
     fn storage(&mut self, storage: StorageRef) -> Result<Tensor, String> {
@@ -102,8 +101,8 @@ impl Archive<'_> {
             return Err(size_error(key, len));
         }
         self.length -= wanted;
-        let tensor = Tensor::f_from_data_size(&bytes, &[len], kind)
-            .map_err(|error| format!("{}: {}", self.path.display(), Error::from(error)))?;
+        let tensor = torch(|| Tensor::f_from_data_size(&bytes, &[len], kind))
+            .map_err(|error| format!("{}: {error}", self.path.display()))?;
         self.storages.insert(slot, tensor.shallow_clone());
         Ok(tensor)
     }

@@ -5,9 +5,7 @@ use crate::guard::{guarded, infallible};
 use crate::script;
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
-use sam_octa2_core::io::{self, VolumeInfo};
-use sam_octa2_core::job::InputRequest;
-use sam_octa2_core::{Error, Result, job, loader};
+use sam_octa2_core::{Error, job, loader};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,8 +32,8 @@ pub extern "C" fn run(name: RStr<'_>, request_json: RStr<'_>, host: &HostCalls) 
 pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result<Value, PluginError> {
     let observer = &mut ToHost(host);
     let reply = match name {
-        "info" => info(&request(name, json)?),
-        "convert" => convert_volume(&request(name, json)?, observer),
+        "info" => job::info(&request(name, json)?).map(told),
+        "convert" => job::convert(&request(name, json)?, observer).map(|report| json!({"report": report})),
         "segment" => job::segment(&request(name, json)?, observer).map(told),
         "replay" => job::replay(&request(name, json)?, observer).map(told),
         "script" => return script::run(&request(name, json)?, host),
@@ -54,26 +52,6 @@ fn told(report: impl Serialize + Display) -> Value {
 
 fn request<T: DeserializeOwned>(task: &str, json: &str) -> std::result::Result<T, PluginError> {
     serde_json::from_str(json).map_err(|error| convert::invalid(format!("the request of the task `{task}`: {error}")))
-}
-
-fn info(request: &InputRequest) -> Result<Value> {
-    let volume = request.open_once(&mut ())?.along(request.axis()?)?;
-    VolumeInfo::new(&volume, &request.input).map(told)
-}
-
-/// `host-demo convert`
-#[derive(Deserialize)]
-struct ConvertRequest {
-    #[serde(flatten)]
-    input: InputRequest,
-    output: PathBuf,
-}
-
-fn convert_volume(request: &ConvertRequest, observer: &mut ToHost<'_>) -> Result<Value> {
-    io::check_output(&request.input.input, &request.output)?;
-    let volume = request.input.open_once(observer)?.along(request.input.axis()?)?;
-    io::write_volume(&volume, &request.output, observer)?;
-    Ok(json!({"report": {"output": request.output}}))
 }
 
 /// `host-demo models`

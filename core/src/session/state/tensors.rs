@@ -4,6 +4,7 @@ use super::super::object::{Mask, Output};
 use super::super::store::{Slot, Store, bytes_of};
 use super::{damaged, unwritable};
 use crate::Result;
+use crate::guard::torch;
 use crate::model::Sam2;
 use crate::weights::{dtype_of, kind_of};
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -156,7 +157,7 @@ impl<'a> Reader<'a> {
         if kind_of(info.dtype) != Some(kind) || !expected(&shape) {
             return Err(damaged(format!("{name} has the shape {shape:?} and the type {:?}", info.dtype)));
         }
-        Ok(Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_device(device)?)
+        torch(|| Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_device(device))
     }
 
     fn take(&mut self, name: &str) -> Result<(&TensorInfo, &'a [u8])> {

@@ -35,8 +35,7 @@ pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write
 pub use options::OpenOptions;
 pub use probabilities::{Probabilities, write_probabilities};
 pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
-pub(crate) use write::atomic_file;
-pub use write::{check_output, write_text, write_volume};
+pub use write::{atomic_file, check_output, write_text, write_volume};
 
 use crate::progress::Observer;
 use crate::volume::Volume;

@@ -154,7 +154,7 @@ pub(super) fn no_place(path: &Path, kind: &str, format: &str, instead: &str) -> 
 /// Lets `write` fill a temporary file beside `path`, and renames it into place when that succeeded.
 ///
 /// Parent folders are created. The temporary name keeps the ending of `path`.
-pub(crate) fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if path.is_dir() {
         return Err(Error::format(path, "is a folder, not a file that could be written"));
     }

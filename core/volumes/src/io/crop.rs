@@ -28,10 +28,10 @@ impl Length {
 /// A region of every slice: left edge, upper edge, width, height.
 ///
 /// ```
-/// # use sam_octa2_core::io::Crop;
+/// # use sam_octa2_volumes::io::Crop;
 /// let last_quarter: Crop = "75%,0,25%,100%".parse()?;
 /// assert_eq!(last_quarter.to_string(), "75%,0,25%,100%");
-/// # sam_octa2_core::Result::Ok(())
+/// # sam_octa2_volumes::Result::Ok(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crop {

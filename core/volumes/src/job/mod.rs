@@ -1,0 +1,9 @@
+//! Whole jobs on volumes as a person at a terminal asks for them: a request in, files and a report out.
+
+mod convert;
+mod info;
+mod input;
+
+pub use convert::{ConvertReport, ConvertRequest, convert};
+pub use info::info;
+pub use input::InputRequest;
