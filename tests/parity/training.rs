@@ -151,7 +151,8 @@ fn computing_twice_gives_the_same_gradients() {
 fn gradients_point_where_the_loss_grows() {
     let trainee = random_trainee(0.0);
     let clip = synthetic_clip(&trainee);
-    let stepper = Stepper { trainee: &trainee, config: config(false, false, Keep::default()) };
+    let config = StepConfig { objective: Objective::default(), ..config(false, false, Keep::default()) };
+    let stepper = Stepper { trainee: &trainee, config };
     let sum = |losses: Vec<_>| losses.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>();
     let before = sum(stepper.gradients(&clip, 3, 1.0).unwrap());
     let square: f64 = trainee.parameters.iter().map(|(_, t)| t.grad().square().sum(Kind::Double).double_value(&[])).sum();
@@ -174,7 +175,7 @@ fn random_trainee(dropout: f64) -> Trainee {
         rank: 4,
         dropout,
         targets: r"image_encoder\..*\.qkv|memory_attention\..*\.(q|v)_proj".into(),
-        train: r"sam_mask_decoder\.output_upscaling\..*|sam_prompt_encoder\.point_embeddings\..*".into(),
+        train: r"sam_mask_decoder\.output_upscaling\..*|sam_prompt_encoder\.point_embeddings\.[123]\..*".into(),
         ..Adapt::default()
     };
     tch::manual_seed(1);
