@@ -71,13 +71,8 @@ impl ModelRequest {
         dirs
     }
 
-    /// Loads the model.
-    pub fn load(&self) -> Result<LoadedModel> {
-        self.load_with(|config| config)
-    }
-
-    /// Loads the model with a changed configuration.
-    pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
+    /// What the model is built from: tensors, configuration, device and type.
+    pub(crate) fn parts(&self) -> Result<(weights::Checkpoint, ModelConfig, tch::Device, tch::Kind)> {
         let path = weights::find(&self.model, &self.dirs())?;
         let device = self.device.resolve()?;
         let kind = self.precision.resolve(device);
@@ -86,6 +81,18 @@ impl ModelRequest {
             Some(name) => ModelConfig::load(name)?,
             None => checkpoint.require_config()?.clone(),
         };
+        Ok((checkpoint, config, device, kind))
+    }
+
+    /// Loads the model.
+    pub fn load(&self) -> Result<LoadedModel> {
+        self.load_with(|config| config)
+    }
+
+    /// Loads the model with a changed configuration.
+    pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
+        let (checkpoint, config, device, kind) = self.parts()?;
+        let path = checkpoint.path.clone();
         let tensors = checkpoint.merged(1.0)?;
         let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))
             .map_err(|error| crate::Error::format(&path, error.to_string()))?;

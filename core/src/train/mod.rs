@@ -5,8 +5,14 @@
 //! the graph is let go after each step, validation runs without dropout and without gradients.
 
 pub mod clip;
+pub mod data;
 pub mod losses;
 pub mod optimizer;
+pub mod records;
+pub mod state;
 pub mod step;
 pub mod trainee;
+pub mod trainer;
 pub mod visit;
+
+pub use trainer::{FineTuneReport, FineTuneRequest, fine_tune};

@@ -1,0 +1,73 @@
+//! What there is to learn from: volumes with labels, set apart for training, validation and test; from OCTA-500 in SAM-OCTA2's layout
+//! (`octa500`) or from any pairs of files (`manifest`). `sample` makes clips of them, `regions` places prompts, `augment` varies.
+
+pub mod augment;
+pub mod manifest;
+pub mod octa500;
+pub mod regions;
+pub mod sample;
+
+use crate::volume::{Labels, Volume};
+use crate::{Error, Result};
+use octa500::Octa500;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a case is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subset {
+    /// learnt from
+    Train,
+    /// measured after every epoch; decides which weights are the best
+    Validation,
+    /// measured at the end
+    Test,
+}
+
+/// Where the data are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum DataConfig {
+    /// OCTA-500 in SAM-OCTA2's layout
+    Octa500(Octa500),
+    /// a table of files: `.csv` with the columns `image`, `labels` and perhaps `subset`, `name`, `axis`, `channel`; or `.json`, a list of the same
+    Manifest(PathBuf),
+}
+
+/// One volume with its truth, read when it is needed.
+pub trait Case: Send + Sync {
+    /// for messages and tables
+    fn name(&self) -> &str;
+    /// what it is for
+    fn subset(&self) -> Subset;
+    /// Reads it. Volume and labels have the same grid.
+    fn read(&self) -> Result<(Volume, Labels)>;
+}
+
+/// The cases of a configuration, in a fixed order; at least one is for training.
+pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
+    let cases = match config {
+        DataConfig::Octa500(octa500) => octa500.cases()?,
+        DataConfig::Manifest(path) => manifest::cases(path)?,
+    };
+    if cases.iter().any(|case| case.subset() == Subset::Train) {
+        return Ok(cases);
+    }
+    Err(Error::invalid(match config {
+        DataConfig::Octa500(octa500) => format!("{}: no sample to train with", octa500.root.display()),
+        DataConfig::Manifest(path) => format!("{}: no row is for training", path.display()),
+    }))
+}
+
+/// An error where labels are of another grid than the volume, or empty.
+fn check(name: &str, volume: &Volume, labels: &Labels) -> Result<()> {
+    let (v, l) = ([volume.frames, volume.rows, volume.columns], [labels.frames, labels.rows, labels.columns]);
+    if v != l {
+        return Err(Error::invalid(format!("{name}: the labels have the shape {l:?}, the volume {v:?}")));
+    }
+    if labels.data.iter().all(|&label| label == 0) {
+        return Err(Error::invalid(format!("{name}: the labels are empty on every slice")));
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! A case becomes a clip: some slices, evenly spaced, some objects on them, and prompts on some of the slices.
+
+use super::augment::Augment;
+use super::regions::{PointRules, Region};
+use crate::intensity::Intensity;
+use crate::session::{Point, prepare};
+use crate::train::clip::{Clip, ClipObject, Prompt};
+use crate::volume::{Labels, Volume};
+use crate::{Error, Result};
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+/// draws of slices before a case is given up
+const TRIES: usize = 50;
+
+/// Slices of a clip that get prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptFrames {
+    /// the first
+    #[default]
+    First,
+    /// the first and the last
+    FirstLast,
+    /// the first and the middle one
+    FirstMiddle,
+    /// the first, the middle one and the last
+    FirstMiddleLast,
+}
+
+impl PromptFrames {
+    fn of(self, frames: usize) -> Vec<usize> {
+        let (middle, last) = (frames / 2, frames - 1);
+        let mut chosen = match self {
+            Self::First => vec![0],
+            Self::FirstLast => vec![0, last],
+            Self::FirstMiddle => vec![0, middle],
+            Self::FirstMiddleLast => vec![0, middle, last],
+        };
+        chosen.dedup();
+        chosen
+    }
+}
+
+/// What a prompt is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptKind {
+    /// clicks
+    #[default]
+    Points,
+    /// a box, drawn a little loosely
+    Box,
+    /// the true mask
+    Mask,
+    /// one of the three at random (half of the time points)
+    Any,
+}
+
+/// How clips are made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SampleConfig {
+    /// slices of a clip
+    pub frames: usize,
+    /// most slices between two of them
+    pub spacing: usize,
+    /// most objects of a clip
+    pub objects: usize,
+    /// the slices that get prompts
+    pub prompt_frames: PromptFrames,
+    /// what they are made of
+    pub prompt: PromptKind,
+    /// where clicks lie, in pixels of the model's input
+    pub points: PointRules,
+    /// clicks that follow where the answer was wrong
+    pub corrections: usize,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self {
+            frames: 4,
+            spacing: 2,
+            objects: 2,
+            prompt_frames: PromptFrames::First,
+            prompt: PromptKind::Points,
+            points: PointRules::default(),
+            corrections: 0,
+        }
+    }
+}
+
+impl SampleConfig {
+    /// An error where a number makes no sense.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self { frames: 0, .. } => Err(Error::invalid("sample.frames is 0: a clip has at least one slice")),
+            Self { spacing: 0, .. } => Err(Error::invalid("sample.spacing is 0: 1 takes neighbouring slices")),
+            Self { objects: 0, .. } => Err(Error::invalid("sample.objects is 0: a clip has at least one object")),
+            Self { points: PointRules { positive: 0, .. }, prompt: PromptKind::Points | PromptKind::Any, .. } => {
+                Err(Error::invalid("sample.points.positive is 0: a prompt needs a point on the object"))
+            }
+            Self { points: PointRules { ring: [inner, outer], .. }, .. } if inner >= outer => {
+                Err(Error::invalid(format!("sample.points.ring is [{inner}, {outer}]: the second must be larger")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A random clip, varied.
+    pub fn draw(&self, case: &LoadedCase, size: i64, augment: &Augment, rng: &mut ChaCha8Rng) -> Result<Clip> {
+        let frames = self.frames.min(case.volume.frames);
+        let most = if frames > 1 { (case.volume.frames - 1) / (frames - 1) } else { 1 };
+        for _ in 0..TRIES {
+            let step = rng.random_range(1..=self.spacing.min(most.max(1)));
+            let start = rng.random_range(0..=case.volume.frames - 1 - (frames - 1) * step);
+            let mut chosen: Vec<usize> = (0..frames).map(|i| start + i * step).collect();
+            if rng.random_bool(0.5) {
+                chosen.reverse(); // objects are followed both ways
+            }
+            let mut objects = objects_on(&case.labels, chosen[0]);
+            if objects.is_empty() {
+                continue;
+            }
+            objects.shuffle(rng);
+            objects.truncate(self.objects);
+            let mut clip = case.clip(&chosen, &objects, size)?;
+            augment.apply(&mut clip, rng);
+            if self.prompt(&mut clip, rng) {
+                return Ok(clip);
+            }
+        }
+        Err(Error::invalid(format!("{}: no object on the slices that were drawn, {TRIES} times over", case.name)))
+    }
+
+    /// The clips that measure a case: all objects, slices spread evenly over the stack from the first that shows the object.
+    pub fn fixed(&self, case: &LoadedCase, size: i64, rng: &mut ChaCha8Rng) -> Result<Vec<Clip>> {
+        let mut clips = Vec::new();
+        for object in case.labels.objects() {
+            let visible = case.labels.frames_of(object);
+            let (Some(&first), Some(&last)) = (visible.first(), visible.last()) else { continue };
+            let frames = self.frames.min(last - first + 1);
+            let at = |i: usize| first + if frames > 1 { i * (last - first) / (frames - 1) } else { 0 };
+            let chosen: Vec<_> = (0..frames).map(at).collect();
+            let mut clip = case.clip(&chosen, &[object], size)?;
+            if self.prompt(&mut clip, rng) {
+                clips.push(clip);
+            }
+        }
+        Ok(clips)
+    }
+
+    /// Puts prompts on a clip; objects that cannot be prompted on its first slice are left out. -> is there an object left?
+    fn prompt(&self, clip: &mut Clip, rng: &mut ChaCha8Rng) -> bool {
+        let frames = self.prompt_frames.of(clip.images.len());
+        for object in &mut clip.objects {
+            for &frame in &frames {
+                if let Some(prompt) = self.prompt_on(&object.truth[frame], rng) {
+                    object.prompts.insert(frame, prompt);
+                }
+            }
+        }
+        clip.objects.retain(|object| object.prompts.contains_key(&0));
+        !clip.objects.is_empty()
+    }
+
+    fn prompt_on(&self, truth: &Tensor, rng: &mut ChaCha8Rng) -> Option<Prompt> {
+        let side = truth.size()[3] as usize;
+        let inside = Vec::<bool>::try_from(truth.gt(0.5).flatten(0, -1)).ok()?;
+        let region = Region { rows: side, columns: side, inside };
+        let bounds = region.bounds()?;
+        let kind = match self.prompt {
+            PromptKind::Any => [PromptKind::Points, PromptKind::Points, PromptKind::Box, PromptKind::Mask][rng.random_range(0..4)],
+            kind => kind,
+        };
+        let mut prompt = Prompt { corrections: self.corrections, ..Prompt::default() };
+        match kind {
+            PromptKind::Points | PromptKind::Any => {
+                let [on, around] = self.points.draw(&region, rng);
+                let point = |positive: bool| move |[x, y]: [usize; 2]| Point { x: x as f32, y: y as f32, positive };
+                prompt.points = on.into_iter().map(point(true)).chain(around.into_iter().map(point(false))).collect();
+            }
+            PromptKind::Box => {
+                let loose = (side / 40).max(1) as f32;
+                let edge = |at: usize, rng: &mut ChaCha8Rng| (at as f32 + rng.random_range(-loose..=loose)).clamp(0.0, side as f32);
+                prompt.bounds = Some(bounds.map(|at| edge(at, rng)));
+            }
+            PromptKind::Mask => prompt.mask = Some(truth.shallow_clone()),
+        }
+        Some(prompt)
+    }
+}
+
+fn objects_on(labels: &Labels, frame: usize) -> Vec<u16> {
+    let mut objects: Vec<_> = labels.frame(frame).iter().copied().filter(|&label| label != 0).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    objects
+}
+
+/// A case in memory.
+pub struct LoadedCase {
+    /// for messages and tables
+    pub name: String,
+    /// the volume
+    pub volume: Volume,
+    /// its truth
+    pub labels: Labels,
+}
+
+impl LoadedCase {
+    /// Slices as the model sees them at inference, and the truth of some objects; no prompts yet.
+    pub fn clip(&self, frames: &[usize], objects: &[u16], size: i64) -> Result<Clip> {
+        let windows = Intensity::Auto.of(&self.volume)?;
+        let images: Vec<_> =
+            frames.iter().map(|&frame| prepare(&self.volume, frame, windows, size)).collect::<Result<_>>()?;
+        let truth = |object: u16| frames.iter().map(move |&frame| self.truth(frame, object, size)).collect();
+        let objects = objects.iter().map(|&id| ClipObject { id, truth: truth(id), prompts: Default::default() });
+        Ok(Clip { name: self.name.clone(), images, objects: objects.collect() })
+    }
+
+    /// One object on one slice at the model's size, 0 and 1, `[1, 1, S, S]`.
+    fn truth(&self, frame: usize, object: u16, size: i64) -> Tensor {
+        let pixels: Vec<u8> = self.labels.frame(frame).iter().map(|&label| u8::from(label == object)).collect();
+        let [rows, columns] = [self.labels.rows as i64, self.labels.columns as i64];
+        let mask = Tensor::from_slice(&pixels).view([1, 1, rows, columns]).to_kind(Kind::Float);
+        if (rows, columns) == (size, size) {
+            return mask;
+        }
+        crate::model::layers::resize_bilinear_antialias(&mask, [size, size]).ge(0.5).to_kind(Kind::Float)
+    }
+}

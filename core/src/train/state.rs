@@ -1,0 +1,116 @@
+//! What training leaves on disk: adapters for use (`adapter.safetensors`), and everything that is needed to go on as if nothing had
+//! happened (`checkpoint.safetensors`). Both are written beside and renamed, so that a kill leaves the one before.
+
+use super::optimizer::Adam;
+use super::trainee::Trainee;
+use crate::guard::torch;
+use crate::io::atomic_file;
+use crate::weights::{Tensors, dtype_of};
+use crate::{Error, Result};
+use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use tch::{Device, Tensor, no_grad};
+
+/// `format` in the metadata of a checkpoint of training
+const CHECKPOINT: &str = "sam_octa2.training/1";
+/// `format` in the metadata of adapters
+const ADAPTER: &str = "sam_octa2.adapter/1";
+
+/// Where training stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// epochs done
+    pub epoch: usize,
+    /// clips done of the epoch under way
+    pub clip: usize,
+    /// sum of the losses of these clips
+    pub loss: f64,
+    /// clips that were left out in the epoch under way
+    pub skipped: usize,
+}
+
+/// Writes tensors with metadata, atomically.
+pub fn write(path: &Path, tensors: &Tensors, metadata: HashMap<String, String>) -> Result<()> {
+    let bytes = |tensor: &Tensor| {
+        let tensor = torch(|| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous())?;
+        let mut bytes = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+        torch(|| tensor.f_copy_data_u8(&mut bytes, tensor.numel()))?;
+        Ok::<_, Error>(bytes)
+    };
+    let data: Vec<_> = tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?))).collect::<Result<_>>()?;
+    let views = data.iter().map(|(name, tensor, bytes)| {
+        let dtype = dtype_of(tensor.kind()).ok_or_else(|| Error::invalid(format!("{name} is {:?}", tensor.kind())))?;
+        let shape = tensor.size().into_iter().map(|n| n as usize).collect();
+        let view = TensorView::new(dtype, shape, bytes).map_err(|error| Error::invalid(format!("{name}: {error}")))?;
+        Ok((name.as_str(), view))
+    });
+    let views: Vec<_> = views.collect::<Result<_>>()?;
+    atomic_file(path, |temporary| {
+        safetensors::serialize_to_file(views, Some(metadata), temporary)
+            .map_err(|error| Error::format(path, error.to_string()))
+    })
+}
+
+fn metadata(format: &str, entries: &[(&str, &Value)]) -> HashMap<String, String> {
+    let entries = entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_string()));
+    entries.chain([("format".to_owned(), format.to_owned())]).collect()
+}
+
+impl Trainee {
+    /// Writes what was trained, to be used with the model that it was trained on: `metrics` go with it.
+    pub fn write_adapter(&self, path: &Path, metrics: &Value) -> Result<()> {
+        let tensors = self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        let adapt = serde_json::to_value(&self.adapt).unwrap_or_default();
+        let base = Value::String(self.base.clone());
+        let config = serde_json::to_value(&self.model.config).unwrap_or_default();
+        let entries = [("adapt", &adapt), ("base", &base), ("base_config", &config), ("metrics", metrics)];
+        write(path, &tensors, metadata(ADAPTER, &entries))
+    }
+
+    /// Copies of what is trained, as it is now.
+    pub fn snapshot(&self) -> Vec<Tensor> {
+        no_grad(|| self.parameters.iter().map(|(_, tensor)| tensor.copy()).collect())
+    }
+}
+
+/// Writes everything that is needed to go on.
+pub fn save(path: &Path, trainee: &Trainee, adam: &Adam, state: &Value) -> Result<()> {
+    let mut tensors = Tensors::new();
+    for (name, tensor) in &trainee.parameters {
+        tensors.insert(format!("parameter.{name}"), tensor.shallow_clone());
+    }
+    let (moments, steps) = adam.state();
+    tensors.extend(moments);
+    let (steps, base) = (Value::from(steps), Value::String(trainee.base.clone()));
+    write(path, &tensors, metadata(CHECKPOINT, &[("state", state), ("steps", &steps), ("base", &base)]))
+}
+
+/// Goes on from a checkpoint of the same training: parameters, optimizer, and the state that was saved with them.
+pub fn load(path: &Path, trainee: &Trainee, adam: &mut Adam) -> Result<Value> {
+    let wrong = |what: String| Error::format(path, what);
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
+        .map_err(|error| wrong(format!("no checkpoint of training: {error}")))?;
+    let entries = header.metadata().clone().unwrap_or_default();
+    let entry = |key: &str| entries.get(key).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    if entries.get("format").map(String::as_str) != Some(CHECKPOINT) {
+        return Err(wrong("no checkpoint of training".into()));
+    }
+    if entry("base") != Some(Value::String(trainee.base.clone())) {
+        return Err(wrong("the training was of another model; choose that one, or another output folder".into()));
+    }
+    let read = torch(|| Tensor::read_safetensors(path))?;
+    let mut tensors: BTreeMap<String, Tensor> = read.into_iter().collect();
+    for (name, parameter) in &trainee.parameters {
+        let saved = tensors.remove(&format!("parameter.{name}"));
+        let saved = saved.filter(|saved| saved.size() == parameter.size());
+        let saved = saved.ok_or_else(|| wrong(format!("{name} is not in it, or of another shape: other adapters were trained")))?;
+        no_grad(|| parameter.shallow_clone().copy_(&saved));
+    }
+    let steps = entry("steps").and_then(|steps| steps.as_u64()).unwrap_or(0);
+    adam.set_state(tensors, steps as usize)?;
+    entry("state").ok_or_else(|| wrong("it does not say where the training stood".into()))
+}
