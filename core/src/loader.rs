@@ -5,6 +5,7 @@ use crate::guard::guard;
 use crate::model::config::Official;
 use crate::model::params::Params;
 use crate::model::{ModelConfig, Sam2};
+use crate::weights::AdapterFile;
 use crate::{Result, weights};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ pub struct ModelRequest {
     /// an official size by name or a configuration file; default: implied by the checkpoint
     #[serde(default)]
     pub model_config: Option<String>,
+    /// what fine-tuning has learnt for this checkpoint: a file of ours, or a folder (or file) of PEFT's
+    #[serde(default)]
+    pub adapter: Option<PathBuf>,
     /// where to compute
     #[serde(default)]
     pub device: Device,
@@ -76,11 +80,14 @@ impl ModelRequest {
         let path = weights::find(&self.model, &self.dirs())?;
         let device = self.device.resolve()?;
         let kind = self.precision.resolve(device);
-        let checkpoint = weights::read(&path)?;
+        let mut checkpoint = weights::read(&path)?;
         let config = match &self.model_config {
             Some(name) => ModelConfig::load(name)?,
             None => checkpoint.require_config()?.clone(),
         };
+        if let Some(adapter) = &self.adapter {
+            AdapterFile::read(adapter)?.apply(&mut checkpoint)?;
+        }
         Ok((checkpoint, config, device, kind))
     }
 
@@ -93,7 +100,7 @@ impl ModelRequest {
     pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
         let (checkpoint, config, device, kind) = self.parts()?;
         let path = checkpoint.path.clone();
-        let tensors = checkpoint.merged(1.0)?;
+        let tensors = checkpoint.merged()?;
         let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))
             .map_err(|error| crate::Error::format(&path, error.to_string()))?;
         Ok(LoadedModel { model: Arc::new(model), path })

@@ -84,7 +84,8 @@ fn a_nameless_checkpoint_is_likened_to_a_size() {
         if official.config().no_obj_embed_spatial {
             tensors.insert("no_obj_embed_spatial".to_owned(), zeros(&[1, 64]));
         }
-        let checkpoint = Checkpoint { path: "mine.pth".into(), tensors, adapters: BTreeMap::new(), config: None };
+        let (path, adapters) = ("mine.pth".into(), BTreeMap::new());
+        let checkpoint = Checkpoint { path, tensors, adapters, scaling: 1.0, config: None };
         assert_eq!(checkpoint.resembles(), Some(official));
         let error = checkpoint.require_config().unwrap_err().to_string();
         assert!(error.contains(&format!("the shapes of \"{official}\"")), "{error}");

@@ -2,7 +2,7 @@
 
 use crate::data;
 use sam_octa2_core::model::ModelConfig;
-use sam_octa2_core::weights::{self, Tensors};
+use sam_octa2_core::weights::{self, Checkpoint, Tensors};
 use std::path::Path;
 use tch::Kind;
 
@@ -42,12 +42,12 @@ fn peft_names_become_official_and_merge() {
     assert_eq!(checkpoint.adapters[layer].a.size(), [2, 4]);
     assert_eq!(checkpoint.adapters[layer].b.size(), [12, 2]);
     let base = checkpoint.tensors[&format!("{layer}.weight")].copy();
-    let (merged, expected) = (checkpoint.merged(1.).unwrap(), expected("peft_merged.safetensors"));
+    let (merged, expected) = (checkpoint.merged().unwrap(), expected("peft_merged.safetensors"));
     assert_eq!(merged.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, tensor) in &merged {
         assert!(tensor.allclose(&expected[name], 1e-6, 1e-6, false), "{name}");
     }
-    let unscaled = weights::read(data("peft.pth")).unwrap().merged(0.).unwrap();
+    let unscaled = Checkpoint { scaling: 0.0, ..weights::read(data("peft.pth")).unwrap() }.merged().unwrap();
     assert!(unscaled[&format!("{layer}.weight")].equal(&base));
 }
 
@@ -102,7 +102,7 @@ fn parity_checkpoints() {
     }
     let tuned = weights::read(parity.join("mini/mini_lora_after5.pth")).unwrap();
     assert_eq!((tuned.tensors.len(), tuned.adapters.len()), (368, 8));
-    let merged = tuned.merged(1.).unwrap();
+    let merged = tuned.merged().unwrap();
     let mini = weights::read(parity.join("weights/mini.pt")).unwrap().tensors;
     assert!(merged.keys().eq(mini.keys()));
     if let Some(dumped) = std::env::var_os("PARITY_DUMP") {

@@ -197,7 +197,7 @@ impl Source {
 }
 
 /// Shape and first numbers.
-fn head(tensor: &Tensor) -> Vec<u8> {
+pub(crate) fn head(tensor: &Tensor) -> Vec<u8> {
     let flat = tensor.flatten(0, -1);
     let first = flat.narrow(0, 0, flat.numel().min(HEAD as usize) as i64).to_device(Device::Cpu).to_kind(Kind::Float);
     let mut numbers = vec![0f32; first.numel()];

@@ -2,14 +2,14 @@
 //! happened (`checkpoint.safetensors`). Both are written beside and renamed, so that a kill leaves the one before.
 
 use super::optimizer::Adam;
-use super::trainee::Trainee;
+use super::trainee::{Adapt, Trainee};
 use crate::guard::torch;
-use crate::io::atomic_file;
-use crate::weights::{Tensors, dtype_of};
+use crate::io::{atomic_file, write_text};
+use crate::weights::{PEFT, Tensors, dtype_of};
 use crate::{Error, Result};
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use tch::{Device, Tensor, no_grad};
@@ -70,9 +70,35 @@ impl Trainee {
         write(path, &tensors, metadata(ADAPTER, &entries))
     }
 
-    /// Copies of what is trained, as it is now.
-    pub fn snapshot(&self) -> Vec<Tensor> {
-        no_grad(|| self.parameters.iter().map(|(_, tensor)| tensor.copy()).collect())
+    /// Writes the adapters as PEFT does, into a folder: around the image encoder, as SAM-OCTA2 wraps it, where nothing else was adapted.
+    /// Errors: whole parts were trained, which PEFT's format does not hold.
+    pub fn write_peft(&self, folder: &Path) -> Result<()> {
+        const ENCODER: &str = "image_encoder.";
+        let encoder = self.parameters.iter().all(|(name, _)| name.starts_with(ENCODER));
+        let (mut tensors, mut layers, mut biases) = (Tensors::new(), Vec::new(), false);
+        for (name, tensor) in &self.parameters {
+            let name = if encoder { &name[ENCODER.len()..] } else { name };
+            let name = if let Some(layer) = name.strip_suffix(".lora_A.weight") {
+                layers.push(layer.to_owned());
+                name.to_owned()
+            } else if name.ends_with(".lora_B.weight") {
+                name.to_owned()
+            } else if let Some(layer) = name.strip_suffix(".bias").filter(|_| self.adapt.train.is_empty()) {
+                biases = true;
+                format!("{layer}.base_layer.bias")
+            } else {
+                return Err(Error::invalid(format!("{name} was trained whole: PEFT's format holds adapters only")));
+            };
+            tensors.insert(format!("base_model.model.{name}"), tensor.shallow_clone());
+        }
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        write(&folder.join(PEFT[0]), &tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+        let Adapt { rank, alpha, dropout, .. } = self.adapt;
+        let config = json!({
+            "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "target_modules": layers,
+            "bias": if biases { "lora_only" } else { "none" }, "inference_mode": true,
+        });
+        write_text(folder.join(PEFT[1]), &format!("{config:#}\n"))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::model::lora::{Lora, Training};
 use crate::model::params::Params;
 use crate::model::{ModelConfig, Sam2};
-use crate::weights::{Adapter, Tensors};
+use crate::weights::{self, Adapter, Tensors};
 use crate::{Error, Result};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ pub struct Trainee {
     pub parameters: Vec<(String, Tensor)>,
     /// switches dropout on and off
     pub training: Training,
-    /// the name of the model without what was trained (`Sam2::fingerprint`)
+    /// the name of the weights that it started from (`weights::fingerprint`)
     pub base: String,
 }
 
@@ -118,6 +118,7 @@ impl Trainee {
         if layers.is_empty() && targets.is_some() {
             return Err(Error::invalid(format!("targets {:?} name no layer of the checkpoint", adapt.targets)));
         }
+        let base = weights::fingerprint(&tensors);
         let mut parameters = Vec::new();
         let mut leaf = |name: String, tensor: &Tensor| {
             let tensor = tensor.detach().to_device(device).to_kind(Kind::Float).copy().set_requires_grad(true);
@@ -158,7 +159,6 @@ impl Trainee {
         }
         let params = Params::from_tensors(parts, device, kind).with_adapters(loras);
         let model = Sam2::new(params, config)?;
-        let base = model.fingerprint().to_owned(); // adapters are no part of it
         Ok(Self { model, adapt, parameters, training, base })
     }
 }

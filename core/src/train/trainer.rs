@@ -15,7 +15,7 @@ use super::step::{Keep, StepConfig, Stepper};
 use super::trainee::{Adapt, Trainee};
 use super::visit::Memory;
 use crate::loader::ModelRequest;
-use crate::progress::Observer;
+use crate::progress::{Flow, Observer};
 use crate::{Error, Result, weights};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -77,6 +77,8 @@ pub struct RunConfig {
     pub keep_images: usize,
     /// visits whose activations are kept instead of computed twice
     pub keep_visits: usize,
+    /// write the best adapters as PEFT does, too (folder `peft`)
+    pub peft: bool,
     /// go on where the output folder's checkpoint stands
     pub resume: bool,
     /// what becomes of a clip or a case that cannot be used
@@ -95,6 +97,7 @@ impl Default for RunConfig {
             pointers_ahead: false,
             keep_images: 0,
             keep_visits: 0,
+            peft: false,
             resume: false,
             on_bad_data: BadData::Stop,
         }
@@ -127,11 +130,11 @@ pub struct FineTuneReport {
     pub skipped: usize,
 }
 
-/// Trains. `on_epoch` hears about every epoch. Progress: stage `"train"` counts clips. A cancelled run leaves a checkpoint to resume from.
+/// Trains. `on_epoch` hears about every epoch and may end the training there. Progress: stage `"train"` counts clips. A cancelled run leaves a checkpoint to resume from.
 pub fn fine_tune(
     request: &FineTuneRequest,
     observer: &mut dyn Observer,
-    on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<()>,
+    on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<Flow>,
 ) -> Result<FineTuneReport> {
     request.check()?;
     let trainee = request.trainee()?;
@@ -221,7 +224,7 @@ impl<'a> Training<'a> {
     fn run(
         mut self,
         observer: &mut dyn Observer,
-        on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<()>,
+        on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<Flow>,
     ) -> Result<FineTuneReport> {
         let checkpoint = self.file("checkpoint.safetensors");
         if self.request.run.resume && checkpoint.exists() {
@@ -238,7 +241,9 @@ impl<'a> Training<'a> {
             }
             let record = self.finish_epoch(observer)?;
             self.save(&checkpoint)?;
-            on_epoch(&record)?;
+            if on_epoch(&record)? == Flow::Cancel {
+                break;
+            }
         }
         Ok(FineTuneReport {
             best_epoch: self.records.best().map(|record| record.epoch),
@@ -318,6 +323,9 @@ impl<'a> Training<'a> {
         let metrics = serde_json::to_value(&record).unwrap_or_default();
         if best {
             self.stepper.trainee.write_adapter(&self.file("adapter.safetensors"), &metrics)?;
+            if self.request.run.peft {
+                self.stepper.trainee.write_peft(&self.file("peft"))?;
+            }
         }
         self.stepper.trainee.write_adapter(&self.file("last.safetensors"), &metrics)?;
         self.position = Position { epoch, ..Position::default() };
@@ -327,9 +335,10 @@ impl<'a> Training<'a> {
     /// Every object of every validation case (of the training cases where there is none for validation), without dropout.
     fn validate(&self, epoch: usize, observer: &mut dyn Observer) -> Result<Vec<SliceRecord>> {
         let size = self.stepper.trainee.model.config.image_size;
-        let (cases, subset) = match &self.validation[..] {
-            [] => (&self.train, Subset::Train),
-            cases => (&self.validation, { let _ = cases; Subset::Validation }),
+        let (cases, subset) = if self.validation.is_empty() {
+            (&self.train, Subset::Train)
+        } else {
+            (&self.validation, Subset::Validation)
         };
         let mut records = Vec::new();
         for (at, case) in cases.iter().enumerate() {

@@ -3,12 +3,15 @@
 //! [`read`] understands official `.pt` files, SAM-OCTA2's fine-tuned `.pth` files and `.safetensors` (what a file is, its content
 //! says, not its ending). Nothing that a file says is ever run.
 
+mod adapters;
 mod find;
 mod names;
 mod pickle;
 mod safe;
 mod torch;
 
+pub(crate) use adapters::PEFT;
+pub use adapters::{AdapterFile, fingerprint};
 pub use find::{default_dirs, find, own_file};
 pub use names::Adapter;
 pub(crate) use safe::{dtype_of, kind_of};
@@ -37,14 +40,16 @@ pub struct Checkpoint {
     pub tensors: Tensors,
     /// LoRA by the name of the layer: `image_encoder.trunk.blocks.0.attn.qkv`
     pub adapters: BTreeMap<String, Adapter>,
+    /// what the adapters are multiplied with (alpha / r: 1 as SAM-OCTA2 trains)
+    pub scaling: f64,
     /// the configuration that the file carries, or that its name implies
     pub config: Option<ModelConfig>,
 }
 
 impl Checkpoint {
-    /// The tensors for inference: every adapter added to its layer, times `scaling` (alpha / r: 1 as SAM-OCTA2 trains).
-    pub fn merged(self, scaling: f64) -> Result<Tensors> {
-        let Self { path, mut tensors, adapters, .. } = self;
+    /// The tensors for inference: every adapter added to its layer, times [`Self::scaling`].
+    pub fn merged(self) -> Result<Tensors> {
+        let Self { path, mut tensors, adapters, scaling, .. } = self;
         for (layer, adapter) in adapters {
             let name = format!("{layer}.weight");
             let Some(weight) = tensors.get_mut(&name) else {
@@ -100,7 +105,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Checkpoint> {
     };
     let (tensors, adapters) = names::normalise(raw).map_err(|what| Error::format(path, what))?;
     let config = config.or_else(|| ModelConfig::default_for_file(path));
-    Ok(Checkpoint { path: path.to_path_buf(), tensors, adapters, config })
+    Ok(Checkpoint { path: path.to_path_buf(), tensors, adapters, scaling: 1.0, config })
 }
 
 /// What a file is that is no checkpoint.

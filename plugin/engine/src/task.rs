@@ -5,7 +5,8 @@ use crate::guard::{guarded, infallible};
 use crate::script;
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
-use sam_octa2_core::{Error, job, loader};
+use sam_octa2_core::progress::Flow;
+use sam_octa2_core::{Error, job, loader, train};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The tasks of this plugin.
-pub const NAMES: [&str; 8] = ["info", "convert", "segment", "replay", "script", "check", "reference", "models"];
+pub const NAMES: [&str; 9] =
+    ["info", "convert", "segment", "replay", "script", "check", "reference", "models", "fine_tune"];
 
 /// The names as a JSON array.
 pub extern "C" fn list() -> RString {
@@ -39,6 +41,9 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result
         "script" => return script::run(&request(name, json)?, host),
         "check" => return script::check(&request(name, json)?, host),
         "reference" => return script::reference(&request(name, json)?, host),
+        "fine_tune" => {
+            train::fine_tune(&request(name, json)?, observer, &mut |_| Ok(Flow::Continue)).map(|report| json!({"report": report}))
+        }
         "models" => Ok(models(&request(name, json)?)),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", NAMES.join(", ")))),
     };

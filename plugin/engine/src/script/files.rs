@@ -48,8 +48,13 @@ impl Files {
     /// An argument that names a file to write.
     pub fn writable(&self, what: &str, path: &Dynamic) -> Checked<PathBuf> {
         let path = PathBuf::from(text(what, path)?);
-        check(&path, self.write.as_deref(), "write", "roots.write; host-demo: --allow DIR")?;
+        self.check_write(&path)?;
         Ok(path)
+    }
+
+    /// May this be written?
+    pub fn check_write(&self, path: &Path) -> Checked<()> {
+        check(path, self.write.as_deref(), "write", "roots.write; host-demo: --allow DIR")
     }
 
     /// May this be read?

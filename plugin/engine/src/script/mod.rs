@@ -17,6 +17,7 @@ mod propagate;
 mod regions;
 mod session;
 mod tables;
+mod train;
 mod values;
 mod viewer;
 mod volume;
@@ -118,6 +119,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     labels::register(&mut library, context);
     regions::register(&mut library, context);
     tables::register(&mut library, context);
+    train::register(&mut library, context);
     library.into_rooms()
 }
 

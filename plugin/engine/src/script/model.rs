@@ -27,9 +27,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     library
         .room("Model", "")
         .function(
-            "load_model(name: String, options?: #{config, device, precision}) -> Model",
+            "load_model(name: String, options?: #{config, adapter, device, precision}) -> Model",
             "An official size (`tiny` ... `large`, `2.1-tiny` ... `2.1-large`) or a checkpoint file. `config`: an official size or a \
-             configuration file; `device`: `auto` `cpu` `cuda` `cuda:N`; `precision`: `auto` `f32` `bf16` `f16`.",
+             configuration file; `adapter`: what fine-tuning has learnt for it; `device`: `auto` `cpu` `cuda` `cuda:N`; `precision`: `auto` `f32` `bf16` `f16`.",
             "load_model(arg(\"model\"), #{config: arg(\"config\"), device: \"cpu\"})",
             move |call: NativeCallContext, name: Dynamic, options: Dynamic| -> Fallible<ModelValue> {
                 native(&call, || ModelValue::load(host, &files, &name, Some(&options)))
@@ -89,8 +89,9 @@ impl ModelValue {
         let name = text("load_model: name", name)?;
         let mut request = ModelRequest { model: name, ..ModelRequest::default() };
         if let Some(options) = options {
-            let options = Options::new("load_model", options, &["config", "device", "precision"])?;
+            let options = Options::new("load_model", options, &["config", "adapter", "device", "precision"])?;
             request.model_config = options.get("config", text)?.filter(|config| !config.is_empty());
+            request.adapter = options.get("adapter", |what, path| files.readable(what, path))?;
             request.device = options.parsed("device")?.unwrap_or_default();
             request.precision = options.parsed("precision")?.unwrap_or_default();
         }
