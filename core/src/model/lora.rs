@@ -2,23 +2,37 @@
 //!
 //! For inference adapters are merged into `W` (`weights::Checkpoint::merged`); here they stay apart, because they are what is trained.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tch::Tensor;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::sync::{Arc, Mutex, PoisonError};
+use tch::{Kind, Tensor};
 
-/// Whether dropout is at work; shared by all layers of a model.
+/// Whether dropout is at work, and its source of randomness; shared by all layers of a model. libtorch's own source belongs to the whole
+/// process, host included, and is left alone.
 #[derive(Debug, Clone, Default)]
-pub struct Training(Arc<AtomicBool>);
+pub struct Training(Arc<Mutex<Option<ChaCha8Rng>>>);
 
 impl Training {
-    /// Switches dropout on or off.
-    pub fn set(&self, on: bool) {
-        self.0.store(on, Ordering::Relaxed);
+    /// Dropout is at work from here on, and goes the way of this seed.
+    pub fn start(&self, seed: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ChaCha8Rng::seed_from_u64(seed));
     }
 
-    /// Is dropout at work?
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Dropout is at work no more.
+    pub fn stop(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// `x` with a share of its elements set to 0 and the others raised to keep the mean.
+    fn dropout(&self, x: &Tensor, share: f64) -> Tensor {
+        let mut bits = vec![0u8; 2 * x.numel()];
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(rng) if share > 0.0 => rng.fill_bytes(&mut bits),
+            _ => return x.shallow_clone(),
+        }
+        let limit = (share * 65536.0) as i64 + i64::from(i16::MIN); // the numbers are spread evenly over 16 bits
+        let keep = Tensor::from_data_size(&bits, &x.size(), Kind::Int16).ge(limit);
+        x * (keep.to_device(x.device()).to_kind(x.kind()) / (1.0 - share))
     }
 }
 
@@ -33,15 +47,35 @@ pub struct Lora {
     pub scaling: f64,
     /// share of the inputs that is left out while training
     pub dropout: f64,
-    /// whether dropout is at work
+    /// dropout's switch
     pub training: Training,
 }
 
 impl Lora {
     /// What the adapter adds: `[.., in]` -> `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let dropped = if self.dropout > 0.0 && self.training.get() { &x.dropout(self.dropout, true) } else { x };
+        let dropped = self.training.dropout(x, self.dropout);
         let [a, b] = [&self.a, &self.b].map(|weight| weight.to_kind(x.kind()));
         dropped.linear(&a, None::<&Tensor>).linear(&(b * self.scaling), None::<&Tensor>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn dropout_keeps_the_mean_and_repeats() {
+        let (x, training) = (Tensor::ones([100, 1000], (Kind::Float, Device::Cpu)), Training::default());
+        assert_eq!(training.dropout(&x, 0.1), x, "not in training");
+        training.start(5);
+        let dropped = training.dropout(&x, 0.1);
+        let left_out = dropped.eq(0.0).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
+        assert!((left_out - 0.1).abs() < 0.005, "{left_out}");
+        assert!((dropped.mean(Kind::Float).double_value(&[]) - 1.0).abs() < 0.01);
+        assert_ne!(training.dropout(&x, 0.1), dropped, "goes on");
+        training.start(5);
+        assert_eq!(training.dropout(&x, 0.1), dropped, "repeats");
     }
 }

@@ -76,9 +76,8 @@ impl Stepper<'_> {
     /// Adds the gradients of a clip to those of the trained parameters. `seed` fixes dropout and drawn clicks; `scale` multiplies the loss.
     pub fn gradients(&self, clip: &Clip, seed: u64, scale: f64) -> Result<Vec<SliceLoss>> {
         clip.check()?;
-        self.trainee.training.set(true);
         let result = guard_with_graph(|| self.forward_and_back(clip, seed, scale));
-        self.trainee.training.set(false);
+        self.trainee.training.stop();
         result
     }
 
@@ -144,7 +143,7 @@ impl Stepper<'_> {
 
     /// One image; dropout starts from a seed of its own, so that it repeats.
     fn encode(&self, image: &Tensor, seed: u64, at: usize, graph: bool) -> ImageFeatures {
-        tch::manual_seed((seed ^ at as u64) as i64);
+        self.trainee.training.start(seed ^ at as u64);
         let encode = || self.trainee.model.encode_image(image);
         if graph { encode() } else { no_grad(encode) }
     }
@@ -198,12 +197,8 @@ impl Stepper<'_> {
             .collect();
         let mut rng = rng(seed, object.id, at);
         let clicks = again.map_or(Clicks::Drawn(&mut rng), Clicks::Again);
-        tch::manual_seed((seed ^ (u64::from(object.id) << 32) ^ ((at as u64 + 1) << 16)) as i64);
-        let visit = || {
-            let visited =
-                self.visitor().visit(visit, &features[visit.frame], &leaves, object, features.len(), clicks);
-            visited
-        };
+        self.trainee.training.start(seed ^ (u64::from(object.id) << 32) ^ ((at as u64 + 1) << 16));
+        let visit = || self.visitor().visit(visit, &features[visit.frame], &leaves, object, features.len(), clicks);
         let visited = if graph { visit() } else { no_grad(visit) };
         Done { visited, leaves: graph.then_some(leaves) }
     }

@@ -5,6 +5,8 @@ use crate::model::params::Params;
 use crate::model::{ModelConfig, Sam2};
 use crate::weights::{self, Adapter, Tensors};
 use crate::{Error, Result};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -98,7 +100,8 @@ pub struct Trainee {
 
 impl Trainee {
     /// From the tensors of a checkpoint and the adapters it carries. `kind` is what frozen parts compute in; what is trained is kept in
-    /// float32, and whole parts can be trained in float32 only.
+    /// float32, and whole parts can be trained in float32 only. `seed` fixes the adapters' start.
+    #[allow(clippy::too_many_arguments)] // one call, in the trainer
     pub fn new(
         tensors: Tensors,
         adapters: BTreeMap<String, Adapter>,
@@ -106,8 +109,10 @@ impl Trainee {
         adapt: Adapt,
         device: Device,
         kind: Kind,
+        seed: u64,
     ) -> Result<Self> {
         adapt.check()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (targets, train) = (whole("targets", &adapt.targets)?, whole("train", &adapt.train)?);
         let targets = targets.filter(|_| adapt.rank > 0);
         let matches = |regex: &Option<Regex>, name: &str| regex.as_ref().is_some_and(|regex| regex.is_match(name));
@@ -130,7 +135,7 @@ impl Trainee {
         for (layer, size) in &layers {
             let (a, b) = match adapters.get(layer) {
                 Some(Adapter { a, b }) => (a.shallow_clone(), b.shallow_clone()),
-                None => fresh(adapt.rank, size),
+                None => fresh(adapt.rank, size, &mut rng),
             };
             let lora = Lora {
                 a: leaf(format!("{layer}.lora_A.weight"), &a),
@@ -164,9 +169,8 @@ impl Trainee {
 }
 
 /// PEFT's start: A as Kaiming's uniform (`U(-1/sqrt(in), 1/sqrt(in))`), B zero, so that nothing changes at first.
-fn fresh(rank: i64, size: &[i64]) -> (Tensor, Tensor) {
-    let bound = (size[1] as f64).powf(-0.5);
-    let options = (Kind::Float, Device::Cpu);
-    let a = (Tensor::rand([rank, size[1]], options) * 2.0 - 1.0) * bound;
-    (a, Tensor::zeros([size[0], rank], options))
+fn fresh(rank: i64, size: &[i64], rng: &mut ChaCha8Rng) -> (Tensor, Tensor) {
+    let bound = (size[1] as f32).powf(-0.5);
+    let numbers: Vec<f32> = (0..rank * size[1]).map(|_| rng.random_range(-bound..bound)).collect();
+    (Tensor::from_slice(&numbers).view([rank, size[1]]), Tensor::zeros([size[0], rank], (Kind::Float, Device::Cpu)))
 }

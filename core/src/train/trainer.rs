@@ -162,9 +162,8 @@ impl FineTuneRequest {
     /// The model with its trained parts.
     fn trainee(&self) -> Result<Trainee> {
         let (checkpoint, config, device, kind) = self.model.parts()?;
-        tch::manual_seed(self.run.seed as i64);
         let weights::Checkpoint { path, tensors, adapters, .. } = checkpoint;
-        crate::guard::guard(|| Trainee::new(tensors, adapters, config, self.adapt.clone(), device, kind))
+        crate::guard::guard(|| Trainee::new(tensors, adapters, config, self.adapt.clone(), device, kind, self.run.seed))
             .map_err(|error| Error::format(path, error.to_string()))
     }
 

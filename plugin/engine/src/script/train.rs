@@ -27,8 +27,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              `metrics.csv` and `steps.csv` into the folder `output`. `model`: a name, a file, or `#{model, config, adapter, device, \
              precision}`; `data`: `#{manifest: FILE}` or `#{octa500: #{root, task}}`. The closure hears `#{epoch, loss, skipped, validation: \
              #{dice, ...}}` after every epoch; `false` stops there. Returns `#{epochs, best_epoch, adapter, trained_parameters, skipped}`.",
-            "fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: arg(\"manifest\")}, \
-             output: `${arg(\"out\")}/tuned`, adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
+            "labels.save(\"truth.nii.gz\"); write_json(\"pairs.json\", [#{image: arg(\"input\"), labels: \"truth.nii.gz\"}]); \
+             fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: \"pairs.json\"}, output: \"tuned\", \
+             adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
             move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
                 run(&call, host, &files, &options, Some(&each))
             },
