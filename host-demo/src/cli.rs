@@ -269,6 +269,9 @@ pub struct Model {
     /// Shape of the model: an official size by name or a YAML or JSON file; needed if the weights do not tell
     #[arg(long, value_name = "NAME|FILE")]
     pub model_config: Option<String>,
+    /// What fine-tuning has learnt for these weights: an adapter file, or PEFT's folder
+    #[arg(long, value_name = "FILE")]
+    pub adapter: Option<PathBuf>,
     /// Where to compute: auto, cpu, cuda, cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,

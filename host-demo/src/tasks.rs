@@ -81,7 +81,7 @@ fn description(seg: &Seg) -> Value {
 fn choice(model: &Model) -> Value {
     json!({
         "model": model.model, "model_config": model.model_config, "device": model.device, "precision": model.precision,
-        "compat": model.compat,
+        "adapter": model.adapter, "compat": model.compat,
     })
 }
 

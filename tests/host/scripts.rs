@@ -375,3 +375,47 @@ fn batch_goes_on_where_it_was_left() {
     assert_eq!(fs::read_to_string(host.path("batch-output/areas.csv")).unwrap().lines().count(), 3);
     assert!(host.run(&arguments).ok().contains("good: done before"));
 }
+
+#[test]
+fn fine_tuning_writes_adapters_that_segment_takes() {
+    let host = Host::new();
+    let data = root().join("tests/data");
+    let truth = host.path("truth.nii.gz").display().to_string();
+    let head = "let labels = open_volume(arg(\"input\")).threshold(120, 255); labels.save(\"truth.nii.gz\");";
+    host.script(head, &["--set", &format!("input={}", data.join("demo/volume.nii.gz").display())]).ok();
+    host.file("pairs.csv", &format!("image,labels\n{},{truth}\n", data.join("demo/volume.nii.gz").display()));
+    let script = root().join("scripts/fine_tune.rhai").display().to_string();
+    let demo = demo();
+    let more = ["--set", "manifest=pairs.csv", "--set", "epochs=2", "--set", "frames=2"];
+    let arguments: Vec<&str> = ["run", &script].into_iter().chain(demo.iter().map(String::as_str).skip(2)).collect();
+    let stdout = host.run(&[&arguments, &more[..]].concat()).ok();
+    let lines: Vec<&str> = stdout.lines().filter(|line| line.starts_with("epoch ")).collect();
+    assert!(lines.len() == 2 && lines[1].contains("loss") && lines[1].contains("Dice"), "{stdout}");
+    assert!(stdout.contains("best: epoch"), "{stdout}");
+
+    let (input, prompts) = (data.join("demo/volume.nii.gz"), data.join("demo/prompts.json"));
+    let (model, config) = (data.join("parity/mini21.pt"), data.join("parity/mini21.yaml"));
+    let path = |path: &Path| path.display().to_string();
+    let base = [
+        "segment",
+        &path(&input),
+        "--model",
+        &path(&model),
+        "--model-config",
+        &path(&config),
+        "--prompts",
+        &path(&prompts),
+    ]
+    .map(str::to_owned);
+    let logits = |more: &[&str], out: &str| {
+        let arguments: Vec<&str> =
+            base.iter().map(String::as_str).chain(more.iter().copied()).chain(["--logits", out]).collect();
+        host.run(&arguments).ok();
+        fs::read(host.path(out)).unwrap()
+    };
+    let plain = logits(&[], "plain.safetensors");
+    assert_ne!(plain, logits(&["--adapter", "tuned/adapter.safetensors"], "tuned.safetensors"));
+    let arguments: Vec<&str> =
+        base.iter().map(String::as_str).chain(["--adapter", "pairs.csv", "--logits", "x.safetensors"]).collect();
+    host.run(&arguments).fails_with(&["pairs.csv", "safetensors"]);
+}

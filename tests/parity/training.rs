@@ -20,7 +20,8 @@ const WRAPPED: &str = "image_encoder.base_model.model.";
 
 fn peft_name(name: &str) -> String {
     let name = name.replace("image_encoder.", WRAPPED);
-    let name = name.replace(".lora_A.weight", ".lora_A.default.weight").replace(".lora_B.weight", ".lora_B.default.weight");
+    let name =
+        name.replace(".lora_A.weight", ".lora_A.default.weight").replace(".lora_B.weight", ".lora_B.default.weight");
     name.replace(".qkv.bias", ".qkv.base_layer.bias")
 }
 
@@ -37,7 +38,8 @@ fn trainee(fixture: &Fixture, bias: f64) -> Trainee {
         (layer, adapter)
     });
     let adapt = Adapt { dropout: 0.0, ..Adapt::default() };
-    Trainee::new(tensors, adapters.collect(), mini_config("mini", false), adapt, fixture::device(), Kind::Float, 1).unwrap()
+    Trainee::new(tensors, adapters.collect(), mini_config("mini", false), adapt, fixture::device(), Kind::Float, 1)
+        .unwrap()
 }
 
 /// The fixture's four slices with the prompts of a case.
@@ -72,9 +74,12 @@ fn relative(found: &Tensor, expected: &Tensor) -> f64 {
 fn loss_and_gradients_are_the_references() {
     let Some(root) = full() else { return };
     let fixture = Fixture::read(root.join("mini/lora_training"));
-    for (name, bfloat16, allowed) in
-        [("frame0_f32mem", false, 1e-2), ("frame0", true, 6e-2), ("partly_absent", true, 6e-2), ("frames023", true, 6e-2)]
-    {
+    for (name, bfloat16, allowed) in [
+        ("frame0_f32mem", false, 1e-2),
+        ("frame0", true, 6e-2),
+        ("partly_absent", true, 6e-2),
+        ("frames023", true, 6e-2),
+    ] {
         let case = &fixture.json[name];
         let bias = case["obj_bias_extra"].as_f64().unwrap();
         for (mode, training) in [("eval", false), ("train", true)] {
@@ -128,7 +133,10 @@ fn computing_twice_gives_the_same_gradients() {
     let trainee = random_trainee(0.1);
     let clip = synthetic_clip(&trainee);
     let gradients = |keep: Keep| {
-        let stepper = Stepper { trainee: &trainee, config: StepConfig { objective: Objective::default(), ..config(true, false, keep) } };
+        let stepper = Stepper {
+            trainee: &trainee,
+            config: StepConfig { objective: Objective::default(), ..config(true, false, keep) },
+        };
         trainee.parameters.iter().for_each(|(_, tensor)| tensor.shallow_clone().zero_grad());
         let losses = stepper.gradients(&clip, 3, 1.0).unwrap();
         let gradients: Vec<_> = trainee.parameters.iter().map(|(_, tensor)| tensor.grad().copy()).collect();
@@ -156,9 +164,11 @@ fn gradients_point_where_the_loss_grows() {
     }
     let config = StepConfig { objective: Objective::default(), ..config(false, false, Keep::default()) };
     let stepper = Stepper { trainee: &trainee, config };
-    let sum = |losses: Vec<_>| losses.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>();
+    let sum =
+        |losses: Vec<_>| losses.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>();
     let before = sum(stepper.gradients(&clip, 3, 1.0).unwrap());
-    let square: f64 = trainee.parameters.iter().map(|(_, t)| t.grad().square().sum(Kind::Double).double_value(&[])).sum();
+    let square: f64 =
+        trainee.parameters.iter().map(|(_, t)| t.grad().square().sum(Kind::Double).double_value(&[])).sum();
     let step = 1e-3 / square.sqrt();
     no_grad(|| {
         for (_, tensor) in &trainee.parameters {
@@ -182,7 +192,8 @@ fn random_trainee(dropout: f64) -> Trainee {
         ..Adapt::default()
     };
     let trainee =
-        Trainee::new(tensors, BTreeMap::new(), mini_config("mini21", false), adapt, fixture::device(), Kind::Float, 1).unwrap();
+        Trainee::new(tensors, BTreeMap::new(), mini_config("mini21", false), adapt, fixture::device(), Kind::Float, 1)
+            .unwrap();
     no_grad(|| {
         for (name, tensor) in &trainee.parameters {
             if name.contains("lora_B") {
@@ -232,7 +243,8 @@ fn losses_are_the_references() {
     let mixture = |p: &Tensor| losses::dice(p, &truth, 1.0) * 0.8 + losses::soft_cldice(p, &truth) * 0.2;
     check("cldice_0.8dice_0.2cl", &mixture, &pred);
     close("skeleton", &losses::soft_skeleton(&pred), &fixture.get("skeleton_pred"), 1e-6);
-    let focal = |logits: &Tensor, classes: &str, alpha: f64| losses::focal_classes(logits, &fixture.get(classes), 2.0, alpha);
+    let focal =
+        |logits: &Tensor, classes: &str, alpha: f64| losses::focal_classes(logits, &fixture.get(classes), 2.0, alpha);
     check("focal_mean", &|x| focal(x, "classes", 1.0).mean(Kind::Float), &fixture.get("logits"));
     check("focal_sum", &|x| focal(x, "classes", 1.0).sum(Kind::Float), &fixture.get("logits"));
     check("focal_img_mean", &|x| focal(x, "classes_img", 0.25).mean(Kind::Float), &fixture.get("logits_img"));

@@ -33,7 +33,8 @@ fn folder() -> tempfile::TempDir {
     };
     let voxels = (0..FRAMES * SIDE * SIDE).map(|i| if disc(i) { 200 } else { 30 + (i * 7 % 40) as u8 }).collect();
     let volume = Volume::new([FRAMES, SIDE, SIDE, 1], Voxels::U8(voxels), Geometry::unknown(), "test").unwrap();
-    let labels = Labels { data: (0..FRAMES * SIDE * SIDE).map(|i| u16::from(disc(i))).collect(), ..Labels::empty_like(&volume) };
+    let labels =
+        Labels { data: (0..FRAMES * SIDE * SIDE).map(|i| u16::from(disc(i))).collect(), ..Labels::empty_like(&volume) };
     io::write_volume(&volume, folder.path().join("disc.nii.gz"), &mut ()).unwrap();
     io::write_labels(&labels, folder.path().join("truth.nii.gz")).unwrap();
     fs::write(folder.path().join("pairs.csv"), "image, labels\ndisc.nii.gz, truth.nii.gz\n").unwrap();
@@ -171,7 +172,8 @@ fn pefts_folder_says_the_same() {
     let more = json!({"adapt": {"train": ""}, "run": {"epochs": 1, "clips_per_case": 1, "peft": true}});
     let request = request(folder.path(), "out", &more);
     let report = train(&request).unwrap();
-    let load = |adapter: PathBuf| ModelRequest { adapter: Some(adapter), ..request.model.clone() }.load().unwrap().model;
+    let load =
+        |adapter: PathBuf| ModelRequest { adapter: Some(adapter), ..request.model.clone() }.load().unwrap().model;
     let ours = load(report.adapter);
     assert_eq!(ours.fingerprint(), load(folder.path().join("out/peft")).fingerprint());
     assert_ne!(ours.fingerprint(), request.model.load().unwrap().model.fingerprint());

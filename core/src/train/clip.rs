@@ -75,7 +75,11 @@ impl Clip {
                 return wrong(format!("object {} has {} masks for {frames} slices", object.id, object.truth.len()));
             }
             if object.prompts.is_empty() || object.prompts.keys().any(|&frame| frame >= frames) {
-                return wrong(format!("object {} needs prompts on slices 0 to {}", object.id, frames.saturating_sub(1)));
+                return wrong(format!(
+                    "object {} needs prompts on slices 0 to {}",
+                    object.id,
+                    frames.saturating_sub(1)
+                ));
             }
         }
         if frames == 0 || self.objects.is_empty() { wrong("no slices or no objects".into()) } else { Ok(()) }
@@ -85,7 +89,10 @@ impl Clip {
 /// Features of a slice as leaves of the graph: where the gradients of everything behind the encoder come together.
 pub(super) fn as_leaves(features: &ImageFeatures) -> ImageFeatures {
     let leaf = |tensor: &Tensor| tensor.detach().set_requires_grad(true);
-    ImageFeatures { vision: leaf(&features.vision), high_res: features.high_res.as_ref().map(|levels| levels.each_ref().map(leaf)) }
+    ImageFeatures {
+        vision: leaf(&features.vision),
+        high_res: features.high_res.as_ref().map(|levels| levels.each_ref().map(leaf)),
+    }
 }
 
 /// The tensors of features.

@@ -118,10 +118,10 @@ impl Adam {
                     continue;
                 }
                 let gradient = gradient * scale;
-                let moments = self.moments.entry(name.clone()).or_insert_with(|| Moments {
-                    mean: gradient.zeros_like(),
-                    square: gradient.zeros_like(),
-                });
+                let moments = self
+                    .moments
+                    .entry(name.clone())
+                    .or_insert_with(|| Moments { mean: gradient.zeros_like(), square: gradient.zeros_like() });
                 moments.mean = &moments.mean * beta1 + &gradient * (1.0 - beta1);
                 moments.square = &moments.square * beta2 + &gradient * &gradient * (1.0 - beta2);
                 let spread = moments.square.sqrt() / fix2.sqrt() + eps;

@@ -180,9 +180,11 @@ impl Records {
             let side = truth.size()[3];
             let mask = no_grad(|| resize_bilinear(low_res, [side, side]).gt(0.0));
             let [x, y, _] = case.volume.geometry.spacing;
-            let spacing = [1.0, y * case.volume.rows as f64 / side as f64, x * case.volume.columns as f64 / side as f64];
+            let spacing =
+                [1.0, y * case.volume.rows as f64 / side as f64, x * case.volume.columns as f64 / side as f64];
             let grid = |mask: &Tensor| -> Result<Grid> {
-                let inside = crate::guard::torch(|| Vec::<bool>::try_from(mask.to_device(tch::Device::Cpu).flatten(0, -1)))?;
+                let inside =
+                    crate::guard::torch(|| Vec::<bool>::try_from(mask.to_device(tch::Device::Cpu).flatten(0, -1)))?;
                 Ok(Grid { shape: [1, side as usize, side as usize], spacing, inside })
             };
             let comparison = compare(&grid(&mask)?, &grid(&truth.gt(0.5))?)?;
@@ -228,7 +230,8 @@ struct Row<'a> {
 
 impl<'a> From<&'a SliceRecord> for Row<'a> {
     fn from(slice: &'a SliceRecord) -> Self {
-        let SliceRecord { epoch, subset, ref case, object, frame, prompted, loss, object_score, cldice, comparison } = *slice;
+        let SliceRecord { epoch, subset, ref case, object, frame, prompted, loss, object_score, cldice, comparison } =
+            *slice;
         let Comparison { dice, jaccard, precision, recall, specificity, hausdorff_mm, hd95_mm, .. } = comparison;
         Row {
             epoch,

@@ -40,7 +40,8 @@ pub fn write(path: &Path, tensors: &Tensors, metadata: HashMap<String, String>) 
         torch(|| tensor.f_copy_data_u8(&mut bytes, tensor.numel()))?;
         Ok::<_, Error>(bytes)
     };
-    let data: Vec<_> = tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?))).collect::<Result<_>>()?;
+    let data: Vec<_> =
+        tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?))).collect::<Result<_>>()?;
     let views = data.iter().map(|(name, tensor, bytes)| {
         let dtype = dtype_of(tensor.kind()).ok_or_else(|| Error::invalid(format!("{name} is {:?}", tensor.kind())))?;
         let shape = tensor.size().into_iter().map(|n| n as usize).collect();
@@ -133,7 +134,8 @@ pub fn load(path: &Path, trainee: &Trainee, adam: &mut Adam) -> Result<Value> {
     for (name, parameter) in &trainee.parameters {
         let saved = tensors.remove(&format!("parameter.{name}"));
         let saved = saved.filter(|saved| saved.size() == parameter.size());
-        let saved = saved.ok_or_else(|| wrong(format!("{name} is not in it, or of another shape: other adapters were trained")))?;
+        let saved = saved
+            .ok_or_else(|| wrong(format!("{name} is not in it, or of another shape: other adapters were trained")))?;
         no_grad(|| parameter.shallow_clone().copy_(&saved));
     }
     let steps = entry("steps").and_then(|steps| steps.as_u64()).unwrap_or(0);

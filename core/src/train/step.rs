@@ -8,8 +8,8 @@
 
 use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
 use super::losses::Objective;
-use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use super::trainee::Trainee;
+use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
 use crate::session::Point;

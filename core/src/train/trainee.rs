@@ -147,7 +147,9 @@ impl Trainee {
             loras.insert(layer.clone(), lora);
         }
         if let Some(other) = adapters.keys().find(|layer| !loras.contains_key(*layer)) {
-            return Err(Error::invalid(format!("the checkpoint has an adapter of {other}, which is not among the targets")));
+            return Err(Error::invalid(format!(
+                "the checkpoint has an adapter of {other}, which is not among the targets"
+            )));
         }
         let mut parts = Tensors::new();
         for (name, tensor) in tensors {

@@ -260,7 +260,9 @@ impl<'a> Training<'a> {
     /// A random source of its own for every clip.
     fn rng(&self, what: u64, at: usize) -> ChaCha8Rng {
         let mut seed = [0; 32];
-        for (part, number) in seed.chunks_exact_mut(8).zip([self.request.run.seed, what, self.position.epoch as u64, at as u64]) {
+        for (part, number) in
+            seed.chunks_exact_mut(8).zip([self.request.run.seed, what, self.position.epoch as u64, at as u64])
+        {
             part.copy_from_slice(&number.to_le_bytes());
         }
         ChaCha8Rng::from_seed(seed)
@@ -304,7 +306,8 @@ impl<'a> Training<'a> {
         let clip = self.request.sample.draw(case, size, &self.request.augment, &mut rng)?;
         let visits: usize = clip.objects.iter().map(|object| object.truth.len()).sum();
         let scale = 1.0 / (visits * self.request.run.accumulate) as f64;
-        let seed = self.request.run.seed.wrapping_mul(0x9e37_79b9).wrapping_add((self.position.epoch * 1_000_003 + at) as u64);
+        let seed =
+            self.request.run.seed.wrapping_mul(0x9e37_79b9).wrapping_add((self.position.epoch * 1_000_003 + at) as u64);
         let losses = self.stepper.gradients(&clip, seed, scale)?;
         Ok(losses.iter().map(|slice| slice.loss).sum::<f64>() / visits as f64)
     }
@@ -315,7 +318,11 @@ impl<'a> Training<'a> {
         let loss = self.position.loss / clips.max(1) as f64;
         let epoch = self.position.epoch + 1;
         let last = epoch == self.request.run.epochs;
-        let slices = if epoch % self.request.run.validate_every == 0 || last { self.validate(epoch, observer)? } else { Vec::new() };
+        let slices = if epoch % self.request.run.validate_every == 0 || last {
+            self.validate(epoch, observer)?
+        } else {
+            Vec::new()
+        };
         self.skipped += self.position.skipped;
         let record = EpochRecord::new(epoch, loss, self.position.skipped, &slices);
         let best = self.records.epoch(record.clone(), &slices)?;

@@ -4,9 +4,9 @@
 use super::clip::{ClipObject, Prompt};
 use super::losses::{Choice, Objective, iou};
 use crate::model::layers::resize_bilinear;
-use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, SamOutput, Sam2};
-use crate::session::memory::Timeline;
+use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Sam2, SamOutput};
 use crate::session::Point;
+use crate::session::memory::Timeline;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -142,7 +142,8 @@ impl Visitor<'_> {
     ) -> SamOutput {
         let memories = visit.memories.iter().filter_map(|(frame, t_pos)| Some((&known.get(frame)?.memory, *t_pos)));
         let memories: Vec<_> = memories.map(|(features, t_pos)| MemoryEntry { features, t_pos }).collect();
-        let pointers = visit.pointers.iter().filter_map(|(frame, distance)| Some((&known.get(frame)?.obj_ptr, *distance)));
+        let pointers =
+            visit.pointers.iter().filter_map(|(frame, distance)| Some((&known.get(frame)?.obj_ptr, *distance)));
         let pointers: Vec<_> = pointers.map(|(obj_ptr, distance)| PointerEntry { obj_ptr, distance }).collect();
         let conditioned = self.model.with_memory(features, &memories, &pointers, frames);
         let multimask = self.model.use_multimask(false, 0);

@@ -118,4 +118,3 @@ fn refuse_variants(config: &Value) -> std::result::Result<(), String> {
     }
     Ok(())
 }
-

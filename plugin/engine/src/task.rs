@@ -41,9 +41,8 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> std::result::Result
         "script" => return script::run(&request(name, json)?, host),
         "check" => return script::check(&request(name, json)?, host),
         "reference" => return script::reference(&request(name, json)?, host),
-        "fine_tune" => {
-            train::fine_tune(&request(name, json)?, observer, &mut |_| Ok(Flow::Continue)).map(|report| json!({"report": report}))
-        }
+        "fine_tune" => train::fine_tune(&request(name, json)?, observer, &mut |_| Ok(Flow::Continue))
+            .map(|report| json!({"report": report})),
         "models" => Ok(models(&request(name, json)?)),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", NAMES.join(", ")))),
     };

@@ -21,6 +21,7 @@ class Model(Handle):
         model: PathLike,
         config: Optional[PathLike] = None,
         *,
+        adapter: Optional[PathLike] = None,
         device: Optional[str] = None,
         precision: Optional[str] = None,
         weights_dirs: Optional[Sequence[PathLike]] = None,
@@ -28,10 +29,11 @@ class Model(Handle):
         cancel: Optional[Cancel] = None,
     ) -> "Model":
         """Loads a checkpoint: an official size by name (``tiny`` ... ``large``, ``2.1-tiny`` ... ``2.1-large``) or a file. `config`: an
-        official size or a configuration file; `device`: ``auto``, ``cpu``, ``cuda:N``; `precision`: ``auto``, ``f32``, ``bf16``, ``f16``."""
+        official size or a configuration file; `adapter`: what fine-tuning has learnt for it; `device`: ``auto``, ``cpu``, ``cuda:N``; `precision`: ``auto``, ``f32``, ``bf16``, ``f16``."""
         request = {
             "model": model,
             "model_config": config,
+            "adapter": adapter,
             "device": device,
             "precision": precision,
             "weights_dirs": list(weights_dirs) if weights_dirs is not None else None,

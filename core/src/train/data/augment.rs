@@ -36,10 +36,13 @@ impl Augment {
 
     /// An error where a number makes no sense.
     pub fn check(&self) -> Result<()> {
-        let wrong = |name: &str, value: f64, range: &str| Err(Error::invalid(format!("augment.{name} is {value}: {range}")));
+        let wrong =
+            |name: &str, value: f64, range: &str| Err(Error::invalid(format!("augment.{name} is {value}: {range}")));
         match *self {
             Self { flip, .. } if !(0.0..=1.0).contains(&flip) => wrong("flip", flip, "0 to 1"),
-            Self { rotation, .. } if !(0.0..=180.0).contains(&rotation) => wrong("rotation", rotation, "0 to 180 degrees"),
+            Self { rotation, .. } if !(0.0..=180.0).contains(&rotation) => {
+                wrong("rotation", rotation, "0 to 180 degrees")
+            }
             Self { contrast, .. } if !(0.0..=4.0).contains(&contrast) => wrong("contrast", contrast, "0 to 4"),
             Self { brightness, .. } if !(0.0..=1.0).contains(&brightness) => wrong("brightness", brightness, "0 to 1"),
             Self { blur, .. } if !(0.0..=20.0).contains(&blur) => wrong("blur", blur, "0 to 20 pixels"),

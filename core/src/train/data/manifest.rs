@@ -39,10 +39,14 @@ fn train() -> Subset {
 pub(super) fn cases(path: &Path) -> Result<Vec<Box<dyn Case>>> {
     let text = fs::read_to_string(path).map_err(Error::io(path))?;
     let rows: Vec<Row> = if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
-        serde_json::from_str(&text).map_err(|error| Error::format(path, format!("a list of rows is expected: {error}")))?
+        serde_json::from_str(&text)
+            .map_err(|error| Error::format(path, format!("a list of rows is expected: {error}")))?
     } else {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        reader.deserialize().collect::<std::result::Result<_, _>>().map_err(|error| Error::format(path, error.to_string()))?
+        reader
+            .deserialize()
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|error| Error::format(path, error.to_string()))?
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     let cases = rows.into_iter().map(|row| {

@@ -101,7 +101,9 @@ impl Case for Sample {
     fn read(&self) -> Result<(Volume, Labels)> {
         let (volume, labels) = match self.task {
             Task::RvLayers => self.layers(3, 4, vessels)?,
-            Task::FazLayers => self.layers(1, 3, |strip, _| Ok(strip.square(2, 3).iter().map(|&v| u16::from(v > 127)).collect()))?,
+            Task::FazLayers => {
+                self.layers(1, 3, |strip, _| Ok(strip.square(2, 3).iter().map(|&v| u16::from(v > 127)).collect()))?
+            }
             Task::RvProjection => self.projection(3)?,
             Task::FazProjection => self.projection(4)?,
         };
@@ -215,8 +217,10 @@ impl Strip {
 /// What lies in a folder, by name.
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
-    let mut paths: Vec<_> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>().map_err(Error::io(folder))?;
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()
+        .map_err(Error::io(folder))?;
     paths.sort();
     Ok(paths)
 }

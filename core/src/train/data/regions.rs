@@ -145,7 +145,8 @@ mod tests {
 
     fn square() -> Region {
         let (rows, columns) = (40, 50);
-        let inside = (0..rows * columns).map(|at| (10..20).contains(&(at % columns)) && (5..15).contains(&(at / columns)));
+        let inside =
+            (0..rows * columns).map(|at| (10..20).contains(&(at % columns)) && (5..15).contains(&(at / columns)));
         Region { rows, columns, inside: inside.collect() }
     }
 

@@ -174,7 +174,9 @@ impl SampleConfig {
         let region = Region { rows: side, columns: side, inside };
         let bounds = region.bounds()?;
         let kind = match self.prompt {
-            PromptKind::Any => [PromptKind::Points, PromptKind::Points, PromptKind::Box, PromptKind::Mask][rng.random_range(0..4)],
+            PromptKind::Any => {
+                [PromptKind::Points, PromptKind::Points, PromptKind::Box, PromptKind::Mask][rng.random_range(0..4)]
+            }
             kind => kind,
         };
         let mut prompt = Prompt { corrections: self.corrections, ..Prompt::default() };
@@ -186,7 +188,9 @@ impl SampleConfig {
             }
             PromptKind::Box => {
                 let loose = (side / 40).max(1) as f32;
-                let edge = |at: usize, rng: &mut ChaCha8Rng| (at as f32 + rng.random_range(-loose..=loose)).clamp(0.0, side as f32);
+                let edge = |at: usize, rng: &mut ChaCha8Rng| {
+                    (at as f32 + rng.random_range(-loose..=loose)).clamp(0.0, side as f32)
+                };
                 prompt.bounds = Some(bounds.map(|at| edge(at, rng)));
             }
             PromptKind::Mask => prompt.mask = Some(truth.shallow_clone()),
