@@ -286,3 +286,13 @@ fn findings_stay_harmless() {
         }
     }
 }
+
+/// And none of them asks for memory that it does not need.
+#[cfg(target_os = "linux")]
+#[test]
+fn findings_need_little_memory() {
+    let mut child = std::process::Command::new("sh");
+    child.args(["-c", "ulimit -v 4000000 && exec \"$0\" --exact fuzz::findings_stay_harmless"]);
+    let output = child.arg(std::env::current_exe().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -20,11 +20,13 @@ mod stack;
 use super::OpenOptions;
 use super::frames::{Frames, crop_volume};
 use crate::progress::Observer;
-use crate::volume::{Geometry, Volume};
+use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
 use file::DicomFile;
+use header::{Content, Header};
+use pixels::Pixels;
 use stack::{Slices, Stack};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,6 +75,13 @@ pub(super) fn slices(
 ) -> Result<(Vec<(PathBuf, usize)>, Geometry)> {
     let Stack { headers, order, geometry } = Stack::of(source, files, options)?;
     Ok((order.into_iter().map(|slice| (headers[slice.file].path.clone(), slice.frame)).collect(), geometry))
+}
+
+/// The values of every frame of a file as they are stored, one after another.
+pub(super) fn stored_frames(path: &Path, push: &mut dyn FnMut(Voxels) -> Result<()>) -> Result<()> {
+    let Content::Image(header) = Header::read(path)? else { return Err(Error::format(path, "has no frames")) };
+    let mut pixels = Pixels::open(&header)?;
+    (0..header.frames.len()).try_for_each(|frame| push(pixels.stored(&header, frame)?))
 }
 
 /// A DICOM file's elements, whole or up to a tag, after a look at the lengths that it claims.
