@@ -77,19 +77,48 @@ pub(super) fn slices(
     Ok((order.into_iter().map(|slice| (headers[slice.file].path.clone(), slice.frame)).collect(), geometry))
 }
 
-/// The values of every frame of a file as they are stored, one after another.
-pub(super) fn stored_frames(path: &Path, push: &mut dyn FnMut(Voxels) -> Result<()>) -> Result<()> {
-    let Content::Image(header) = Header::read(path)? else { return Err(Error::format(path, "has no frames")) };
-    let mut pixels = Pixels::open(&header)?;
-    (0..header.frames.len()).try_for_each(|frame| push(pixels.stored(&header, frame)?))
+/// The frames of one file, whatever they show: values as they are stored.
+pub(super) struct StoredFrames {
+    header: Box<Header>,
+    pixels: Pixels,
+}
+
+impl StoredFrames {
+    pub fn open(path: &Path) -> Result<Self> {
+        let Content::Image(header) = Header::read(path)? else { return Err(Error::format(path, "has no frames")) };
+        Ok(Self { pixels: Pixels::open(&header)?, header })
+    }
+
+    pub fn are_compressed(&self) -> bool {
+        self.pixels.are_compressed()
+    }
+
+    /// `[rows, columns]` of a frame that is there; an error names it otherwise.
+    pub fn frame(&mut self, frame: usize) -> Result<Voxels> {
+        if frame >= self.header.frames.len() {
+            return Err(Error::format(&self.header.path, format!("has no frame {frame}: damaged")));
+        }
+        self.pixels.stored(&self.header, frame)
+    }
 }
 
 /// A DICOM file's elements, whole or up to a tag, after a look at the lengths that it claims.
 pub(super) fn open_object(path: &Path, until: Option<Tag>) -> Result<DefaultDicomObject> {
-    DicomFile::open(path)?;
-    let options = OpenFileOptions::new();
-    let options = if let Some(tag) = until { options.read_until(tag) } else { options };
-    options.open_file(path).map_err(|error| Error::format(path, one_line(&error.to_string())))
+    let ours = DicomFile::open(path)?.syntax;
+    let open = |until| {
+        let options = OpenFileOptions::new();
+        let options = if let Some(tag) = until { options.read_until(tag) } else { options };
+        options.open_file(path).map_err(|error| Error::format(path, one_line(&error.to_string())))
+    };
+    // in another syntax the same bytes are other lengths, and the crate asks for as much memory as they say
+    let theirs = open(Some(Tag(8, 0)))?;
+    match theirs.meta().transfer_syntax().trim_matches(['\0', ' ']) {
+        same if same == ours => open(until),
+        _ => Err(Error::format(
+            path,
+            "does not say how it is written (transfer syntax): its meta information is damaged",
+        )),
+    }
 }
 
 fn one_line(text: &str) -> String {
