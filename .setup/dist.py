@@ -25,8 +25,9 @@ README = """SAM-OCTA2 {version}, a segmentation plugin for viewers of medical im
 
 Needs a Linux with glibc {glibc} and libstdc++ (GLIBCXX {glibcxx}) or newer. Put the folder where you like, and keep what is in it together.
 
-  libsam_octa2.so   the library that a viewer opens; libsam_octa2.json says who it is, libsam_octa2_engine.so, libtorch/ and nvidia/ are
-                    opened by it on first use (nvidia/: libtorch's CPU library wants them; no GPU is needed)
+  libsam_octa2.so   the library that a viewer opens; libsam_octa2.json says who it is. It describes and converts volumes by itself;
+                    libsam_octa2_engine.so, libtorch/ and nvidia/ are opened for the rest (nvidia/: libtorch's CPU library wants
+                    them; no GPU is needed)
   host-demo         the same from a terminal:  ./host-demo --help;  ./host-demo plugin check
   include/          sam_octa2.h for C and C++, sam_octa2.hpp for C++17; examples/ has a viewer of each
   docs/viewers.md   how a viewer uses it; docs/scripting.md and scripts/ how to script it

@@ -3,7 +3,7 @@
 (where the system lets a process do that), and with no environment it must
 
   - hold what SHA256SUMS says and pass `host-demo plugin check`,
-  - segment the demo volume to the very labels that the build gives,
+  - describe the demo volume without loading libtorch, and segment it to the very labels that the build gives,
   - load nothing from outside but what every Linux has,
   - serve a program in C that is compiled and linked with the folder's own header and library (where there is a compiler).
 """
@@ -107,6 +107,9 @@ def test(folder, scratch):
     prefix = hidden()
     host = str(move_to / "host-demo")
     run([*prefix, host, "plugin", "check"], scratch)
+    run([*prefix, "env", "LD_DEBUG=files", f"LD_DEBUG_OUTPUT={scratch}/light", host, "info", DEMO[0]], scratch)
+    if any("libtorch" in log.read_text(errors="replace") for log in scratch.glob("light.*")):
+        fail("info has loaded libtorch")
     watched = ["env", "LD_DEBUG=files", f"LD_DEBUG_OUTPUT={scratch}/loader", host]
     run([*prefix, *watched, "segment", *DEMO, "--out", "moved.npy"], scratch)
     check_loaded(scratch.glob("loader.*"), move_to)

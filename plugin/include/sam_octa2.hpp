@@ -358,7 +358,7 @@ struct Script {
     }
 };
 
-// The library. Opening it takes a millisecond; libtorch is opened by the first call that computes, or by `start`.
+// The library. Opening it takes a millisecond; libtorch is opened by the first call that computes (the tasks info and convert do not), or by `start`.
 struct Plugin {
     Table table;
     explicit Plugin(const std::string &path) : table(std::make_shared<Functions>(path)) {}

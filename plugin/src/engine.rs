@@ -6,6 +6,7 @@ use crate::libtorch;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Sized1, Status, ViewStruct};
+use sam_octa2_boundary::c::fail;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -62,20 +63,6 @@ pub unsafe fn release_view(view: *const ViewStruct) {
     if let Some((view, release)) = view.and_then(|view| Some((view, view.release?))) {
         // Safety: the host's function with the host's owner, once.
         unsafe { release(view.owner) }
-    }
-}
-
-/// Hands an error out; returns its number.
-pub fn fail(error: *mut *mut ErrorBox, reason: &PluginError) -> Status {
-    let made = ErrorBox::into_raw(reason);
-    // Safety: made above; `error` is null or the caller's place for it.
-    unsafe {
-        let status = (*made).status();
-        match error.as_mut() {
-            Some(place) => *place = made,
-            None => ErrorBox::free(made),
-        }
-        status
     }
 }
 

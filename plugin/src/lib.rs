@@ -1,15 +1,18 @@
 //! SAM-OCTA2 as a plugin: the library that a viewer opens. It needs nothing but the C library, so that a viewer learns in a millisecond
-//! what is here; the first call that computes opens `libsam_octa2_engine.so` beside it, and libtorch with that.
+//! what is here. The tasks that need no model (`info`, `convert`) are done here; the first call of anything else that computes opens
+//! `libsam_octa2_engine.so` beside it, and libtorch with that.
 //!
 //! ```text
 //! viewer (Rust) -> Root -> tables sam_octa2.<room>/1 -┐
 //! viewer (C)    -> sam_octa2_<room>_<verb>  ----------┴-> c/<room>.rs -> engine::forward -> libsam_octa2_engine.so
+//! viewer -> task `info`, `convert`                    -> task.rs -----> sam_octa2_volumes
 //! ```
 //! Both doors lead to the same functions: the tables hold the addresses of the C functions.
 
 pub mod c;
 mod engine;
 mod libtorch;
+mod task;
 
 use sam_octa2_abi::abi_stable::export_root_module;
 use sam_octa2_abi::abi_stable::prefix_type::PrefixTypeTrait;
@@ -30,7 +33,7 @@ mod export {
     }
 }
 
-static TASK: Task1 = Task1 { list: task_list, run: task_run };
+static TASK: Task1 = Task1 { list: task::list, run: task::run };
 static SELFTEST: SelfTest1 = SelfTest1 { panic: selftest_panic, echo: selftest_echo, sleep: selftest_sleep };
 
 extern "C" fn manifest_json() -> RString {
@@ -48,19 +51,6 @@ extern "C" fn get_extension(id: RStr<'_>) -> ROption<ExtensionPtr> {
         Mask1::ID => RSome(ExtensionPtr::new(&c::mask::TABLE)),
         Script1::ID => RSome(ExtensionPtr::new(&c::script::TABLE)),
         _ => RNone,
-    }
-}
-
-extern "C" fn task_list() -> RString {
-    // the manifest's own list, so that the two cannot differ
-    let list = MANIFEST.split_once("\"tasks\": ").and_then(|(_, rest)| rest.split_once(']'));
-    list.map(|(names, _)| format!("{names}]")).unwrap_or_default().into()
-}
-
-extern "C" fn task_run(name: RStr<'_>, request: RStr<'_>, host: &HostCalls) -> RResult<RString, PluginError> {
-    match engine::get() {
-        Ok(engine) => (engine.task.run)(name, request, host),
-        Err(error) => RErr(error),
     }
 }
 

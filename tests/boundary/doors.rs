@@ -42,28 +42,36 @@ pub fn symbols(path: &Path) -> Tables {
     tables
 }
 
+fn exports(library: &Path) -> BTreeSet<String> {
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect()
+}
+
+/// Of decoders inside (OpenJPEG has public names) nothing is seen: a viewer's own would take their place.
 /// What the header declares and what the library exports: the same, and abi_stable's loader.
 #[test]
 fn the_library_exports_the_header_and_nothing_else() {
-    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let exported: BTreeSet<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let exported = exports(&library());
     let header = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/sam_octa2.h")).unwrap();
     let declared = header.split("sam_octa2_").skip(1).filter_map(|rest| rest.split_once('(').map(|(name, _)| name));
     let letters = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let mut expected: BTreeSet<String> = declared.filter(letters).map(|name| format!("sam_octa2_{name}")).collect();
     expected.insert("_1as_0lib_1header_0root_bmodule_bloader".to_owned());
-    let exported: BTreeSet<String> = exported.into_iter().map(str::to_owned).collect();
     assert_eq!(exported, expected);
+    assert_eq!(exports(&library().with_file_name("libsam_octa2_engine.so")), ["sam_octa2_engine".to_owned()].into());
 }
 
-/// The library in front needs no libtorch, so that a viewer's start costs nothing.
+/// The library in front needs what every Linux has, so that a viewer's start costs nothing.
 #[test]
 fn the_library_in_front_needs_only_the_system() {
     let output = Command::new("readelf").arg("-d").arg(library()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let needed: Vec<&str> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();
-    assert!(!needed.is_empty() && needed.iter().all(|line| !line.contains("torch") && !line.contains("c10")), "{text}");
+    let needed = text.lines().filter(|line| line.contains("(NEEDED)"));
+    let needed: Vec<&str> = needed.filter_map(|line| line.split(['[', ']']).nth(1)).collect();
+    let system = ["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "ld-linux"];
+    let known = |name: &&str| system.iter().any(|system| name.starts_with(system));
+    assert!(!needed.is_empty() && needed.iter().all(known), "{needed:?}");
 }
 
 /// Manifest, sidecar, versions and tables agree.

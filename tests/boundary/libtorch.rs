@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// This test's own program, which runs one of the tests below as a child.
-fn child(test: &str, library: &Path, extra: &Path) -> Output {
+pub fn child(test: &str, library: &Path, extra: &Path) -> Output {
     let program = std::env::current_exe().unwrap();
     Command::new(program)
         .args(["--exact", test, "--ignored", "--nocapture"])
@@ -15,7 +15,7 @@ fn child(test: &str, library: &Path, extra: &Path) -> Output {
         .unwrap()
 }
 
-fn says(output: &Output, texts: &[&str]) {
+pub fn says(output: &Output, texts: &[&str]) {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     for text in texts {
@@ -24,7 +24,7 @@ fn says(output: &Output, texts: &[&str]) {
 }
 
 /// A folder with the library and perhaps the engine, copied.
-fn folder(engine: Option<&[u8]>) -> tempfile::TempDir {
+pub fn folder(engine: Option<&[u8]>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(library(), folder.path().join("libsam_octa2.so")).unwrap();
     if let Some(bytes) = engine {

@@ -9,6 +9,7 @@ mod masks;
 mod scripts;
 mod sessions;
 mod state;
+mod tasks;
 mod volumes;
 
 use sam_octa2_abi::{Api, Model, Prompt, Session, Volume};

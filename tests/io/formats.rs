@@ -3,6 +3,7 @@
 
 use crate::{data, distance, open};
 use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::job::{self, InputRequest};
 use sam_octa2_volumes::volume::Volume;
 use serde_json::Value;
 use std::fmt::Write;
@@ -188,8 +189,9 @@ fn open_chosen(name: &str) -> (Volume, io::VolumeInfo) {
     let mut options = OpenOptions::default();
     options.volume = volume.parse().ok();
     let path = data("io").join(file);
+    let request = InputRequest { input: path.clone(), volume: options.volume, ..InputRequest::default() };
     let volume = io::open(&path, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
-    (volume, io::info(&path, &options).unwrap())
+    (volume, job::info(&request, &mut ()).unwrap())
 }
 
 fn check(name: &str, expected: &Value, tolerance: f64) {

@@ -135,16 +135,24 @@ fn watch_panics() {
 fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
     let mut options = OpenOptions::default();
     options.lazy_bytes = lazy.then_some(0);
-    options.once = lazy && path.extension().is_some_and(|ending| ending == "gz");
+    options.once = lazy && path.extension().is_some_and(|ending| ending == "gz" || ending == "tif");
     let volume = io::open(path, &options)?;
     (0..if volume.is_lazy() { volume.frames } else { 0 }).try_for_each(|frame| volume.frame(frame).map(drop))
 }
 
-/// Reads one damaged file, at once or slice by slice; the text says what is wrong with how that went.
-fn try_one(path: &Path, lazy: bool) -> Result<bool, String> {
+/// Reads one damaged file as labels.
+fn open_labels(path: &Path, _: bool) -> sam_octa2_volumes::Result<()> {
+    io::read_labels(path).map(drop)
+}
+
+/// A way to read a file, at once or slice by slice.
+type Open = fn(&Path, bool) -> sam_octa2_volumes::Result<()>;
+
+/// Reads one damaged file; the text says what is wrong with how that went.
+fn try_one(path: &Path, open: Open, lazy: bool) -> Result<bool, String> {
     PANICKED.with_borrow_mut(Option::take);
     let start = Instant::now();
-    let opened = catch_unwind(AssertUnwindSafe(|| open_and_touch(path, lazy)));
+    let opened = catch_unwind(AssertUnwindSafe(|| open(path, lazy)));
     let panicked = PANICKED.with_borrow_mut(Option::take);
     if opened.is_err() || panicked.as_ref().is_some_and(|place| !place.contains("/registry/")) {
         return Err(format!("panicked at {}", panicked.unwrap_or_default()));
@@ -161,6 +169,10 @@ fn try_one(path: &Path, lazy: bool) -> Result<bool, String> {
 
 /// Mutates the fixtures `names` of `folder`; `ending` names the damaged files and `finish` makes check sums right.
 fn fuzz(names: &[&str], ending: &str, finish: fn(Vec<u8>) -> Vec<u8>) {
+    fuzz_by(open_and_touch, names, ending, finish);
+}
+
+fn fuzz_by(open: Open, names: &[&str], ending: &str, finish: fn(Vec<u8>) -> Vec<u8>) {
     watch_panics();
     let number = |name: &str, default: f64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let length = Duration::from_secs_f64(number("SAM_OCTA2_FUZZ_SECONDS", 0.4));
@@ -174,7 +186,7 @@ fn fuzz(names: &[&str], ending: &str, finish: fn(Vec<u8>) -> Vec<u8>) {
         let bytes = finish(mutated(&seeds, &mut dice));
         std::fs::write(&path, &bytes).unwrap();
         // a crash of the process leaves the case here
-        match try_one(&path, count % 2 == 1) {
+        match try_one(&path, open, count % 2 == 1) {
             Ok(opened) => readable += usize::from(opened),
             Err(what) => panic!("{}: {what}", kept(&path, ending).display()),
         }
@@ -256,6 +268,12 @@ fn dicom() {
     fuzz(&names, "dcm", |bytes| bytes);
 }
 
+#[test]
+fn segmentations() {
+    let names = ["binary", "fractional", "fractional_rle", "labelmap"].map(|kind| format!("seg/highdicom_{kind}.dcm"));
+    fuzz_by(open_labels, &names.each_ref().map(String::as_str), "dcm", |bytes| bytes);
+}
+
 /// What fuzzing found once.
 #[test]
 fn findings_stay_harmless() {
@@ -263,8 +281,18 @@ fn findings_stay_harmless() {
     let Ok(folder) = std::fs::read_dir(data("io/bad/fuzz")) else { return };
     for file in folder {
         let path = file.unwrap().path();
-        for lazy in [false, true] {
-            try_one(&path, lazy).unwrap_or_else(|what| panic!("{}: {what}", path.display()));
+        for (open, lazy) in [(open_and_touch as Open, false), (open_and_touch, true), (open_labels, false)] {
+            try_one(&path, open, lazy).unwrap_or_else(|what| panic!("{}: {what}", path.display()));
         }
     }
+}
+
+/// And none of them asks for memory that it does not need.
+#[cfg(target_os = "linux")]
+#[test]
+fn findings_need_little_memory() {
+    let mut child = std::process::Command::new("sh");
+    child.args(["-c", "ulimit -v 4000000 && exec \"$0\" --exact fuzz::findings_stay_harmless"]);
+    let output = child.arg(std::env::current_exe().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

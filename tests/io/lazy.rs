@@ -131,7 +131,8 @@ fn an_array_that_shrinks_is_an_error_and_not_a_crash() {
 #[test]
 fn volumes_that_are_used_once_are_the_same() {
     let mut compared = 0;
-    for path in fixtures(&["io/nifti", "io/npy"]) {
+    let tiffs = fixtures(&["io/pictures"]).into_iter().filter(|path| path.extension().is_some_and(|e| e == "tif"));
+    for path in fixtures(&["io/nifti", "io/npy"]).into_iter().chain(tiffs) {
         let Some(whole) = open(&path, false, None, None) else { continue };
         let mut options = OpenOptions::default();
         options.volume = path.components().any(|part| part.as_os_str() == "nifti").then_some(0);
@@ -139,7 +140,46 @@ fn volumes_that_are_used_once_are_the_same() {
         assert_equal(&io::open(&path, &options).unwrap(), &whole, &path);
         compared += 1;
     }
-    assert!(compared > 16, "{compared} files");
+    assert!(compared > 30, "{compared} files");
+}
+
+#[test]
+fn pages_that_are_used_once_are_all_there_and_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pages.tif");
+    let whole = std::fs::read(data("io/pictures/pages.tif")).unwrap();
+    let mut options = OpenOptions::default();
+    options.crop = Some("1,1,2,2".parse().unwrap());
+    let cropped = io::open(data("io/pictures/pages.tif"), &options).unwrap();
+    options.once = true;
+    let once = io::open(data("io/pictures/pages.tif"), &options).unwrap();
+    assert_eq!(
+        (once.is_lazy(), once.shape(), once.voxels().unwrap()),
+        (true, cropped.shape(), cropped.voxels().unwrap())
+    );
+    let (mut damaged, mut refused) = (0, 0);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        std::fs::write(&path, &bytes).unwrap();
+        let read = |once| {
+            let mut options = OpenOptions::default();
+            options.once = once;
+            let volume =
+                io::open(&path, &options).and_then(|volume| Ok((volume.voxels()?.into_owned(), volume.geometry)));
+            volume.map_err(|error| error.to_string())
+        };
+        let (eager, lazy) = (read(false), read(true));
+        match (&eager, &lazy) {
+            (Err(_), Err(error)) => {
+                assert!(error.contains("pages.tif"), "{error}");
+                refused += 1;
+            }
+            _ => assert_eq!(eager, lazy, "byte {at}"),
+        }
+        damaged += 1;
+    }
+    assert!(refused > 50 && damaged > refused, "{refused} of {damaged}");
 }
 
 #[test]

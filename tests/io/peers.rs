@@ -1,7 +1,8 @@
 //! Every fixture has the shape, type, geometry and values that its peer reads.
 
 use crate::{as_f64, data, distance, open};
-use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::io::VolumeInfo;
+use sam_octa2_volumes::job::{self, InputRequest};
 use sam_octa2_volumes::volume::Voxels;
 use serde_json::Value;
 
@@ -20,9 +21,14 @@ fn check(folder: &str, count: usize) {
     }
 }
 
+fn info(name: &str) -> VolumeInfo {
+    let request = InputRequest { input: data("io").join(name), ..InputRequest::default() };
+    job::info(&request, &mut ()).unwrap()
+}
+
 fn check_one(name: &str, expected: &Value) {
     let volume = open(name);
-    let info = io::info(data("io").join(name), &OpenOptions::default()).unwrap();
+    let info = info(name);
     assert_eq!(serde_json::json!(info.shape), expected["shape"], "{name}: shape");
     assert_eq!(info.dtype, expected["dtype"], "{name}: type");
     assert_eq!(info.geometry_known, expected["known"], "{name}: geometry known");
@@ -78,7 +84,7 @@ fn npy_reads_as_in_numpy() {
 
 #[test]
 fn info_is_json_and_text() {
-    let info = io::info(data("io/dicom/rescaled"), &OpenOptions::default()).unwrap();
+    let info = info("dicom/rescaled");
     let json = serde_json::to_value(&info).unwrap();
     assert_eq!(json["shape"], serde_json::json!([2, 3, 4]));
     assert_eq!(json["format"], "dicom");

@@ -2,12 +2,18 @@
 
 use crate::{as_f64, data, distance, open};
 use sam_octa2_volumes::io::{self, OpenOptions};
-use sam_octa2_volumes::progress::{Flow, Progress};
+use sam_octa2_volumes::job::{self, ConvertRequest, InputRequest};
+use sam_octa2_volumes::progress::{Flow, Observer, Progress};
 use sam_octa2_volumes::volume::{Geometry, Volume, Voxels};
 use std::path::Path;
 
 fn convert(name: &str, output: &Path) -> sam_octa2_volumes::Result<()> {
-    io::convert(data("io").join(name), output, &OpenOptions::default(), &mut ())
+    convert_file(&data("io").join(name), output, &mut ())
+}
+
+fn convert_file(input: &Path, output: &Path, observer: &mut dyn Observer) -> sam_octa2_volumes::Result<()> {
+    let input = InputRequest { input: input.to_owned(), ..InputRequest::default() };
+    job::convert(&ConvertRequest { input, output: output.to_owned() }, observer).map(drop)
 }
 
 fn files(folder: &Path) -> Vec<String> {
@@ -183,7 +189,7 @@ fn the_input_is_never_overwritten() {
         (stack.clone(), stack.clone()),
         (stack.join("00000.png"), stack.clone()),
     ] {
-        let error = io::convert(&input, &output, &OpenOptions::default(), &mut ()).unwrap_err().to_string();
+        let error = convert_file(&input, &output, &mut ()).unwrap_err().to_string();
         assert!(error.contains("overwrite the input"), "{error}");
     }
     assert_eq!(std::fs::read(&file).unwrap(), before);
@@ -195,7 +201,7 @@ fn a_cancelled_run_leaves_the_previous_result() {
     let output = folder.path().join("stack");
     convert("pictures/pages.tif", &output).unwrap();
     let mut stop = |p: Progress<'_>| if p.stage == "write" && p.done == 5 { Flow::Cancel } else { Flow::Continue };
-    let error = io::convert(data("io/pictures/natural"), &output, &OpenOptions::default(), &mut stop).unwrap_err();
+    let error = convert_file(&data("io/pictures/natural"), &output, &mut stop).unwrap_err();
     assert_eq!(error.code(), "cancelled");
     assert_eq!(files(&output).len(), 3);
     assert_eq!(files(folder.path()), ["stack"]);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Where a piece of long work stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// what is being done: `"open"`, `"encode"`, `"propagate"`, `"write"`
+    /// what is being done: `"open"`, `"range"`, `"encode"`, `"propagate"`, `"write"`
     pub stage: &'a str,
     /// steps done, `0..=total`
     pub done: usize,

@@ -1,18 +1,18 @@
 //! What the plugin computes with: `libsam_octa2_engine.so`, opened by `libsam_octa2.so` on the first call that needs it.
 //!
 //! Layers: `c` and `task` convert what hosts send (C structs, JSON), `script` what scripts say; `service` keeps what handles stand for
-//! and how they may be used; the work is done by `sam_octa2_core`. `guard` lets no panic out.
+//! and how they may be used; the work is done by `sam_octa2_core`. What a call
+//! goes through first (guard, errors, arguments) is `sam_octa2_boundary`, which the other library has too.
 
 mod c;
-mod convert;
-mod guard;
 mod script;
 mod selftest;
 mod service;
 mod task;
 
+use sam_octa2_abi::SelfTest1;
 use sam_octa2_abi::raw::{ENGINE_VERSION, Engine};
-use sam_octa2_abi::{SelfTest1, Task1};
+use sam_octa2_boundary::{convert, guard};
 
 /// The libtorch that this library was built for (`tch` 0.26).
 const TORCH_VERSION: &str = "2.13.0";
@@ -20,13 +20,12 @@ const TORCH_VERSION: &str = "2.13.0";
 static ENGINE: Engine = Engine {
     version: ENGINE_VERSION.as_ptr(),
     version_length: ENGINE_VERSION.len(),
-    task: Task1 { list: task::list, run: task::run },
+    run_task: task::run,
     selftest: SelfTest1 { panic: selftest::panic, echo: selftest::echo, sleep: selftest::sleep },
     capabilities: c::system::capabilities,
-    run_task: c::system::task,
+    run_c_task: c::system::task,
     set_threads: c::system::set_threads,
     run_selftest: c::system::selftest,
-    text_free: c::system::text_free,
     volume: c::volume::TABLE,
     model: c::model::TABLE,
     session: c::session::TABLE,

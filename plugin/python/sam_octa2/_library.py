@@ -16,6 +16,8 @@ from ._errors import InvalidArgument, SamOcta2Error
 
 FILE = "libsam_octa2.so"
 VARIABLE = "SAM_OCTA2_PLUGIN"
+# tasks of the library itself, for which no engine is opened
+LIGHT_TASKS = (b"info", b"convert")
 
 PathLike = Union[str, "os.PathLike[str]"]
 _Handle = TypeVar("_Handle", bound="Handle")
@@ -92,7 +94,7 @@ class Library:
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls a function that can fail; the place of its error is added here."""
-        if not self._started:
+        if not self._started and not (name == "task" and arguments[0] in LIGHT_TASKS):
             self.start()
         self._checked(name, *arguments)
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -84,6 +85,16 @@ def test_capabilities():
 def test_whole_tasks():
     told = sam_octa2.task("info", {"input": ROOT / "tests/data/demo/volume.nii.gz"})
     assert told["report"]["shape"][:3] == [12, 256, 256]
+
+
+def test_info_and_convert_need_no_libtorch(elsewhere, tmp_path):
+    source, target = str(ROOT / "tests/data/demo/volume.nii.gz"), str(tmp_path / "volume.npy")
+    code = f"""import sam_octa2
+print(sam_octa2.task("info", {{"input": {source!r}}})["report"]["format"])
+sam_octa2.task("convert", {{"input": {source!r}, "output": {target!r}}})
+print(open("/proc/self/maps").read().count("libtorch"))"""
+    assert elsewhere(code).split() == ["nifti", "0"]
+    assert np.load(target).shape == (12, 256, 256)
 
 
 def test_a_failure_inside_is_an_error():

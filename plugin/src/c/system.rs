@@ -1,8 +1,9 @@
 //! The library as a whole: who it is, errors, texts, cancelling, whole tasks.
 
-use crate::MANIFEST;
-use crate::engine::{forward, get};
+use crate::engine::forward;
+use crate::{MANIFEST, task};
 use sam_octa2_abi::raw::{Cancel, ErrorBox, HostStruct, Status, System1};
+use sam_octa2_boundary::c;
 use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
 
@@ -50,6 +51,7 @@ pub unsafe extern "C" fn sam_octa2_capabilities(reply: *mut *mut c_char, error: 
 }
 
 /// `[any thread; blocks]` Does a whole task: `name` is one of the manifest's `tasks`, request and reply are JSON (docs/abi.md).
+/// `info` and `convert` open neither engine nor libtorch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_task(
     name: *const c_char,
@@ -58,7 +60,7 @@ pub unsafe extern "C" fn sam_octa2_task(
     reply: *mut *mut c_char,
     error: *mut *mut ErrorBox,
 ) -> Status {
-    forward(error, |engine| unsafe { (engine.run_task)(name, request, host, reply, error) })
+    unsafe { task::run_c(name, request, host, reply, error) }
 }
 
 /// `[any thread]` How many threads one computation may use, for all sessions of the process; 0: one for each core.
@@ -80,10 +82,7 @@ pub unsafe extern "C" fn sam_octa2_selftest(
 /// `[any thread]` Frees a text that a function put into `reply`. Null does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_text_free(text: *mut c_char) {
-    // only the engine makes texts
-    if let (false, Ok(engine)) = (text.is_null(), get()) {
-        unsafe { (engine.text_free)(text) }
-    }
+    unsafe { c::text_free(text) }
 }
 
 /// `[any thread]` The number of an error, as the failed function returned it.

@@ -82,14 +82,7 @@ impl Frames {
                 self.first = Some(First { path, description, region, channels: frame.channels, voxels });
             }
             Some(first) if first.description != description => {
-                return Err(Error::format(
-                    path,
-                    format!(
-                        "is {description}, but {} is {}: all slices of a stack must have one size and type",
-                        first.path.file_name().unwrap_or_default().display(),
-                        first.description
-                    ),
-                ));
+                return Err(differs(path, &frame, &first.path, &first.description));
             }
             Some(first) if (first.region.rows, first.region.columns) == (frame.rows, frame.columns) => {
                 first.voxels.append(&frame.voxels);
@@ -109,6 +102,16 @@ impl Frames {
         let shape = [self.count, region.rows, region.columns, first.channels];
         Volume::new(shape, first.voxels, region.geometry(geometry), format)
     }
+}
+
+/// The error of a slice at `path` that does not fit the first.
+pub(super) fn differs(path: &Path, frame: &Frame, first: &Path, description: &str) -> Error {
+    let what = format!(
+        "is {}, but {} is {description}: all slices of a stack must have one size and type",
+        frame.describe(),
+        first.file_name().unwrap_or_default().display()
+    );
+    Error::format(path, what)
 }
 
 /// Room for `more` further slices of the same size.

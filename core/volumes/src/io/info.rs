@@ -1,7 +1,7 @@
 //! What `host-demo info` prints: a volume described, for people and for programs.
 
-use super::{OpenOptions, open};
 use crate::Result;
+use crate::progress::Observer;
 use crate::volume::Volume;
 use serde::Serialize;
 use std::fmt;
@@ -29,20 +29,14 @@ pub struct VolumeInfo {
     pub intensity_range: [f64; 2],
 }
 
-/// Describes what lies at `path`, with the same options and errors as [`open`].
-pub fn info(path: impl AsRef<Path>, options: &OpenOptions) -> Result<VolumeInfo> {
-    let path = path.as_ref();
-    VolumeInfo::new(&open(path, options)?, path)
-}
-
 impl VolumeInfo {
-    /// Describes a volume that was read from `path`.
-    pub fn new(volume: &Volume, path: &Path) -> Result<Self> {
+    /// Describes a volume that was read from `path`. Progress as of [`Volume::range_observed`].
+    pub fn new(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<Self> {
         let mut shape = vec![volume.frames, volume.rows, volume.columns];
         if volume.channels > 1 {
             shape.push(volume.channels);
         }
-        let (low, high) = volume.range()?;
+        let (low, high) = volume.range_observed(observer)?;
         Ok(Self {
             path: path.to_path_buf(),
             format: volume.format.to_owned(),

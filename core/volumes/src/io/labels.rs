@@ -2,7 +2,7 @@
 
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder};
-use super::{Kind, OpenOptions, SegOptions, coco, nifti, npy, open_observed, seg, stack, tiff};
+use super::{Kind, OpenOptions, SegOptions, coco, contained, nifti, npy, open_observed, seg, stack, tiff};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
@@ -106,9 +106,9 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
         }
         Kind::Dicom(files) => {
             if let [file] = &files[..]
-                && seg::is_seg(file)?
+                && contained(file, || seg::is_seg(file))?
             {
-                return seg::read(file);
+                return contained(file, || seg::read(file));
             }
         }
         _ => {}

@@ -1,4 +1,5 @@
-//! Slices that are read from a file when they are asked for: a volume of any size opens at once and costs no memory.
+//! Slices that are read from a file when they are asked for: a volume of any size opens at once and costs no memory. [`FileFrames`] finds
+//! every slice at its place; [`InOrder`] has to come by the others, for volumes that are used once from the first slice to the last.
 //!
 //! Plain reads, not a memory map: a file that shrinks or a network drive that goes away is then an error and not a crash.
 
@@ -42,6 +43,72 @@ impl FrameSource for FileFrames {
             }
             _ => Error::format(&self.path, format!("slice {frame} cannot be read: {error}")),
         })
+    }
+
+    fn dtype(&self) -> &'static str {
+        self.dtype
+    }
+}
+
+/// Slices that can only be read one after another.
+pub(super) trait Sequence: Send {
+    /// The next slice.
+    fn next(&mut self) -> Result<Voxels>;
+
+    /// Steps over slices.
+    fn skip(&mut self, slices: usize) -> Result<()>;
+
+    /// Goes back to the first.
+    fn restart(&mut self) -> Result<()>;
+}
+
+/// The slices of a [`Sequence`]: nothing is unpacked before it is asked for, and no more than a slice is kept. Going back starts again from
+/// the beginning.
+pub(super) struct InOrder<S> {
+    state: Mutex<State<S>>,
+    dtype: &'static str,
+}
+
+struct State<S> {
+    sequence: S,
+    /// the slice that comes next; none after an error, when nobody knows
+    next: Option<usize>,
+    /// the slice that was read last
+    last: Option<(usize, Voxels)>,
+}
+
+impl<S: Sequence> InOrder<S> {
+    /// The slices of a sequence that is at its beginning. The type of the values is that of the first slice.
+    pub fn new(sequence: S) -> Result<Self> {
+        let mut state = State { sequence, next: Some(0), last: None };
+        let dtype = state.frame(0)?.dtype();
+        Ok(Self { state: Mutex::new(state), dtype })
+    }
+}
+
+impl<S: Sequence> State<S> {
+    fn frame(&mut self, frame: usize) -> Result<Voxels> {
+        if let Some((_, voxels)) = self.last.as_ref().filter(|(last, _)| *last == frame) {
+            return Ok(voxels.clone());
+        }
+        let ahead = match self.next.take().and_then(|next| frame.checked_sub(next)) {
+            Some(ahead) => ahead,
+            None => {
+                self.sequence.restart()?;
+                frame
+            }
+        };
+        self.sequence.skip(ahead)?;
+        let voxels = self.sequence.next()?;
+        self.next = Some(frame + 1);
+        self.last = Some((frame, voxels.clone()));
+        Ok(voxels)
+    }
+}
+
+impl<S: Sequence> FrameSource for InOrder<S> {
+    fn frame(&self, frame: usize) -> Result<Voxels> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).frame(frame)
     }
 
     fn dtype(&self) -> &'static str {

@@ -30,7 +30,7 @@ mod write;
 pub use channel::Channel;
 pub use coco::{Counts, Rle};
 pub use crop::Crop;
-pub use info::{VolumeInfo, info};
+pub use info::VolumeInfo;
 pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write_labels, write_labels_with};
 pub use options::OpenOptions;
 pub use probabilities::{Probabilities, write_probabilities};
@@ -87,23 +87,6 @@ fn cropped(whole: Volume, options: &OpenOptions, observer: &mut dyn Observer) ->
         Some(crop) => frames::crop_volume(whole, crop),
         None => Ok(whole),
     }
-}
-
-/// Reads `input` and writes it to `output`, by its ending: `.nii`, `.nii.gz`, `.npy`, `.tif`, otherwise a folder of PNGs (see
-/// [`write_volume`]).
-///
-/// Refuses to overwrite `input`. Stages of the progress: `"open"`, `"write"`.
-pub fn convert(
-    input: impl AsRef<Path>,
-    output: impl AsRef<Path>,
-    options: &OpenOptions,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let (input, output) = (input.as_ref(), output.as_ref());
-    check_output(input, output)?;
-    let options = OpenOptions { once: true, ..options.clone() };
-    let volume = open_observed(input, &options, observer)?;
-    write_volume(&volume, output, observer)
 }
 
 /// What lies at a path, and which reader takes it.

@@ -32,8 +32,8 @@ pub struct OpenOptions {
     /// NIfTI and DICOM volumes and arrays of more bytes are read slice by slice when they are used, instead of at once (packed NIfTI files are
     /// unpacked into an unnamed temporary file; arrays in Fortran order are read at once). _Default: 256 MiB._
     pub lazy_bytes: Option<u64>,
-    /// the volume is used once, from the first slice to the last: NIfTI files that are not packed and arrays are then read slice by slice,
-    /// whatever their size. _Default: no._
+    /// the volume is used once, from the first slice to the last: NIfTI files, arrays and the pages of a TIFF are then read slice by slice,
+    /// whatever their size, and packed ones as they are unpacked. _Default: no._
     pub once: bool,
     /// most bytes that the voxels of a volume may take in memory. _Default: 32 GiB._
     pub max_bytes: Option<u64>,

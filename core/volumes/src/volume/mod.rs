@@ -19,6 +19,7 @@ pub use lent::{Dtype, Lent};
 pub use project::{Projection, Statistics};
 pub use voxels::Voxels;
 
+use crate::progress::Observer;
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::fmt;
@@ -144,15 +145,22 @@ impl Volume {
 
     /// Smallest and largest finite value of all slices.
     pub fn range(&self) -> Result<(f64, f64)> {
+        self.range_observed(&mut ())
+    }
+
+    /// [`Volume::range`] with progress (stage `"range"`, one step per slice where slices are read when they are asked for) and cancellation.
+    pub fn range_observed(&self, observer: &mut dyn Observer) -> Result<(f64, f64)> {
         if let Source::Memory(voxels) = &self.source {
             return Ok(voxels.range().unwrap_or((0.0, 0.0)));
         }
         let mut range = (f64::INFINITY, f64::NEG_INFINITY);
         for frame in 0..self.frames {
+            observer.step("range", frame, self.frames)?;
             if let Some((low, high)) = self.frame(frame)?.range() {
                 range = (range.0.min(low), range.1.max(high));
             }
         }
+        observer.step("range", self.frames, self.frames)?;
         Ok(if range.0 > range.1 { (0.0, 0.0) } else { range })
     }
 }

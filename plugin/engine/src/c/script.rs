@@ -1,9 +1,9 @@
 //! `sam_octa2_script_...`
 
-use super::{Place, entry, long, parse, text};
+use super::{Place, entry, long, parse, sized, text};
 use crate::convert;
 use crate::script::{ScriptRequest, ScriptValue, Thing};
-use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES, view};
+use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES};
 use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
 use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
 use std::ffi::c_char;
@@ -26,7 +26,7 @@ unsafe extern "C" fn add_function(
     entry(error, || {
         // Safety: the header's rules.
         unsafe {
-            let function = view::sized(function)?;
+            let function = sized(function)?;
             let found = SCRIPTS.get(script).and_then(|found| Ok((found, text("declaration", declaration)?)));
             match found {
                 Ok((found, declaration)) => found.add(declaration, function),

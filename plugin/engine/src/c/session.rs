@@ -1,6 +1,6 @@
 //! `sam_octa2_session_...`
 
-use super::{Checked, Place, entry, long, number, options};
+use super::{Checked, Place, entry, long, number, options, sized};
 use crate::convert::{self, ToHost};
 use crate::service::mask::{Shared, Values};
 use crate::service::session::{RangeOptions, SessionOptions, Work};
@@ -122,7 +122,7 @@ unsafe extern "C" fn prompt(
     unsafe {
         let duty = prompts::duty(prompt); // released at the end, whatever happens
         long(host, error, |calls| {
-            let prompt = &view::sized(prompt)?;
+            let prompt = &sized(prompt)?;
             let work = SESSIONS.get(session)?;
             let (frame, marks) = prompts::read(prompt, duty, work.volume())?;
             let answer = work.with(|session| {
@@ -191,7 +191,7 @@ unsafe extern "C" fn propagate(
     unsafe {
         long(host, error, |calls| {
             let range: RangeOptions = options("range", range)?;
-            let on_slice = if on_slice.is_null() { None } else { Some(view::sized(on_slice)?) };
+            let on_slice = if on_slice.is_null() { None } else { Some(sized(on_slice)?) };
             let work = SESSIONS.get(session)?;
             work.with(|session| {
                 let size = [session.volume().rows, session.volume().columns];

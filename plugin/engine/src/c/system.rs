@@ -1,13 +1,14 @@
-//! `sam_octa2_task`, `_capabilities`, `_set_threads`, `_selftest`, and the texts' end.
+//! `sam_octa2_task`, `_capabilities`, `_set_threads`, `_selftest`.
 
 use super::{Place, entry, long, text};
 use crate::convert::{self, ToHost};
 use crate::{TORCH_VERSION, task};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
+use sam_octa2_boundary::task::for_c;
 use sam_octa2_core::progress::Observer;
 use sam_octa2_core::{device, loader};
 use serde_json::json;
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::time::Duration;
 
 pub unsafe extern "C" fn capabilities(reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
@@ -33,14 +34,7 @@ pub unsafe extern "C" fn task(
     error: *mut *mut ErrorBox,
 ) -> Status {
     // Safety: the header's rules.
-    unsafe {
-        long(host, error, |calls| {
-            let reply = Place::new("reply", reply)?;
-            let answer = task::dispatch(text("name", name)?, text("request", request)?, calls)?;
-            reply.give_text(&answer.to_string());
-            Ok(())
-        })
-    }
+    unsafe { for_c(task::dispatch, name, request, host, reply, error) }
 }
 
 pub unsafe extern "C" fn set_threads(count: u32, error: *mut *mut ErrorBox) -> Status {
@@ -60,12 +54,5 @@ pub unsafe extern "C" fn selftest(what: *const c_char, host: *const HostStruct, 
             }),
             other => Err(convert::invalid(format!("there is no self-test `{other}`; there are panic and sleep"))),
         })
-    }
-}
-
-pub unsafe extern "C" fn text_free(text: *mut c_char) {
-    if !text.is_null() {
-        // Safety: made by `Place::give_text`, freed once.
-        drop(unsafe { CString::from_raw(text) });
     }
 }

@@ -1,6 +1,6 @@
 //! `sam_octa2_volume_...`
 
-use super::{Place, entry, long, number, options, text};
+use super::{Place, entry, long, number, options, sized, text};
 use crate::convert::{self, ToHost};
 use crate::script::VolumeValue;
 use crate::service::mask::{Shared, Values, affine};
@@ -50,7 +50,7 @@ unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, err
         // Safety: the header's rules.
         let lent = unsafe {
             let owner = view::Owner::of(view); // released whatever happens
-            view::lent(&view::sized(view)?, owner)?
+            view::lent(&sized(view)?, owner)?
         };
         Place::new("volume", volume)?.give(VOLUMES.add(VolumeValue::lent(lent)));
         Ok(())

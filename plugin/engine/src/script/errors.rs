@@ -27,7 +27,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: convert::code(&error), message: error.to_string() }
+        Self { code: error.code(), message: error.to_string() }
     }
 }
 

@@ -170,7 +170,7 @@ impl VolumeValue {
     }
 
     fn info(&self) -> Checked<String> {
-        Ok(VolumeInfo::new(&self.volume, &self.source.input)?.to_string())
+        Ok(VolumeInfo::new(&self.volume, &self.source.input, &mut ())?.to_string())
     }
 
     fn range(&self) -> Checked<Array> {

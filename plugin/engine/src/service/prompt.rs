@@ -4,6 +4,7 @@ use super::view::{self, Owner};
 use crate::convert;
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::{PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, ViewStruct};
+use sam_octa2_boundary::c::sized;
 use sam_octa2_core::session::{Marks, Mask, Point};
 use sam_octa2_core::volume::{Dtype, Geometry, Volume, Voxels};
 use std::slice;
@@ -15,7 +16,7 @@ use std::slice;
 pub unsafe fn duty(prompt: *const PromptStruct) -> Option<Owner> {
     // Safety: the caller's promise.
     unsafe {
-        let prompt = if prompt.is_null() { None } else { view::sized(prompt).ok() };
+        let prompt = if prompt.is_null() { None } else { sized(prompt).ok() };
         prompt.map(|prompt| Owner::of(prompt.mask))
     }
 }
@@ -26,7 +27,7 @@ pub unsafe fn duty(prompt: *const PromptStruct) -> Option<Owner> {
 /// The pointers of `prompt` are null or lead to as many values as it says.
 pub unsafe fn read(prompt: &PromptStruct, duty: Option<Owner>, volume: &Volume) -> Result<(usize, Marks), PluginError> {
     // Safety: the caller's promise, here and below.
-    let mask = if prompt.mask.is_null() { None } else { Some(unsafe { view::sized(prompt.mask) }?) };
+    let mask = if prompt.mask.is_null() { None } else { Some(unsafe { sized(prompt.mask) }?) };
     let places = if prompt.flags & PROMPT_PATIENT != 0 { 3 } else { 2 };
     let points = match prompt.point_count {
         0 => &[][..],

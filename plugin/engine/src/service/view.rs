@@ -3,7 +3,8 @@
 use super::mask::{Shared, Values};
 use crate::convert;
 use sam_octa2_abi::PluginError;
-use sam_octa2_abi::raw::{DTYPES, Sized1, ViewStruct};
+use sam_octa2_abi::raw::{DTYPES, ViewStruct};
+use sam_octa2_boundary::c::sized;
 use sam_octa2_core::volume::{Geometry, Volume};
 use std::ffi::c_void;
 
@@ -48,23 +49,6 @@ pub fn dtype(view: &ViewStruct) -> Result<&'static str, PluginError> {
         let names = DTYPES.map(|(name, number)| format!("{name} 0x{number:04x}")).join(", ");
         convert::invalid(format!("0x{:04x} is no type of values; there are {names}", view.dtype))
     })
-}
-
-/// A struct of the host's, whichever version of it the host knows.
-///
-/// # Safety
-/// `from` is null or leads to as many bytes as the struct there says.
-pub unsafe fn sized<T: Sized1>(from: *const T) -> Result<T, PluginError> {
-    if from.is_null() {
-        return Err(convert::invalid(format!("`{}` is null", T::NAME)));
-    }
-    // Safety: the caller's promise.
-    unsafe { T::read(from) }.map_err(|size| wrong_size::<T>(size))
-}
-
-/// The error of a `size` that cannot be.
-pub fn wrong_size<T: Sized1>(size: usize) -> PluginError {
-    convert::invalid(format!("{}.size is {size}, but must be sizeof of the struct, {} or more", T::NAME, T::LEAST))
 }
 
 /// A volume over the host's memory.

@@ -20,11 +20,13 @@ mod stack;
 use super::OpenOptions;
 use super::frames::{Frames, crop_volume};
 use crate::progress::Observer;
-use crate::volume::{Geometry, Volume};
+use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
 use file::DicomFile;
+use header::{Content, Header};
+use pixels::Pixels;
 use stack::{Slices, Stack};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,12 +77,48 @@ pub(super) fn slices(
     Ok((order.into_iter().map(|slice| (headers[slice.file].path.clone(), slice.frame)).collect(), geometry))
 }
 
+/// The frames of one file, whatever they show: values as they are stored.
+pub(super) struct StoredFrames {
+    header: Box<Header>,
+    pixels: Pixels,
+}
+
+impl StoredFrames {
+    pub fn open(path: &Path) -> Result<Self> {
+        let Content::Image(header) = Header::read(path)? else { return Err(Error::format(path, "has no frames")) };
+        Ok(Self { pixels: Pixels::open(&header)?, header })
+    }
+
+    pub fn are_compressed(&self) -> bool {
+        self.pixels.are_compressed()
+    }
+
+    /// `[rows, columns]` of a frame that is there; an error names it otherwise.
+    pub fn frame(&mut self, frame: usize) -> Result<Voxels> {
+        if frame >= self.header.frames.len() {
+            return Err(Error::format(&self.header.path, format!("has no frame {frame}: damaged")));
+        }
+        self.pixels.stored(&self.header, frame)
+    }
+}
+
 /// A DICOM file's elements, whole or up to a tag, after a look at the lengths that it claims.
 pub(super) fn open_object(path: &Path, until: Option<Tag>) -> Result<DefaultDicomObject> {
-    DicomFile::open(path)?;
-    let options = OpenFileOptions::new();
-    let options = if let Some(tag) = until { options.read_until(tag) } else { options };
-    options.open_file(path).map_err(|error| Error::format(path, one_line(&error.to_string())))
+    let ours = DicomFile::open(path)?.syntax;
+    let open = |until| {
+        let options = OpenFileOptions::new();
+        let options = if let Some(tag) = until { options.read_until(tag) } else { options };
+        options.open_file(path).map_err(|error| Error::format(path, one_line(&error.to_string())))
+    };
+    // in another syntax the same bytes are other lengths, and the crate asks for as much memory as they say
+    let theirs = open(Some(Tag(8, 0)))?;
+    match theirs.meta().transfer_syntax().trim_matches(['\0', ' ']) {
+        same if same == ours => open(until),
+        _ => Err(Error::format(
+            path,
+            "does not say how it is written (transfer syntax): its meta information is damaged",
+        )),
+    }
 }
 
 fn one_line(text: &str) -> String {

@@ -115,6 +115,16 @@ impl Pixels {
         Ok(Frame { rows: header.rows, columns: header.columns, channels, voxels })
     }
 
+    pub fn are_compressed(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    /// The values of one frame as they are stored: no palette, no modality LUT.
+    pub fn stored(&mut self, header: &Header, frame: usize) -> Result<Voxels> {
+        let coded = self.coded(header, frame)?;
+        Ok(in_stored_type(coded, header, self.pieces.is_some()))
+    }
+
     fn coded(&mut self, header: &Header, frame: usize) -> Result<Coded> {
         let Some(pieces) = &self.pieces else { return self.native(header, frame) };
         let stream = fragments::read(&mut self.file, &header.path, &pieces[frame])?;

@@ -13,7 +13,7 @@ mod write;
 pub(super) use write::{Kind, write, write_parts, write_values};
 
 use super::OpenOptions;
-use super::lazy::FileFrames;
+use super::lazy::{FileFrames, InOrder};
 use crate::volume::{Geometry, Volume};
 use crate::{Error, Result};
 use header::Header;
@@ -21,7 +21,7 @@ use pair::Stream;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
-use stream::StreamFrames;
+use stream::Packed;
 use voxels::Datatype;
 
 /// Does the file's name (in lower case) end like a NIfTI's?
@@ -90,7 +90,7 @@ fn lazy(
     };
     let shape = [frames, rows, columns, channels];
     if once && matches!(stream, Stream::Gzip(_)) {
-        let source = StreamFrames::new(path, stream, start, slice, frames, Box::new(decode))?;
+        let source = InOrder::new(Packed::new(path, stream, start, slice, frames, Box::new(decode))?)?;
         return Ok(Volume::lazy(shape, Arc::new(source), place, "nifti"));
     }
     let (file, start) = stream.into_file(0, start, (frames * slice) as u64).map_err(damaged(path))?;

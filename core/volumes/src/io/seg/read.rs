@@ -5,15 +5,12 @@
 //! numbers.
 
 use super::source::{floats, in_frame, text};
-use crate::io::dicom;
-use crate::volume::{Geometry, Labels};
+use crate::io::dicom::{self, StoredFrames};
+use crate::volume::{Geometry, Labels, Voxels};
 use crate::{Error, Result};
 use dicom_core::Tag;
-use dicom_core::value::Value;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{DefaultDicomObject, InMemDicomObject};
-use dicom_pixeldata::PixelDecoder;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use dicom_object::InMemDicomObject;
 use std::path::Path;
 
 /// start of our TrackingIDs; the object's number follows
@@ -38,13 +35,14 @@ pub(in crate::io) fn is_seg(path: &Path) -> Result<bool> {
 
 /// Reads a segmentation as labels.
 pub(in crate::io) fn read(path: &Path) -> Result<Labels> {
-    let object = dicom::open_object(path, None)?;
+    // the pixels by the reader of images, which asks for no more memory than there are bytes
+    let object = dicom::open_object(path, Some(tags::PIXEL_DATA))?;
     let header = Header::of(path, &object)?;
     let places = header.places(path, &object)?;
     let slices = places.iter().map(|place| place.slice + 1).max().unwrap_or(0);
     let declared = number(&object, PRIVATE_SLICES).filter(|_| is_ours(&object)).unwrap_or(0);
     let slices = slices.max(declared.min(MOST_SLICES));
-    let bytes = header.pixels(path, &object)?;
+    let mut frames = header.pixels(path)?;
     let voxels = slices.checked_mul(header.rows * header.columns).filter(|&n| n <= MOST_VOXELS);
     let voxels = voxels.ok_or_else(|| Error::format(path, format!("claims {slices} slices: too large, or damaged")))?;
     let geometry = header.geometry(&object, &places);
@@ -53,7 +51,7 @@ pub(in crate::io) fn read(path: &Path) -> Result<Labels> {
     // the highest value so far, where values compete
     let mut best = vec![0u16; if header.kind == Kind::Fractional { voxels } else { 0 }];
     for (frame, place) in places.iter().enumerate() {
-        header.paint(path, &bytes, frame, *place, &mut labels, &mut best)?;
+        header.paint(path, frames.frame(frame)?, *place, &mut labels, &mut best)?;
     }
     Ok(labels)
 }
@@ -126,31 +124,14 @@ impl Header {
         Ok(header)
     }
 
-    /// The decoded pixels of all frames, at least as many as the frames need.
-    fn pixels(&self, path: &Path, object: &DefaultDicomObject) -> Result<Vec<u8>> {
-        let element =
-            object.get(tags::PIXEL_DATA).ok_or_else(|| Error::format(path, "has no pixel data: truncated"))?;
-        let bytes = match element.value() {
-            Value::Primitive(value) => value.to_bytes().into_owned(),
-            _ if self.bits == 1 => {
-                return Err(Error::Unsupported(format!("{}: compressed BINARY frames cannot be read", path.display())));
-            }
-            _ => {
-                // the decoders panic on some damaged streams
-                let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));
-                let decoded = decoded.map_err(|_| Error::format(path, "cannot be decompressed: damaged"))?;
-                decoded
-                    .map_err(|error| Error::format(path, format!("cannot be decompressed ({error})")))?
-                    .data()
-                    .to_vec()
-            }
-        };
-        let bits = (self.frames as u128) * (self.rows * self.columns) as u128 * u128::from(self.bits);
-        if (bytes.len() as u128) < bits.div_ceil(8) {
-            let what = format!("is truncated: {} bytes of pixel data instead of {}", bytes.len(), bits.div_ceil(8));
-            return Err(Error::format(path, what));
+    /// The frames; the first is decoded, so that there is something to ask for memory for.
+    fn pixels(&self, path: &Path) -> Result<StoredFrames> {
+        let mut frames = StoredFrames::open(path)?;
+        if self.bits == 1 && frames.are_compressed() {
+            return Err(Error::Unsupported(format!("{}: compressed BINARY frames cannot be read", path.display())));
         }
-        Ok(bytes)
+        frames.frame(0)?;
+        Ok(frames)
     }
 
     /// Segment and slice of every frame.
@@ -225,37 +206,39 @@ impl Header {
     fn paint(
         &self,
         path: &Path,
-        bytes: &[u8],
-        frame: usize,
+        values: Voxels,
         Place { segment, slice }: Place,
         labels: &mut Labels,
         best: &mut [u16],
     ) -> Result<()> {
         let size = self.rows * self.columns;
-        let start = frame * size;
-        let object = |segment: u16| self.objects.get(usize::from(segment)).copied().unwrap_or(0);
-        for (i, label) in labels.frame_mut(slice).iter_mut().enumerate() {
-            let at = start + i;
-            match self.kind {
-                Kind::Binary if bytes[at / 8] >> (at % 8) & 1 == 0 => {}
-                Kind::Binary if *label != 0 && *label != object(segment) => {
+        let values: Vec<u16> = match values {
+            Voxels::U8(values) if values.len() == size => values.into_iter().map(u16::from).collect(),
+            Voxels::U16(values) if values.len() == size => values,
+            other => {
+                let what = format!("has a frame of {} values of {}: damaged", other.len(), other.dtype());
+                return Err(Error::format(path, what));
+            }
+        };
+        let object = self.objects.get(usize::from(segment)).copied().unwrap_or(0);
+        for (i, (label, value)) in labels.frame_mut(slice).iter_mut().zip(values).enumerate() {
+            match (self.kind, value) {
+                (Kind::Binary, 0) => {}
+                (Kind::Binary, _) if *label != 0 && *label != object => {
                     let what = format!(
-                        "objects {} and {} overlap on slice {slice}: labels have one object per voxel",
-                        *label,
-                        object(segment)
+                        "objects {} and {object} overlap on slice {slice}: labels have one object per voxel",
+                        *label
                     );
                     return Err(Error::format(path, what));
                 }
-                Kind::Binary => *label = object(segment),
-                Kind::Fractional => {
-                    let value = u16::from(bytes[at]);
+                (Kind::Binary, _) => *label = object,
+                (Kind::Fractional, value) => {
                     let best = &mut best[slice * size + i];
-                    if value * 2 >= self.most && value > *best {
-                        (*best, *label) = (value, object(segment));
+                    if u32::from(value) * 2 >= u32::from(self.most) && value > *best {
+                        (*best, *label) = (value, object);
                     }
                 }
-                Kind::LabelMap if self.bits == 8 => *label = u16::from(bytes[at]),
-                Kind::LabelMap => *label = u16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]),
+                (Kind::LabelMap, value) => *label = value,
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ mod resolution;
 mod tiff;
 
 use super::frames::{Frame, Frames};
-use super::{OpenOptions, contained, listing};
+use super::{OpenOptions, contained, cropped, listing};
 use crate::progress::Observer;
 use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
@@ -41,6 +41,11 @@ pub(super) fn read(
     options: &OpenOptions,
     observer: &mut dyn Observer,
 ) -> Result<Volume> {
+    if let ([path], true) = (pictures, options.once)
+        && tiff::is_tiff(path)?
+    {
+        return cropped(tiff::once(path)?, options, observer);
+    }
     let mut frames = Frames::new(options.crop, pictures.len()).with_channel(options.channel);
     let mut geometry = None;
     let mut bytes = 0;

@@ -5,12 +5,15 @@
 
 use super::ifd::AsGrey;
 use super::{damaged, decode, most_bytes, resolution, to_frame};
-use crate::io::frames::Frame;
-use crate::volume::{Geometry, Voxels};
+use crate::io::contained;
+use crate::io::frames::{Frame, differs};
+use crate::io::lazy::{InOrder, Sequence};
+use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tiff::ColorType::{Gray, GrayA, Multiband, RGB, RGBA, YCbCr};
 use tiff::TiffResult;
 use tiff::decoder::{ChunkType, Decoder, DecodingResult, Limits};
@@ -28,37 +31,106 @@ pub(super) fn is_tiff(path: &Path) -> Result<bool> {
     Ok(marks.contains(&&start[..]))
 }
 
-/// Every page of a TIFF, and how large the first says its pixels are; a lone page of another colour model (CMYK, say) goes the way of
-/// the other pictures.
+/// Every page of a TIFF, and how large the first says its pixels are.
 pub(super) fn read(path: &Path, push: &mut dyn FnMut(Frame) -> Result<()>) -> Result<Geometry> {
-    let (file, palettes) = AsGrey::open(path).map_err(Error::io(path))?;
-    let most = most_bytes(path)? as usize;
-    let mut limits = Limits::default();
-    limits.decoding_buffer_size = most;
-    limits.intermediate_buffer_size = most;
-    limits.ifd_value_size = limits.ifd_value_size.min(most);
-    let mut decoder = Decoder::new(file).map_err(|error| damaged(path, &error))?.with_limits(limits);
-    let geometry = resolution::geometry(&mut decoder);
-    for page in 0.. {
-        let palette = palettes.get(page).copied().unwrap_or(false);
-        match read_page(&mut decoder, palette).map_err(|error| damaged(path, &error))? {
-            Some(frame) => push(frame)?,
-            None if page == 0 && !decoder.more_images() => {
-                return push(to_frame(path, decode(path)?)?).map(|()| geometry);
+    let mut pages = Pages::open(path)?;
+    let geometry = resolution::geometry(&mut pages.decoder);
+    while let Some(frame) = pages.page()? {
+        push(frame)?;
+    }
+    Ok(geometry)
+}
+
+/// The pages as a volume that is read when it is used, once, from the first page to the last.
+pub(super) fn once(path: &Path) -> Result<Volume> {
+    let mut pages = Pages::open(path)?;
+    let geometry = resolution::geometry(&mut pages.decoder);
+    let first = pages.page()?.ok_or_else(|| Error::format(path, "holds no slices"))?;
+    pages.first = Some(first.describe());
+    let shape = [pages.palettes.len().max(1), first.rows, first.columns, first.channels];
+    pages.restart()?;
+    Ok(Volume::lazy(shape, Arc::new(InOrder::new(pages)?), geometry, "stack"))
+}
+
+/// The pages of a TIFF, one after another.
+struct Pages {
+    path: PathBuf,
+    decoder: Decoder<AsGrey>,
+    /// of each page: does it have a palette?
+    palettes: Vec<bool>,
+    /// pages that lie behind
+    done: usize,
+    /// what all pages of a volume must be
+    first: Option<String>,
+}
+
+impl Pages {
+    fn open(path: &Path) -> Result<Self> {
+        let (file, palettes) = AsGrey::open(path).map_err(Error::io(path))?;
+        let most = most_bytes(path)? as usize;
+        let mut limits = Limits::default();
+        limits.decoding_buffer_size = most;
+        limits.intermediate_buffer_size = most;
+        limits.ifd_value_size = limits.ifd_value_size.min(most);
+        let decoder = Decoder::new(file).map_err(|error| damaged(path, &error))?.with_limits(limits);
+        Ok(Self { path: path.to_path_buf(), decoder, palettes, done: 0, first: None })
+    }
+
+    /// Goes to the next page, if there is one.
+    fn advance(&mut self) -> Result<bool> {
+        if self.done > 0 {
+            if !self.decoder.more_images() {
+                return Ok(false);
             }
+            self.decoder.next_image().map_err(|error| damaged(&self.path, &error))?;
+        }
+        self.done += 1;
+        Ok(true)
+    }
+
+    /// The next page; nothing behind the last. A lone page of another colour model (CMYK, say) goes the way of the other pictures.
+    fn page(&mut self) -> Result<Option<Frame>> {
+        if !self.advance()? {
+            return Ok(None);
+        }
+        let (path, page) = (&self.path, self.done - 1);
+        let palette = self.palettes.get(page).copied().unwrap_or(false);
+        match read_page(&mut self.decoder, palette).map_err(|error| damaged(path, &error))? {
+            Some(frame) => Ok(Some(frame)),
+            None if page == 0 && !self.decoder.more_images() => to_frame(path, decode(path)?).map(Some),
             None => {
                 let what = format!(
                     "page {page} is not integer or float grey, RGB (in tiles: its samples side by side) or palette; save it so"
                 );
-                return Err(Error::format(path, what));
+                Err(Error::format(path, what))
             }
         }
-        if !decoder.more_images() {
-            break;
-        }
-        decoder.next_image().map_err(|error| damaged(path, &error))?;
     }
-    Ok(geometry)
+}
+
+impl Sequence for Pages {
+    fn next(&mut self) -> Result<Voxels> {
+        let path = self.path.clone();
+        contained(&path, || {
+            let frame = self.page()?.ok_or_else(|| damaged(&path, &"its last pages are missing"))?;
+            if self.done >= self.palettes.len() && self.advance()? {
+                return Err(damaged(&path, &"it has pages that its directory does not lead to"));
+            }
+            match &self.first {
+                Some(first) if *first != frame.describe() => Err(differs(&path, &frame, &path, first)),
+                _ => Ok(frame.voxels),
+            }
+        })
+    }
+
+    fn skip(&mut self, slices: usize) -> Result<()> {
+        (0..slices).try_for_each(|_| self.advance().map(drop))
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        *self = Self { first: self.first.take(), ..Self::open(&self.path)? };
+        Ok(())
+    }
 }
 
 /// How the samples of a page lie.

@@ -1,0 +1,86 @@
+//! A task through either door: read the request, do the work, write the report.
+
+use crate::c::{Checked, Place, long, text};
+use crate::convert;
+use crate::guard::guarded;
+use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
+use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
+use sam_octa2_abi::{HostCalls, PluginError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::ffi::c_char;
+use std::fmt::Display;
+
+/// Does the task of a name with a request in JSON.
+pub type Dispatch = fn(name: &str, request: &str, host: &HostCalls) -> Checked<Value>;
+
+/// A task for a Rust host.
+pub fn for_rust(
+    dispatch: Dispatch,
+    name: RStr<'_>,
+    request: RStr<'_>,
+    host: &HostCalls,
+) -> RResult<RString, PluginError> {
+    guarded(Some(host), || Ok(dispatch(name.as_str(), request.as_str(), host)?.to_string().into()))
+}
+
+/// A task for a C host.
+///
+/// # Safety
+/// The header's rules.
+pub unsafe fn for_c(
+    dispatch: Dispatch,
+    name: *const c_char,
+    request: *const c_char,
+    host: *const HostStruct,
+    reply: *mut *mut c_char,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    // Safety: the caller's promise.
+    unsafe {
+        long(host, error, |calls| {
+            let reply = Place::new("reply", reply)?;
+            let answer = dispatch(text("name", name)?, text("request", request)?, calls)?;
+            reply.give_text(&answer.to_string());
+            Ok(())
+        })
+    }
+}
+
+/// What a task is asked, from JSON.
+pub fn request<T: DeserializeOwned>(task: &str, json: &str) -> Checked<T> {
+    serde_json::from_str(json).map_err(|error| convert::invalid(format!("the request of the task `{task}`: {error}")))
+}
+
+/// A report for programs and the same for people.
+pub fn told(report: impl Serialize + Display) -> Value {
+    json!({"report": report, "text": report.to_string()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panics, or says what it was asked.
+    fn task(name: &str, request: &str, host: &HostCalls) -> Checked<Value> {
+        assert_ne!(name, "panic", "on purpose");
+        let answer = host.progress("step", 1, 1);
+        Ok(json!([request, answer == sam_octa2_abi::Flow::CONTINUE]))
+    }
+
+    #[test]
+    fn a_panic_is_an_error_through_both_doors() {
+        let rust = |name: &str| HostCalls::scope(&mut (), |host| for_rust(task, name.into(), "{}".into(), host));
+        assert_eq!(rust("panic").into_result().unwrap_err().code, "panic");
+        assert_eq!(rust("other").into_result().unwrap(), r#"["{}",true]"#);
+        let (host, error) = (std::ptr::null(), std::ptr::null_mut());
+        let mut reply = std::ptr::null_mut();
+        let c =
+            |name: &std::ffi::CStr, reply| unsafe { for_c(task, name.as_ptr(), c"{}".as_ptr(), host, reply, error) };
+        assert_eq!(c(c"panic", &raw mut reply), sam_octa2_abi::raw::status::PANIC);
+        assert!(reply.is_null());
+        assert_eq!(c(c"other", &raw mut reply), 0);
+        unsafe { crate::c::text_free(reply) };
+    }
+}

@@ -1,0 +1,74 @@
+//! `sam_octa2.task/1`: whole jobs by name, JSON in and out. What needs no model is done here, without the engine and libtorch.
+
+use crate::{MANIFEST, engine};
+use sam_octa2_abi::abi_stable::std_types::{RErr, RResult, RStr, RString};
+use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
+use sam_octa2_abi::{HostCalls, PluginError};
+use sam_octa2_boundary::c::{Checked, text};
+use sam_octa2_boundary::convert::{self, ToHost};
+use sam_octa2_boundary::guard::infallible;
+use sam_octa2_boundary::task::{for_c, for_rust, request, told};
+use sam_octa2_volumes::{Error, job};
+use serde_json::{Value, json};
+use std::ffi::c_char;
+
+/// The tasks of this library.
+const HERE: [&str; 2] = ["info", "convert"];
+
+/// All names as a JSON array.
+pub extern "C" fn list() -> RString {
+    infallible(|| json!(names()).to_string().into())
+}
+
+/// Does one task for a Rust host.
+pub extern "C" fn run(name: RStr<'_>, request: RStr<'_>, host: &HostCalls) -> RResult<RString, PluginError> {
+    if !is_of_engine(&name) {
+        return for_rust(dispatch, name, request, host);
+    }
+    match engine::get() {
+        Ok(engine) => (engine.run_task)(name, request, host),
+        Err(error) => RErr(error),
+    }
+}
+
+/// Does one task for a C host.
+///
+/// # Safety
+/// The header's rules.
+pub unsafe fn run_c(
+    name: *const c_char,
+    request: *const c_char,
+    host: *const HostStruct,
+    reply: *mut *mut c_char,
+    error: *mut *mut ErrorBox,
+) -> Status {
+    // Safety: the caller's promise.
+    unsafe {
+        // a name that is none is refused here
+        if !text("name", name).is_ok_and(is_of_engine) {
+            return for_c(dispatch, name, request, host, reply, error);
+        }
+        engine::forward(error, |engine| (engine.run_c_task)(name, request, host, reply, error))
+    }
+}
+
+fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
+    let observer = &mut ToHost(host);
+    let reply = match name {
+        "info" => job::info(&request(name, json)?, observer).map(told),
+        "convert" => job::convert(&request(name, json)?, observer).map(|report| json!({"report": report})),
+        _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names().join(", ")))),
+    };
+    reply.map_err(convert::error)
+}
+
+/// The manifest's own list, so that the two cannot differ.
+fn names() -> Vec<String> {
+    let manifest: Value = serde_json::from_str(MANIFEST).unwrap_or_default();
+    let names = manifest["tasks"].as_array().into_iter().flatten();
+    names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn is_of_engine(name: &str) -> bool {
+    !HERE.contains(&name) && names().iter().any(|known| known == name)
+}
