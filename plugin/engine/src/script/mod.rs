@@ -9,6 +9,7 @@ mod describe;
 mod engine;
 mod errors;
 mod files;
+mod history;
 mod labels;
 mod library;
 mod model;
@@ -115,6 +116,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     model::register(&mut library, context);
     session::register(&mut library, context);
     propagate::register(&mut library, context);
+    history::register(&mut library, context);
     labels::register(&mut library, context);
     regions::register(&mut library, context);
     tables::register(&mut library, context);

@@ -1,4 +1,5 @@
-//! `Session` in scripts: prompts on slices, corrections, undo. Each function reads its arguments and calls the core.
+//! `Session` in scripts: prompts on slices and corrections. Each function reads its arguments and calls the core. Undo, redo and the record
+//! stand in `history.rs`.
 //!
 //! A session works for one caller at a time: a function that is called while another one of the same session runs (from the closure
 //! given to `propagate`) fails with the code `busy`.
@@ -11,14 +12,15 @@ use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
 use super::values::{
-    Checked, Fallible, Options, float, int, ints, list, native, number, numbers, object, truth, typed, whole,
+    Checked, Fallible, Options, float, int, ints, list, native, number, numbers, object, refused, truth, typed, whole,
 };
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
-use sam_octa2_core::intensity::Intensity;
+use sam_octa2_core::device::Precision;
+use sam_octa2_core::io::Rle;
 use sam_octa2_core::job;
-use sam_octa2_core::session::{Compat, Marks, Mask, ObjectMask, Point, Session, Settings};
+use sam_octa2_core::session::{Marks, Mask, ObjectMask, Point, Session, Settings};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A session with what it works on.
@@ -27,7 +29,8 @@ pub struct SessionValue {
     session: Arc<Mutex<Session>>,
     /// its volume
     pub volume: VolumeValue,
-    model: ModelValue,
+    /// its model
+    pub model: ModelValue,
 }
 
 /// Makes sessions known to scripts.
@@ -36,9 +39,12 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     library
         .room("Session", INTRO)
         .function(
-            "new_session(volume: Volume, model: Model, options?: #{window, compat}) -> Session",
+            "new_session(volume: Volume, model: Model, options?: #{window, compat, memory_precision, feature_cache_bytes, state_bytes, \
+             history_bytes}) -> Session",
             "Prompts and masks on one volume. `window`: values that the model sees as 0 and 1 (`\"auto\"`, `\"LOW,HIGH\"`, `\"1%,99%\"`, \
-             `\"slice:1%,99%\"`, `\"full\"`, `\"source\"`); `compat: \"reference\"`: corrections and memories as in the Python package.",
+             `\"slice:1%,99%\"`, `\"full\"`, `\"source\"`); `compat: \"reference\"`: corrections and memories as in the Python package; \
+             `memory_precision`: what memories are rounded to (`f32` `bf16` `f16`). Bytes that it keeps: of slices (256 MB), of masks and \
+             memories before they go to a temporary file (128 MB), and of what only undo and redo need (1 GB).",
             "new_session(volume, model, #{window: \"1%,99%\"})",
             new_with,
         )
@@ -78,9 +84,15 @@ fn prompting(library: &mut Library<'_>, context: &Context) {
         )
         .function(
             "mask(session: Session, frame: int, object: int, mask: String) -> Map",
-            "A picture file (what is not black), or labels: the object on that slice.",
+            "A picture file (what is not black), labels (the object on that slice), or COCO run lengths `#{size: [rows, columns], counts}`.",
             "session.mask(3, 1, session.labels())",
             mask,
+        )
+        .function(
+            "prompt(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace}) -> Map",
+            "Any mixture at once, as in a prompt file; `replace: true` forgets the earlier points and box of the slice.",
+            "session.prompt(3, 1, #{points: [[120, 80]], labels: [1], box: [10, 10, 160, 90]})",
+            mixture,
         )
         .function(
             "prompts(session: Session, path: String) -> Map",
@@ -95,11 +107,12 @@ fn prompting(library: &mut Library<'_>, context: &Context) {
 fn taking_back(library: &mut Library<'_>) {
     library
         .function(
-            "undo(session: Session, frame: int, object: int) -> Map",
-            "Takes the last prompt of an object on a slice back; returns the answer to those left, `()` if none.",
-            "session.undo(3, 1)",
-            undo,
+            "remove_prompt(session: Session, frame: int, object: int, index?: int) -> Map",
+            "Removes one prompt of an object on a slice (`index` counts from 0), else the last one; returns the answer to those left, `()` if none.",
+            "session.remove_prompt(3, 1)",
+            remove_last,
         )
+        .also("remove_prompt", remove_prompt)
         .function(
             "clear(session: Session, frame: int, object: int)",
             "Removes all prompts of a slice; what was tracked there comes back.",
@@ -152,11 +165,7 @@ impl SessionValue {
     fn new(volume: &Dynamic, model: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         let volume: VolumeValue = typed("new_session: volume", "Volume", volume)?;
         let model: ModelValue = typed("new_session: model", "Model", model)?;
-        let options = options.map(|options| Options::new("new_session", options, &["compat", "window"])).transpose()?;
-        let compat: Option<Compat> = options.as_ref().map_or(Ok(None), |options| options.parsed("compat"))?;
-        let window: Option<Intensity> = options.as_ref().map_or(Ok(None), |options| options.parsed("window"))?;
-        let (compat, intensity) = (compat.unwrap_or_default(), window.unwrap_or_default());
-        let settings = Settings { compat, intensity, ..Settings::default() };
+        let settings = options.map_or(Ok(Settings::default()), settings)?;
         let session = Session::new(model.loaded.model.clone(), volume.volume.clone(), settings)?;
         Ok(Self { session: Arc::new(Mutex::new(session)), volume, model })
     }
@@ -180,6 +189,21 @@ pub fn busy() -> Failure {
     let message = "the session is busy: it cannot be used inside the closure given to its own `propagate`; return `false` from the \
                    closure to stop, and go on after `propagate`";
     Failure { code: "busy", message: message.to_owned() }
+}
+
+fn settings(options: &Dynamic) -> Checked<Settings> {
+    const KEYS: [&str; 6] =
+        ["window", "compat", "memory_precision", "feature_cache_bytes", "state_bytes", "history_bytes"];
+    let options = Options::new("new_session", options, &KEYS)?;
+    let usual = Settings::default();
+    Ok(Settings {
+        compat: options.parsed("compat")?.unwrap_or_default(),
+        intensity: options.parsed("window")?.unwrap_or_default(),
+        memory_kind: options.parsed("memory_precision")?.and_then(Precision::kind),
+        feature_cache_bytes: options.get("feature_cache_bytes", whole)?.unwrap_or(usual.feature_cache_bytes),
+        state_bytes: options.get("state_bytes", whole)?.unwrap_or(usual.state_bytes),
+        history_bytes: options.get("history_bytes", whole)?.unwrap_or(usual.history_bytes),
+    })
 }
 
 fn new(call: NativeCallContext, volume: Dynamic, model: Dynamic) -> Fallible<SessionValue> {
@@ -230,9 +254,7 @@ fn points_with(
     labels: Dynamic,
 ) -> Fallible<Map> {
     native(&call, || {
-        let points = list("points: points", &points, |what, point| numbers(what, "a position [x, y]", point))?;
-        let labels =
-            list("points: labels", &labels, |what, label| Ok(i32::try_from(whole(what, label)?).unwrap_or(-1)))?;
+        let (points, labels) = (positions("points: points", &points)?, signs("points: labels", &labels)?);
         let marks = Marks { points: Point::pairs(&points, &labels)?, ..Marks::default() };
         prompt(session, "points", &frame, object("points: object", &id)?, marks)
     })
@@ -246,28 +268,71 @@ fn bounds(
     corners: Dynamic,
 ) -> Fallible<Map> {
     native(&call, || {
-        let bounds = numbers("box: corners", "four numbers [x0, y0, x1, y1]", &corners)?;
+        let bounds = corners_of("box: corners", &corners)?;
         let marks = Marks { bounds: Some(bounds), ..Marks::default() };
         prompt(session, "box", &frame, object("box: object", &id)?, marks)
     })
 }
 
-/// `drawn`: a picture file, or labels of which the slice and the object are taken.
 fn mask(
     call: NativeCallContext,
     session: &mut SessionValue,
     frame: Dynamic,
     id: Dynamic,
-    drawn: Dynamic,
+    mask: Dynamic,
 ) -> Fallible<Map> {
     native(&call, || {
         let id = object("mask: object", &id)?;
-        let mask = match drawn.read_lock::<LabelsValue>() {
-            Some(labels) => Mask::of(&labels.labels, whole("mask: frame", &frame)?, id as u16)?,
-            None => job::read_mask(&session.volume.files.readable("mask: picture file or labels", &drawn)?)?,
-        };
+        let mask = drawn(session, "mask: picture file, labels or run lengths", &frame, id, &mask)?;
         prompt(session, "mask", &frame, id, Marks { mask: Some(mask), ..Marks::default() })
     })
+}
+
+/// A picture file, run lengths, or labels of which the slice and the object are taken.
+fn drawn(session: &SessionValue, what: &str, frame: &Dynamic, id: u32, mask: &Dynamic) -> Checked<Mask> {
+    if let Some(labels) = mask.read_lock::<LabelsValue>() {
+        return Ok(Mask::of(&labels.labels, whole("mask: frame", frame)?, id as u16)?);
+    }
+    if mask.is_map() {
+        let rle: Rle = rhai::serde::from_dynamic(mask)
+            .map_err(|_| refused(what, "run lengths #{size: [rows, columns], counts}", mask))?;
+        return Ok(Mask::from_rle(&rle)?);
+    }
+    Ok(job::read_mask(&session.volume.files.readable(what, mask)?)?)
+}
+
+fn mixture(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    marks: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let id = object("prompt: object", &id)?;
+        let marks = Options::new("prompt", &marks, &["points", "labels", "box", "mask", "replace"])?;
+        let points = marks.get("points", positions)?.unwrap_or_default();
+        let labels = marks.get("labels", signs)?.unwrap_or_default();
+        let marks = Marks {
+            points: Point::pairs(&points, &labels)?,
+            bounds: marks.get("box", corners_of)?,
+            mask: marks.get("mask", |what, mask| drawn(session, what, &frame, id, mask))?,
+            replace: marks.get("replace", truth)?.unwrap_or(false),
+        };
+        prompt(session, "prompt", &frame, id, marks)
+    })
+}
+
+fn positions(what: &str, points: &Dynamic) -> Checked<Vec<[f32; 2]>> {
+    list(what, points, |what, point| numbers(what, "a position [x, y]", point))
+}
+
+fn signs(what: &str, labels: &Dynamic) -> Checked<Vec<i32>> {
+    list(what, labels, |what, label| Ok(i32::try_from(whole(what, label)?).unwrap_or(-1)))
+}
+
+fn corners_of(what: &str, corners: &Dynamic) -> Checked<[f32; 4]> {
+    numbers(what, "four numbers [x0, y0, x1, y1]", corners)
 }
 
 fn prompt(session: &SessionValue, function: &str, frame: &Dynamic, object: u32, marks: Marks) -> Checked<Map> {
@@ -303,15 +368,37 @@ fn prompts(host: HostRef, files: &Files, session: &SessionValue, path: &Dynamic)
     ]))
 }
 
-/// Returns the answer to the prompts that are left, or `()` when the object has no mask on the slice any more.
-fn undo(call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, id: Dynamic) -> Fallible<Dynamic> {
-    native(&call, || {
-        let (frame, id) = (whole("undo: frame", &frame)?, object("undo: object", &id)?);
-        let mut session = session.lock()?;
-        session.undo(frame, id)?;
-        let left = session.frames_of(id).contains(&frame).then(|| session.mask(frame, id)).transpose()?;
-        left.map_or(Ok(Dynamic::UNIT), |mask| answer(frame, &mask).map(Dynamic::from_map))
-    })
+fn remove_prompt(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    index: Dynamic,
+) -> Fallible<Dynamic> {
+    native(&call, || removed(session, "remove_prompt", &frame, &id, Some(whole("remove_prompt: index", &index)?)))
+}
+
+fn remove_last(call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, id: Dynamic) -> Fallible<Dynamic> {
+    native(&call, || removed(session, "remove_prompt", &frame, &id, None))
+}
+
+/// Removes a prompt, the last one by default. Returns the answer to those that are left, or `()` when the object has no mask on the slice
+/// any more.
+pub fn removed(
+    session: &SessionValue,
+    function: &str,
+    frame: &Dynamic,
+    id: &Dynamic,
+    index: Option<usize>,
+) -> Checked<Dynamic> {
+    let (frame, id) = (whole(&format!("{function}: frame"), frame)?, object(&format!("{function}: object"), id)?);
+    let mut session = session.lock()?;
+    match index {
+        Some(index) => session.remove_prompt(frame, id, index)?,
+        None => session.remove_last_prompt(frame, id)?,
+    }
+    let left = session.frames_of(id).contains(&frame).then(|| session.mask(frame, id)).transpose()?;
+    left.map_or(Ok(Dynamic::UNIT), |mask| answer(frame, &mask).map(Dynamic::from_map))
 }
 
 fn clear(call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, id: Dynamic) -> Fallible<()> {
