@@ -11,7 +11,7 @@ pub use description::{SegRequest, probabilities};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
 pub use sam_octa2_volumes::job::{ConvertReport, ConvertRequest, InputRequest, convert, info};
-pub use script::{labels_fingerprint, script, write_script};
+pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 
 use crate::session::Compat;

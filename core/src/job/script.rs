@@ -9,8 +9,6 @@ use crate::io::{self, Counts, Rle};
 use crate::loader::LoadedModel;
 use crate::prompts::Direction;
 use crate::session::{Compat, PromptStep, Session, Settings, Step};
-use crate::volume::Labels;
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use tch::Kind;
 
@@ -53,7 +51,7 @@ pub fn script(session: &Session, input: Option<&InputRequest>, model: &LoadedMod
         session.settings().intensity,
     ));
     session.history().record.iter().for_each(|step| text.push_str(&format!("{}\n", call(step))));
-    text.push_str(&format!("\nlet recorded = \"{}\";\n", labels_fingerprint(&session.labels()?)));
+    text.push_str(&format!("\nlet recorded = \"{}\";\n", session.labels()?.fingerprint()));
     text.push_str(END);
     Ok(text)
 }
@@ -65,17 +63,6 @@ pub fn write_script(path: &Path, session: &Session, input: Option<&InputRequest>
     }
     io::check_output(&model.path, path)?;
     io::write_text(path, &script(session, input, model)?)
-}
-
-/// sha256 (hexadecimal) over shape and values.
-pub fn labels_fingerprint(labels: &Labels) -> String {
-    let mut hash = Sha256::new();
-    let sizes = [labels.frames, labels.rows, labels.columns];
-    sizes.iter().for_each(|&size| hash.update((size as u64).to_le_bytes()));
-    for values in labels.data.chunks(1 << 16) {
-        hash.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>());
-    }
-    format!("{:x}", hash.finalize())
 }
 
 const SAME: &str = r#"

@@ -68,7 +68,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             "fingerprint(labels: Labels) -> String",
             "Equal where shape and all values are.",
             "session.labels().fingerprint == labels.fingerprint",
-            |labels: &mut LabelsValue| job::labels_fingerprint(&labels.labels),
+            |labels: &mut LabelsValue| labels.labels.fingerprint(),
         );
     library
         .engine()
