@@ -14,6 +14,7 @@ mod labels;
 mod library;
 mod model;
 mod pixels;
+mod prompting;
 mod propagate;
 mod regions;
 mod session;
