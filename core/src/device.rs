@@ -92,6 +92,11 @@ impl Precision {
             (Self::F16, _) => Kind::Half,
         }
     }
+
+    /// The type of number, if one was chosen.
+    pub fn kind(self) -> Option<Kind> {
+        (self != Self::Auto).then(|| self.resolve(tch::Device::Cpu))
+    }
 }
 
 impl FromStr for Precision {

@@ -40,6 +40,8 @@ pub struct LoadedModel {
     pub model: Arc<Sam2>,
     /// its checkpoint
     pub path: PathBuf,
+    /// as it was asked for
+    pub request: ModelRequest,
 }
 
 impl LoadedModel {
@@ -103,7 +105,7 @@ impl ModelRequest {
         let tensors = checkpoint.merged()?;
         let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))
             .map_err(|error| crate::Error::format(&path, error.to_string()))?;
-        Ok(LoadedModel { model: Arc::new(model), path })
+        Ok(LoadedModel { model: Arc::new(model), path, request: self.clone() })
     }
 }
 

@@ -114,6 +114,9 @@ pub enum Task {
         /// Picture to write with the objects drawn in: .png, or .gif or .apng for all slices
         #[arg(long, value_name = "FILE.png|FILE.gif")]
         overlay: Option<PathBuf>,
+        /// Script to write that does the same again (host-demo run FILE.rhai), with the fingerprints of volume and model
+        #[arg(long, value_name = "FILE.rhai")]
+        record: Option<PathBuf>,
         /// Print a JSON report
         #[arg(long)]
         json: bool,
@@ -121,7 +124,7 @@ pub enum Task {
 
     /// Drive one session step by step and keep the logits of each step
     ///
-    /// STEPS.json is {"steps": [...]} with objects of "op": points, mask, propagate, clear_frame, remove, reset. Tensors are named
+    /// STEPS.json is {"steps": [...]} with objects of "op": points, mask, propagate, clear_frame, remove, reset, undo, redo. Tensors are named
     /// s0.logits, s0.object_score_logits, s1.logits and so on.
     #[command(after_long_help = "Example:
   host-demo replay stack.nii.gz steps.json --model tiny --compat reference --logits steps.safetensors")]
@@ -135,6 +138,9 @@ pub enum Task {
         /// Tensors to write
         #[arg(long, value_name = "FILE.safetensors")]
         logits: PathBuf,
+        /// Script to write that does the same again (host-demo run FILE.rhai)
+        #[arg(long, value_name = "FILE.rhai")]
+        record: Option<PathBuf>,
         /// Print a JSON report
         #[arg(long)]
         json: bool,

@@ -38,15 +38,16 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         Task::Convert { input, output, json } => {
             ("convert", with(volume(input)?, json!({"output": text(output)?})), *json)
         }
-        Task::Segment { input, model, window, prompts, out, seg, logits, overlay, json } => {
+        Task::Segment { input, model, window, prompts, out, seg, logits, overlay, record, json } => {
             let files = json!({
                 "window": window, "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
-                "overlay": optional(overlay.as_deref())?, "seg": description(seg),
+                "overlay": optional(overlay.as_deref())?, "record": optional(record.as_deref())?, "seg": description(seg),
             });
             ("segment", with(with(volume(input)?, choice(model)), files), *json)
         }
-        Task::Replay { input, steps, model, logits, json } => {
-            let files = json!({"steps": text(steps)?, "logits": text(logits)?});
+        Task::Replay { input, steps, model, logits, record, json } => {
+            let record = optional(record.as_deref())?;
+            let files = json!({"steps": text(steps)?, "logits": text(logits)?, "record": record});
             ("replay", with(with(volume(input)?, choice(model)), files), *json)
         }
         Task::Run { script, set, max_operations, max_memory, json, allow, .. } => {

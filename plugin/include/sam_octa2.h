@@ -320,8 +320,8 @@ int32_t sam_octa2_model_describe(sam_octa2_model *model, char **reply, sam_octa2
 // `[any thread]` Frees a handle; sessions made from it live on. Null does nothing.
 void sam_octa2_model_free(sam_octa2_model *model);
 
-// `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `feature_cache_bytes`,
-// `state_bytes`, or null. Nothing is computed yet.
+// `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
+// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), or null. Nothing is computed yet.
 int32_t sam_octa2_session_create(sam_octa2_volume *volume,
                                  sam_octa2_model *model,
                                  const char *options,
@@ -358,15 +358,19 @@ int32_t sam_octa2_session_prompt(sam_octa2_session *session,
                                  sam_octa2_mask **mask,
                                  sam_octa2_error **error);
 
-// `[any thread; blocks]` Takes back one prompt of an object on a slice: `index` counts from 0 in the order given.
+// `[any thread; blocks]` Removes one prompt of an object on a slice: `index` counts from 0 in the order given.
 int32_t sam_octa2_session_remove_prompt(sam_octa2_session *session,
                                         uint64_t frame,
                                         uint32_t object,
                                         uint64_t index,
                                         sam_octa2_error **error);
 
-// `[any thread; blocks]` Takes back the last prompt of an object on a slice.
-int32_t sam_octa2_session_undo(sam_octa2_session *session, uint64_t frame, uint32_t object, sam_octa2_error **error);
+// `[any thread; blocks]` Removes the last prompt of an object on a slice. This is a step of its own; `sam_octa2_history_undo` takes the last
+// step back, whatever it was.
+int32_t sam_octa2_session_undo(sam_octa2_session *session,
+                               uint64_t frame,
+                               uint32_t object,
+                               sam_octa2_error **error);
 
 // `[any thread; blocks]` Takes back all prompts of an object on a slice; what was tracked there comes back.
 int32_t sam_octa2_session_clear_slice(sam_octa2_session *session,
@@ -404,6 +408,31 @@ int32_t sam_octa2_session_free_caches(sam_octa2_session *session, sam_octa2_erro
 // `[any thread]` Frees a session. A call that is at work in it on another thread still comes to its end. Masks made from it live on. Null does
 // nothing.
 void sam_octa2_session_free(sam_octa2_session *session);
+
+// `[any thread]` Takes the last step back, whatever it was: everything is as it was before, bit for bit. `reply` (may be null) gets the step as
+// JSON: `op`, what was given, and a `text` to be read. An error where there is nothing to undo, or where the state was given up for
+// `history_bytes` (an option of the session) or after 500 steps.
+int32_t sam_octa2_history_undo(sam_octa2_session *session,
+                               char **reply,
+                               sam_octa2_error **error);
+
+// `[any thread]` Does the step again that was undone last, without computing it again. A step of another kind since leaves nothing to redo.
+// `reply` as for undo.
+int32_t sam_octa2_history_redo(sam_octa2_session *session,
+                               char **reply,
+                               sam_octa2_error **error);
+
+// `[any thread]` JSON: `done` (the steps in force), `undo` (how many of them can be undone), `undone` (those that can be redone, the next one
+// first), `record` (all that was done, in order, undo and redo included).
+int32_t sam_octa2_history_describe(sam_octa2_session *session,
+                                   char **reply,
+                                   sam_octa2_error **error);
+
+// `[any thread; blocks]` The session as the text of a script that does the same again (task `script`), with the fingerprints of volume, model and
+// labels. Reads the whole volume once.
+int32_t sam_octa2_history_script(sam_octa2_session *session,
+                                 char **reply,
+                                 sam_octa2_error **error);
 
 // `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape` and `objects`.
 int32_t sam_octa2_mask_info(sam_octa2_mask *mask, char **reply, sam_octa2_error **error);

@@ -32,7 +32,7 @@
     F(session_remove_object) F(session_reset) F(session_propagate) F(session_mask) F(session_labels) F(session_free_caches)     \
     F(session_free) F(mask_info) F(mask_view) F(mask_rle) F(mask_dlpack) F(mask_write) F(mask_retain) F(mask_free)              \
     F(script_create) F(script_add_function) F(script_share_volume) F(script_share_labels) F(script_volume) F(script_labels)     \
-    F(script_run) F(script_free)
+    F(script_run) F(script_free) F(history_undo) F(history_redo) F(history_describe) F(history_script)
 
 namespace sam_octa2 {
 
@@ -275,7 +275,13 @@ struct Session {
     void remove_prompt(uint64_t frame, uint32_t object, uint64_t index) const {
         call(table, table->session_remove_prompt, handle.get(), frame, object, index);
     }
+    // Removes the last prompt there: a step of its own.
     void undo(uint64_t frame, uint32_t object) const { call(table, table->session_undo, handle.get(), frame, object); }
+    // Takes the last step back, whatever it was, and does it again. The step as JSON.
+    std::string undo() const { return text(table, table->history_undo, handle.get()); }
+    std::string redo() const { return text(table, table->history_redo, handle.get()); }
+    std::string history() const { return text(table, table->history_describe, handle.get()); }
+    std::string script() const { return text(table, table->history_script, handle.get()); }
     void clear_slice(uint64_t frame, uint32_t object) const {
         call(table, table->session_clear_slice, handle.get(), frame, object);
     }

@@ -17,7 +17,7 @@ mod task;
 use sam_octa2_abi::abi_stable::export_root_module;
 use sam_octa2_abi::abi_stable::prefix_type::PrefixTypeTrait;
 use sam_octa2_abi::abi_stable::std_types::{RErr, RNone, ROption, RResult, RSome, RStr, RString};
-use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Volume1};
+use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Volume1};
 use sam_octa2_abi::{Extension, ExtensionPtr, HostCalls, PluginError, Root, Root_Ref, SelfTest1, Task1};
 
 /// Who the plugin is. The same text lies beside the library as `libsam_octa2.json`, for viewers that look before they load.
@@ -50,6 +50,7 @@ extern "C" fn get_extension(id: RStr<'_>) -> ROption<ExtensionPtr> {
         Session1::ID => RSome(ExtensionPtr::new(&c::session::TABLE)),
         Mask1::ID => RSome(ExtensionPtr::new(&c::mask::TABLE)),
         Script1::ID => RSome(ExtensionPtr::new(&c::script::TABLE)),
+        History1::ID => RSome(ExtensionPtr::new(&c::history::TABLE)),
         _ => RNone,
     }
 }

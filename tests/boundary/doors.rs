@@ -2,7 +2,7 @@
 
 use super::library;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 use sam_octa2_abi::{Api, Plugin};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -37,6 +37,7 @@ pub fn symbols(path: &Path) -> Tables {
             remove_object reset propagate mask labels free_caches free),
         mask: table!(Mask1 "mask_": info view rle dlpack write retain free),
         script: table!(Script1 "script_": create add_function share_volume share_labels volume labels run free),
+        history: Some(table!(History1 "history_": undo redo describe script)),
     };
     std::mem::forget(library);
     tables

@@ -17,6 +17,7 @@ fn tables() -> [(&'static str, Tables); 2] {
         session: *plugin.extension().unwrap(),
         mask: *plugin.extension().unwrap(),
         script: *plugin.extension().unwrap(),
+        history: Some(*plugin.extension().unwrap()),
     };
     [("rust", rust), ("c", super::doors::symbols(&super::library()))]
 }
@@ -35,6 +36,12 @@ fn null_freed_and_foreign_handles_are_errors() {
                 (tables.system.error_free)(error);
                 // and without a place for the error
                 assert_eq!((tables.session.reset)(handle, null_mut()), -2, "{door}");
+                let history = tables.history.unwrap();
+                for verb in [history.undo, history.redo, history.describe, history.script] {
+                    let mut reply = null_mut();
+                    assert_eq!(verb(handle, &raw mut reply, null_mut()), -2, "{door}");
+                    assert!(reply.is_null(), "{door}");
+                }
                 (tables.session.free)(handle);
                 (tables.volume.free)(handle.cast::<opaque::Volume>());
                 (tables.mask.free)(handle.cast::<opaque::Mask>());

@@ -4,6 +4,7 @@
 
 mod doors;
 mod errors;
+mod history;
 mod libtorch;
 mod masks;
 mod scripts;

@@ -19,7 +19,7 @@ fn generated() -> String {
     for source in ["abi/src/raw/types.rs", "src/c/system.rs", "src/c/volume.rs", "src/c/model.rs", "src/c/session.rs"] {
         builder = builder.with_src(root().join(source));
     }
-    for source in ["src/c/mask.rs", "src/c/script.rs"] {
+    for source in ["src/c/history.rs", "src/c/mask.rs", "src/c/script.rs"] {
         builder = builder.with_src(root().join(source));
     }
     let mut text = Vec::new();

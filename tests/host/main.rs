@@ -9,6 +9,7 @@ mod compat;
 mod errors;
 mod interrupt;
 mod loading;
+mod record;
 mod reference;
 #[cfg(unix)]
 mod roots;

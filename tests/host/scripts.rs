@@ -61,7 +61,16 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         .filter(|name| name.ends_with(".rhai"))
         .collect();
     names.sort();
-    let tested = ["batch.rhai", "clicks.rhai", "compare.rhai", "enface.rhai", "inspect.rhai", "segment.rhai"];
+    let tested = [
+        "batch.rhai",
+        "clicks.rhai",
+        "compare.rhai",
+        "corrections.rhai",
+        "enface.rhai",
+        "inspect.rhai",
+        "record.rhai",
+        "segment.rhai",
+    ];
     assert_eq!(names, tested, "a new script needs a test here");
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
     for name in names {
@@ -111,6 +120,22 @@ fn clicks_corrects_and_takes_back() {
     assert!(tracked.starts_with(&format!("slice 5: {} pixels tracked", pixels("after the correction\nslice 5: "))));
     assert!(!tracked.contains(&format!(", {} after the correction", pixels("after the correction\nslice 5: "))));
     assert!(stdout.contains("voxels on slices [0, 1, 2, 3, 4, 5]\nlabels.npy\n"), "{stdout}");
+    assert_eq!(info(&host, "labels.npy")["shape"], json!([12, 256, 256]));
+}
+
+#[test]
+fn corrections_go_back_and_forth() {
+    let (host, stdout) = gallery(
+        "corrections.rhai",
+        &["--set", "x=131", "--set", "y=126", "--set", "last=3", "--set", "out=labels.npy"],
+    );
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].starts_with("slice ") && lines[0].contains(" is the least sure: predicted IoU 0."), "{stdout}");
+    assert!(lines[1].starts_with("corrected: ") && !lines[1].ends_with(" by 0 voxels"), "{stdout}");
+    assert_eq!(lines[2], "undo: propagation forward");
+    assert!(lines[3].starts_with("undo: slice ") && lines[3].ends_with(", object 1: 1 point"), "{stdout}");
+    let end = ["as it was tracked", "as it was corrected", "4 steps in force, 8 in the record", "labels.npy"];
+    assert_eq!(lines[4..], end, "{stdout}");
     assert_eq!(info(&host, "labels.npy")["shape"], json!([12, 256, 256]));
 }
 

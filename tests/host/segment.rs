@@ -187,7 +187,8 @@ fn ctrl_c_keeps_what_is_done_and_the_previous_file() {
     host.file("labels.nii.gz", "the previous result");
     host.file("p.json", r#"{"objects": [{"id": 1, "prompts": [{"frame": 0, "points": [[32, 32]]}]}]}"#);
     let model = model();
-    let arguments = ["segment", "long.npy", "--prompts", "p.json", "--out", "labels.nii.gz"];
+    let arguments =
+        ["segment", "long.npy", "--prompts", "p.json", "--out", "labels.nii.gz", "--record", "session.rhai"];
     let mut command = host.command(&[&arguments[..], &model.each_ref().map(String::as_str)].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -200,6 +201,14 @@ fn ctrl_c_keeps_what_is_done_and_the_previous_file() {
     assert_eq!(std::fs::read(host.path("labels.nii.gz")).unwrap(), b"the previous result");
     let info: Value = serde_json::from_str(&host.run(&["info", "labels.partial.nii.gz", "--json"]).ok()).unwrap();
     assert_eq!(info["shape"], serde_json::json!([400, 64, 64]));
+    // the record of what was done gives what was kept
+    assert!(!host.path("session.rhai").exists());
+    let [model, config] = ["parity/mini21.pt", "parity/mini21.yaml"].map(data);
+    let (model, config) = (format!("model={model}"), format!("config={config}"));
+    let again = ["run", "session.partial.rhai", "--set", &model, "--set", &config, "--set", "out=again.nii.gz"];
+    assert_eq!(host.run(&again).ok(), "the labels are those of the record\nagain.nii.gz\n");
+    let read = |name: &str| std::fs::read(host.path(name)).unwrap();
+    assert_eq!(read("again.nii.gz"), read("labels.partial.nii.gz"));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod changes;
 mod describe;
 mod geometry;
+mod history;
 mod lent;
 mod limits;
 mod propagation;

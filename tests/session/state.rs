@@ -61,12 +61,12 @@ fn assert_same_future(mut a: Session, mut b: Session) {
     type Step = (&'static str, fn(&mut Session) -> Result<()>);
     let steps: [Step; 7] = [
         ("a click", |session| session.add_points(6, 2, &click(40.0, 20.0, true)).map(drop)),
-        ("undo", |session| session.undo(3, 7)),
+        ("a prompt removed", |session| session.remove_last_prompt(3, 7)),
         ("propagation", |session| {
             session.propagate(Range { direction: "both".parse()?, ..Range::default() }, |_| Ok(Flow::Continue))
         }),
         ("clearing a correction", |session| session.clear_slice(6, 7)),
-        ("undo of a mixture", |session| session.undo(5, 1)),
+        ("a mixture removed", |session| session.remove_last_prompt(5, 1)),
         ("removing", |session| session.remove_object(2)),
         ("propagation again", |session| session.propagate(Range::default(), |_| Ok(Flow::Continue))),
     ];
@@ -112,7 +112,7 @@ fn so_does_one_whose_memories_lie_in_the_file() {
     assert!(file > 0 && live < bytes.len() / 2, "{live} bytes in memory, {file} in the file");
     assert_same(&session, &restored, "restored");
     for session in [&mut session, &mut restored] {
-        session.undo(1, 7).expect("undo");
+        session.remove_last_prompt(1, 7).expect("removed");
         follow(session, Range { start: Some(12), max_frames: Some(2), ..Range::default() });
     }
     assert_same(&session, &restored, "further on");
@@ -167,8 +167,10 @@ fn other_bytes_are_refused() {
         assert!(error.contains("damaged") || error.contains("cut short"), "byte {at}: {error}");
     }
     let mut newer = bytes.clone();
-    newer[8] = 2;
-    assert!(refused(&newer).contains("newer program (format 2"));
+    newer[8] = 3;
+    assert!(refused(&newer).contains("newer program (format 3"));
+    newer[8] = 1;
+    assert!(refused(&newer).contains("format 1, from before the first release"));
     newer[8] = 0;
     assert!(refused(&newer).contains("damaged"));
 }
@@ -257,7 +259,7 @@ fn forged(bytes: &[u8], change: impl FnOnce(&mut Value, &mut Value)) -> Vec<u8> 
 }
 
 fn signed(payload: &[u8]) -> Vec<u8> {
-    [b"SAMOCTA2".as_slice(), &1u32.to_le_bytes(), &Sha256::digest(payload), payload].concat()
+    [b"SAMOCTA2".as_slice(), &2u32.to_le_bytes(), &Sha256::digest(payload), payload].concat()
 }
 
 #[test]
@@ -268,28 +270,34 @@ fn a_forged_session_is_refused() {
     assert_same(&session, &back(&session, &forged(&bytes, |_, _| {})).expect("unchanged"), "unchanged");
     let refused = |change: &dyn Fn(&mut Value, &mut Value)| error(back(&session, &forged(&bytes, change)));
     type Change = fn(&mut Value, &mut Value);
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 21] = [
         (|_, session| session["objects"][0]["id"] = json!(0), "object number 0"),
-        (|_, session| session["objects"] = json!([session["objects"][0], session["objects"][0]]), "object number 7"),
-        (|_, session| session["objects"][0]["pending"]["99"] = json!(true), "slice 99 does not exist"),
+        (|_, session| session["present"] = json!([0, 0]), "object number 7 comes twice"),
+        (|_, session| session["present"] = json!([3]), "no object 3"),
+        (|_, session| session["objects"][0]["pending"]["99"] = json!([0, true]), "slice 99 does not exist"),
         (|_, session| session["objects"][0]["visited"]["8"] = json!(true), "slice 8 does not exist"),
-        (|_, session| session["objects"][0]["tracked"] = json!([4]), "7.tracked.4.low_res is missing"),
-        (|_, session| session["objects"][0]["pending"] = json!({}), "belong to nothing"),
-        (|_, session| session["objects"][0]["prompts"]["3"]["history"] = json!([]), "no prompt"),
-        (|_, session| session["objects"][0]["prompts"]["3"]["history"][0]["mask"] = json!(true), "mask.3.0 is missing"),
-        (|_, session| session["objects"][0]["prompts"]["3"]["replaced"] = json!(true), "is missing"),
+        (|_, session| session["objects"][0]["tracked"] = json!({"4": [0, 0]}), "there is no memory 0"),
+        (|_, session| session["objects"][0]["pending"]["3"] = json!([1, true]), "there is no answer 1"),
+        (|_, session| session["counts"] = json!([1u64 << 60, 0]), "output.1.low_res is missing"),
         (
             |_, session| {
-                session["objects"][0]["prompts"]["3"]["history"][0]["points"][0] = json!([f32::NAN.to_bits(), 0, 1]);
+                session["counts"] = json!([0, 0]);
+                session["objects"][0]["pending"] = json!({});
             },
-            "lies outside",
+            "belong to nothing",
         ),
+        (|_, session| session["past"] = json!([[], []]), "its history is none"),
+        (|_, session| session["done"] = json!([1]), "its history is none"),
+        (|_, session| session["objects"][0]["prompts"]["3"]["history"] = json!([]), "no prompt"),
+        (|_, session| session["objects"][0]["prompts"]["3"]["history"] = json!([4]), "no marks 4"),
+        (|_, session| session["marks"][0]["mask"] = json!(true), "mask.0 is missing"),
+        (|_, session| session["marks"][0]["points"][0] = json!([f32::NAN.to_bits(), 0, 1]), "lies outside"),
         (|_, session| session["window"] = Value::Null, "window is missing"),
         (|_, session| session["intensity"] = json!("slice:1%,500%"), "none of auto"),
         (|_, session| session["more"] = json!(1), "unknown field"),
-        (|header, _| header["7.pending.3.score"]["shape"] = json!([1]), "7.pending.3.score has the shape [1]"),
-        (|header, _| header["7.pending.3.score"]["dtype"] = json!("I32"), "the type I32"),
-        (|header, _| header["7.pending.3.iou"]["shape"] = json!([1u64 << 62, 1u64 << 62]), "damaged"),
+        (|header, _| header["output.0.score"]["shape"] = json!([1]), "output.0.score has the shape [1]"),
+        (|header, _| header["output.0.score"]["dtype"] = json!("I32"), "the type I32"),
+        (|header, _| header["output.0.iou"]["shape"] = json!([1u64 << 62, 1u64 << 62]), "damaged"),
     ];
     for (change, expected) in cases {
         let error = refused(&change);

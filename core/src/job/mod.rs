@@ -4,12 +4,14 @@ mod description;
 mod logits;
 mod prompts;
 mod replay;
+mod script;
 mod segment;
 
 pub use description::{SegRequest, probabilities};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
 pub use sam_octa2_volumes::job::InputRequest;
+pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 
 use crate::session::Compat;

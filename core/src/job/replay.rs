@@ -1,15 +1,15 @@
-//! `host-demo replay`: one session driven step by step, every answer written down. The steps are those of the parity fixtures, so that
-//! any program can be compared with any other.
+//! `host-demo replay`: one session driven step by step, every answer written down. The file spells the steps as the parity fixtures do, so
+//! that any program can be compared with any other; they are the session's own [`Step`]s.
 
 use super::InputRequest;
 use super::logits::{self, Entry};
-use super::{compat, read_json, read_mask};
+use super::{compat, read_json, read_mask, write_script};
 use crate::io;
 use crate::loader::ModelRequest;
 use crate::model::NO_OBJ_SCORE;
 use crate::progress::{Flow, Observer};
 use crate::prompts::Direction;
-use crate::session::{Marks, Point, Range, Session, Settings};
+use crate::session::{Marks, Point, PromptStep, Session, Settings, Step};
 use crate::volume::Volume;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,15 @@ pub struct ReplayRequest {
     pub compat: Option<String>,
     /// safetensors file to write
     pub logits: PathBuf,
+    /// script to write, which does the same again
+    #[serde(default)]
+    pub record: Option<PathBuf>,
 }
 
 /// The file given as STEPS; what else stands in it (a fixture's expectations) is not read.
 #[derive(Debug, Deserialize)]
 struct StepFile {
-    steps: Vec<Step>,
+    steps: Vec<Spelled>,
     /// a fixture made with upstream's `apply_postprocessing`
     #[serde(default)]
     apply_postprocessing: bool,
@@ -48,10 +51,10 @@ struct StepFile {
     memory_dtype: Option<String>,
 }
 
-/// One thing a user does.
+/// One step as the file spells it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
-enum Step {
+enum Spelled {
     Points {
         frame: usize,
         obj: u32,
@@ -85,6 +88,34 @@ enum Step {
         obj: u32,
     },
     Reset,
+    Undo,
+    Redo,
+}
+
+impl Spelled {
+    /// The session's step; pictures of masks lie in `folder`.
+    fn step(&self, folder: &Path) -> Result<Step> {
+        Ok(match *self {
+            Self::Points { frame, obj, ref points, ref labels, bounds, clear_old_points } => {
+                let points = Point::pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
+                let marks = Marks { points, bounds, mask: None, replace: clear_old_points.unwrap_or(true) };
+                Step::Prompt(PromptStep::new(frame, obj, &marks))
+            }
+            Self::Mask { frame, obj, ref mask } => {
+                let mask = Some(read_mask(&folder.join(mask))?);
+                Step::Prompt(PromptStep::new(frame, obj, &Marks { mask, ..Marks::default() }))
+            }
+            Self::Propagate { start, reverse, max } => {
+                let direction = if reverse { Direction::Backward } else { Direction::Forward };
+                Step::Propagate { direction, start, max_frames: max, slices: None }
+            }
+            Self::ClearFrame { frame, obj } => Step::Clear { frame, object: obj },
+            Self::Remove { obj } => Step::Remove { object: obj },
+            Self::Reset => Step::Reset,
+            Self::Undo => Step::Undo,
+            Self::Redo => Step::Redo,
+        })
+    }
 }
 
 /// A tensor to be written: name, shape, values.
@@ -133,84 +164,70 @@ pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Re
     io::check_output(&request.input.input, &request.logits)?;
     io::check_output(&request.steps, &request.logits)?;
     let StepFile { steps, apply_postprocessing, memory_dtype } = read_json(&request.steps)?;
+    if let Some(record) = &request.record {
+        io::check_output(&request.input.input, record)?;
+        io::check_output(&request.steps, record)?;
+        if apply_postprocessing {
+            return Err(Error::format(
+                &request.steps,
+                "`apply_postprocessing` changes the model, which a script cannot: no record",
+            ));
+        }
+    }
     let exact = memory_dtype.is_some_and(|dtype| dtype.starts_with("float32"));
     let memory_kind = exact.then_some(Kind::Float);
     let settings = Settings { compat: compat(request.compat.as_deref())?, memory_kind, ..Settings::default() };
     let volume = Arc::new(request.input.open(observer)?.along(request.input.axis()?)?);
     observer.step("load", 0, 1)?;
-    let model = request
-        .model
-        .load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?
-        .model;
-    let session = Session::new(model, volume.clone(), settings)?;
-    let mut replay = Replay { session, folder: request.steps.parent().unwrap_or(Path::new(".")), answers: Vec::new() };
+    let loaded =
+        request.model.load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?;
+    let session = Session::new(loaded.model.clone(), volume.clone(), settings)?;
+    let folder = request.steps.parent().unwrap_or(Path::new("."));
+    let mut replay = Replay { session, answers: Vec::new() };
     for (i, step) in steps.iter().enumerate() {
         observer.step("replay", i, steps.len())?;
-        replay.step(i, step, observer).map_err(|error| match error {
+        let done = step.step(folder).and_then(|step| replay.step(i, &step, observer));
+        done.map_err(|error| match error {
             Error::Invalid(what) | Error::NotFound(what) => Error::format(&request.steps, format!("step {i}: {what}")),
             other => other,
         })?;
     }
-    let Replay { answers, .. } = replay;
+    let Replay { answers, session } = replay;
+    if let Some(path) = &request.record {
+        write_script(path, &session, Some(&request.input), &loaded)?;
+    }
     let entries: Vec<_> = answers.iter().map(|answer| Entry::f32(&answer.name, &answer.shape)).collect();
     logits::write(&request.logits, &entries, |sink| answers.iter().try_for_each(|answer| sink.floats(&answer.values)))?;
     let tensors = answers.into_iter().map(|Answer { name, shape, .. }| TensorReport { name, shape }).collect();
     Ok(ReplayReport { logits: request.logits.clone(), steps: steps.len(), tensors })
 }
 
-struct Replay<'a> {
+struct Replay {
     session: Session,
-    folder: &'a Path,
     answers: Vec<Answer>,
 }
 
-impl Replay<'_> {
+impl Replay {
     fn step(&mut self, i: usize, step: &Step, observer: &mut dyn Observer) -> Result<()> {
-        match step {
-            Step::Points { frame, obj, points, labels, bounds, clear_old_points } => {
-                let points = Point::pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
-                self.prompt(
-                    i,
-                    *frame,
-                    *obj,
-                    Marks { points, bounds: *bounds, mask: None, replace: clear_old_points.unwrap_or(true) },
-                )
+        let marked = match *step {
+            Step::Propagate { .. } => return self.propagate(i, step, observer),
+            Step::Remove { object } => self.session.prompted_frames(object),
+            _ => Vec::new(),
+        };
+        self.session.apply(step, |_| Ok(Flow::Continue))?;
+        match *step {
+            Step::Prompt(PromptStep { frame, object, .. }) => {
+                self.slice(format!("s{i}.logits"), frame)?;
+                let score = self.session.object_score(frame, object)?.unwrap_or(NO_OBJ_SCORE as f32);
+                let score = Tensor::from_slice(&[score]).view([1, 1]);
+                self.answers.push(Answer::new(format!("s{i}.object_score_logits"), score));
             }
-            Step::Mask { frame, obj, mask } => {
-                let mask = read_mask(&self.folder.join(mask))?;
-                self.prompt(i, *frame, *obj, Marks { mask: Some(mask), ..Marks::default() })
+            Step::Clear { frame, .. } => self.slice(format!("s{i}.logits"), frame)?,
+            Step::Remove { .. } if !self.session.objects().is_empty() => {
+                marked.into_iter().try_for_each(|frame| self.slice(format!("s{i}.updated.{frame}"), frame))?;
             }
-            &Step::Propagate { start, reverse, max } => {
-                let direction = if reverse { Direction::Backward } else { Direction::Forward };
-                self.propagate(i, Range { direction, start, max_frames: max }, observer)
-            }
-            &Step::ClearFrame { frame, obj } => {
-                self.session.clear_slice(frame, obj)?;
-                self.slice(format!("s{i}.logits"), frame)
-            }
-            &Step::Remove { obj } => {
-                let frames = self.session.prompted_frames(obj);
-                self.session.remove_object(obj)?;
-                let left = !self.session.objects().is_empty();
-                frames
-                    .into_iter()
-                    .filter(|_| left)
-                    .try_for_each(|frame| self.slice(format!("s{i}.updated.{frame}"), frame))
-            }
-            Step::Reset => {
-                self.session.reset();
-                Ok(())
-            }
+            _ => {}
         }
-    }
-
-    fn prompt(&mut self, i: usize, frame: usize, object: u32, marks: Marks) -> Result<()> {
-        let mask = self.session.prompt(frame, object, marks)?;
-        self.slice(format!("s{i}.logits"), frame)?;
-        self.answers.push(Answer::new(
-            format!("s{i}.object_score_logits"),
-            Tensor::from_slice(&[mask.object_score]).view([1, 1]),
-        ));
         Ok(())
     }
 
@@ -222,12 +239,12 @@ impl Replay<'_> {
     }
 
     /// Logits `[slices, objects, 1, rows, columns]` and scores `[slices, objects, 1]`, in the order of the propagation.
-    fn propagate(&mut self, i: usize, range: Range, observer: &mut dyn Observer) -> Result<()> {
+    fn propagate(&mut self, i: usize, step: &Step, observer: &mut dyn Observer) -> Result<()> {
         let ids = self.session.objects();
         let Volume { rows, columns, .. } = **self.session.volume();
         let (mut logits, mut scores) = (Vec::new(), Vec::new());
         let absent = || Tensor::full([rows as i64, columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
-        self.session.propagate(range, |slice| {
+        self.session.apply(step, |slice| {
             let of = |id: &u32| slice.masks.iter().find(|mask| mask.object == *id);
             let masks: Vec<_> =
                 ids.iter().map(|id| of(id).map_or_else(absent, |mask| mask.logits.shallow_clone())).collect();

@@ -2,10 +2,10 @@
 
 use super::logits::{self, Entry};
 use super::{InputRequest, SegRequest};
-use super::{compat, drawn, give_prompts, read_prompts};
+use super::{compat, drawn, give_prompts, read_prompts, write_script};
 use crate::intensity::{Intensity, Windows};
 use crate::io;
-use crate::loader::ModelRequest;
+use crate::loader::{LoadedModel, ModelRequest};
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
 use crate::progress::{Observer, Progress};
@@ -48,14 +48,17 @@ pub struct SegmentRequest {
     /// picture to write: `.png` (contact sheet), `.gif` or `.apng`
     #[serde(default)]
     pub overlay: Option<PathBuf>,
+    /// script to write, which does the same again
+    #[serde(default)]
+    pub record: Option<PathBuf>,
 }
 
 impl SegmentRequest {
     /// Errors that need no work to be found: before a model is loaded for minutes in vain.
     fn check(&self) -> Result<()> {
-        let outputs = [&self.out, &self.logits, &self.overlay].into_iter().flatten();
+        let outputs = [&self.out, &self.logits, &self.overlay, &self.record].into_iter().flatten();
         if outputs.clone().next().is_none() {
-            return Err(Error::invalid("segment: nothing to write; name out, logits or overlay"));
+            return Err(Error::invalid("segment: nothing to write; name out, logits, overlay or record"));
         }
         for output in outputs {
             io::check_output(&self.input.input, output)?;
@@ -85,6 +88,8 @@ pub struct SegmentReport {
     pub logits: Option<PathBuf>,
     /// picture written
     pub overlay: Option<PathBuf>,
+    /// script written
+    pub record: Option<PathBuf>,
     /// the checkpoint used
     pub model: PathBuf,
     /// where it computed
@@ -123,14 +128,15 @@ impl fmt::Display for SegmentReport {
         for ObjectReport { id, voxels, slices } in &self.objects {
             write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
         }
-        let written = [&self.labels, &self.logits, &self.overlay];
+        let written = [&self.labels, &self.logits, &self.overlay, &self.record];
         written.into_iter().flatten().try_for_each(|path| write!(f, "\n{}", path.display()))
     }
 }
 
 /// Runs a [`SegmentRequest`].
 ///
-/// When `observer` cancels, the labels of the slices done so far are written beside `out` (`NAME.partial...`), and `out` stays as it was.
+/// When `observer` cancels, the labels of the slices done so far are written beside `out` (`NAME.partial...`), their record beside `record`,
+/// and both stay as they were.
 pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<SegmentReport> {
     request.check()?;
     let prompts = read_prompts(&request.prompts)?;
@@ -148,15 +154,19 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         frames.insert(slice.frame);
         Ok(observer.progress(Progress { stage: "propagate", done: slice.done, total: slice.total }))
     });
-    followed.map_err(|error| keep_partial(&session, request, frames.len(), error))?;
+    followed.map_err(|error| keep_partial(&session, request, &loaded, frames.len(), error))?;
     let seconds = started.elapsed().as_secs_f64();
     let labels = session.labels()?;
     write_outputs(request, &session, &labels, &frames)?;
+    if let Some(path) = &request.record {
+        write_script(path, &session, Some(&request.input), &loaded)?;
+    }
     let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
         logits: request.logits.clone(),
         overlay: request.overlay.clone(),
+        record: request.record.clone(),
         device: loaded.device(),
         precision: loaded.precision(),
         model: loaded.path,
@@ -169,20 +179,35 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     })
 }
 
-/// After a cancellation: what is done goes beside the output, under another name.
-fn keep_partial(session: &Session, request: &SegmentRequest, done: usize, error: Error) -> Error {
-    let (Error::Cancelled, Some(out)) = (&error, &request.out) else { return error };
-    if done == 0 {
+/// After a cancellation: what is done goes beside the outputs, under other names.
+fn keep_partial(session: &Session, request: &SegmentRequest, loaded: &LoadedModel, done: usize, error: Error) -> Error {
+    if !matches!(error, Error::Cancelled) || done == 0 {
         return error;
     }
-    let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let partial = match name.split_once('.') {
-        Some((stem, ending)) => out.with_file_name(format!("{stem}.partial.{ending}")),
-        None => out.with_file_name(format!("{name}.partial")),
+    let keep = || {
+        let record = request.record.as_deref().map(partial);
+        if let Some(path) = &record {
+            write_script(path, session, Some(&request.input), loaded)?;
+        }
+        let labels = request.out.as_deref().map(partial);
+        if let Some(path) = &labels {
+            request.write_labels(session, &session.labels()?, path)?;
+        }
+        Ok(labels.or(record))
     };
-    match session.labels().and_then(|labels| request.write_labels(session, &labels, &partial)) {
-        Ok(()) => Error::CancelledWith { done, kept: partial },
+    match keep() {
+        Ok(Some(kept)) => Error::CancelledWith { done, kept },
+        Ok(None) => error,
         Err(error) => error,
+    }
+}
+
+/// `labels.partial.nii.gz` beside `labels.nii.gz`
+fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.split_once('.') {
+        Some((stem, ending)) => path.with_file_name(format!("{stem}.partial.{ending}")),
+        None => path.with_file_name(format!("{name}.partial")),
     }
 }
 

@@ -2,16 +2,22 @@
 //! Source: `sam2_video_predictor.py` (add_new_points_or_box, add_new_mask, propagate_in_video_preflight).
 
 use super::memory::Timeline;
-use super::object::{Object, Output, Pending, SlicePrompts};
+use super::object::{Object, Output, Pending, Remembered, SlicePrompts};
 use super::store::Slot;
 use super::{Compat, Marks, Session};
 use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Points, SamOutput, prompt_encoder::label};
 use crate::{Error, Result};
+use std::sync::Arc;
 use tch::Tensor;
 
 impl Session {
     pub(super) fn find(&self, object: u32) -> Option<&Object> {
-        self.objects.iter().find(|candidate| candidate.id == object)
+        self.objects.iter().find(|candidate| candidate.id == object).map(Arc::as_ref)
+    }
+
+    /// An object to be changed; the states of the history keep theirs.
+    pub(super) fn change_object(&mut self, at: usize) -> &mut Object {
+        Arc::make_mut(&mut self.objects[at])
     }
 
     pub(super) fn position(&self, object: u32) -> Result<usize> {
@@ -20,30 +26,22 @@ impl Session {
     }
 
     /// Answers new marks, and keeps marks and answer.
-    pub(super) fn answer(&mut self, frame: usize, object: u32, marks: Marks) -> Result<()> {
+    pub(super) fn answer(&mut self, frame: usize, object: u32, marks: Arc<Marks>) -> Result<()> {
         let at = self.position(object)?;
         let (first, reverse) = self.role(at, frame);
         if !first && self.settings.compat == Compat::Holding {
             self.remember(at)?;
         }
-        let mut all = self.objects[at].prompts.get(&frame).map(|prompts| prompts.marks.clone()).unwrap_or_default();
+        let mut all = self.objects[at].prompts.get(&frame).map(SlicePrompts::marks).unwrap_or_default();
         all.join(&marks);
-        let output = self.decode(at, frame, &all, first, reverse)?;
-        let output = Output::new(output, &self.store);
+        let output = Output::new(self.decode(at, frame, &all, first, reverse)?, &self.store);
 
         let holding = self.settings.compat == Compat::Holding;
-        let target = &mut self.objects[at];
-        let replaced = if holding { target.tracked.remove(&frame) } else { None };
-        let slice = target.prompts.entry(frame).or_insert_with(|| SlicePrompts {
-            history: Vec::new(),
-            marks: Marks::default(),
-            first,
-            reverse,
-            replaced,
-        });
-        slice.history.push(marks);
-        slice.marks = all;
         let conditioning = first || holding || self.model.config.add_all_frames_to_correct_as_cond;
+        let target = self.change_object(at);
+        let replaced = if holding { target.tracked.remove(&frame) } else { None };
+        let fresh = || SlicePrompts { history: Vec::new(), first, reverse, replaced };
+        target.prompts.entry(frame).or_insert_with(fresh).history.push(marks);
         target.pending.insert(frame, Pending { output, conditioning });
         Ok(())
     }
@@ -133,18 +131,20 @@ impl Session {
         }
         let timeline =
             Timeline { prompted: &prompted, tracked: &tracked, frame, reverse, frames: self.volume().frames };
-        let output = |frame: usize| object.prompted.get(&frame).or_else(|| object.tracked.get(&frame));
         let mut memories = Vec::new();
         for (frame, t_pos) in timeline.memories(&self.model.config) {
-            if let Some(memory) = output(frame).and_then(|output| output.memory.as_ref()) {
-                memories.push((memory.get()?, t_pos));
+            if let Some(remembered) = object.remembered(frame) {
+                memories.push((remembered.memory.get()?, t_pos));
             }
         }
-        let pointers = timeline.pointers(&self.model.config);
-        let pointers: Vec<_> = pointers
-            .into_iter()
-            .filter_map(|(frame, distance)| Some(PointerEntry { obj_ptr: &output(frame)?.obj_ptr, distance }))
-            .collect();
+        let mut pointers = Vec::new();
+        for (frame, distance) in timeline.pointers(&self.model.config) {
+            if let Some(remembered) = object.remembered(frame) {
+                pointers.push((remembered.output.obj_ptr.get()?, distance));
+            }
+        }
+        let pointers: Vec<_> =
+            pointers.iter().map(|(obj_ptr, distance)| PointerEntry { obj_ptr, distance: *distance }).collect();
         let memories: Vec<_> =
             memories.iter().map(|(features, t_pos)| MemoryEntry { features, t_pos: *t_pos }).collect();
         Ok(self.model.with_memory(features, &memories, &pointers, self.volume().frames))
@@ -152,19 +152,21 @@ impl Session {
 
     /// Pending answers become part of the object's memory.
     pub(super) fn remember(&mut self, at: usize) -> Result<()> {
-        let frames: Vec<usize> = self.objects[at].pending.keys().copied().collect();
-        for frame in frames {
+        let pending: Vec<_> =
+            self.objects[at].pending.iter().map(|(&frame, pending)| (frame, pending.clone())).collect();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        for (frame, Pending { output, conditioning }) in pending {
             let features = self.slices.features(&self.model, frame)?;
-            let Some(Pending { output, .. }) = self.objects[at].pending.get(&frame) else { continue };
-            let memory = self.encode_memory(&features, &output.low_res.get()?, &output.score, true);
-            let Some(Pending { mut output, conditioning }) = self.objects[at].pending.remove(&frame) else { continue };
-            output.memory = Some(memory);
-            let object = &mut self.objects[at];
+            let memory = self.encode_memory(&features, &output.low_res.get()?, &output.score.get()?, true);
+            let object = self.change_object(at);
+            object.pending.remove(&frame);
             let target = if conditioning { &mut object.prompted } else { &mut object.tracked };
-            target.insert(frame, output);
+            target.insert(frame, Remembered { output, memory });
             self.forget_around(at, frame);
         }
-        let Object { prompted, tracked, .. } = &mut self.objects[at];
+        let Object { prompted, tracked, .. } = self.change_object(at);
         tracked.retain(|frame, _| !prompted.contains_key(frame));
         Ok(())
     }
@@ -174,7 +176,7 @@ impl Session {
         let config = &self.model.config;
         if config.clear_non_cond_mem_around_input {
             let reach = (config.num_maskmem * config.memory_temporal_stride_for_eval) as usize;
-            self.objects[at].tracked.retain(|other, _| other.abs_diff(frame) > reach);
+            self.change_object(at).tracked.retain(|other, _| other.abs_diff(frame) > reach);
         }
     }
 
@@ -189,42 +191,25 @@ impl Session {
         self.store.put(memory.to_kind(self.settings.memory_kind_of(&self.model)))
     }
 
-    /// Removes prompts and their answer from a slice; what was tracked there comes back. -> what was removed
-    pub(super) fn take_prompts(&mut self, frame: usize, object: u32) -> Option<(SlicePrompts, Option<Pending>)> {
-        let object = self.objects.iter_mut().find(|candidate| candidate.id == object)?;
-        let mut prompts = object.prompts.remove(&frame)?;
-        let pending = object.pending.remove(&frame);
-        let remembered = object.prompted.remove(&frame).map(|output| Pending { output, conditioning: true });
-        if let Some(replaced) = prompts.replaced.take() {
+    /// Removes prompts and their answer from a slice; what was tracked there comes back.
+    pub(super) fn take_prompts(&mut self, at: usize, frame: usize) {
+        let object = self.change_object(at);
+        let Some(prompts) = object.prompts.remove(&frame) else { return };
+        object.pending.remove(&frame);
+        object.prompted.remove(&frame);
+        if let Some(replaced) = prompts.replaced {
             object.tracked.insert(frame, replaced);
-        }
-        Some((prompts, pending.or(remembered)))
-    }
-
-    pub(super) fn put_prompts_back(
-        &mut self,
-        frame: usize,
-        object: u32,
-        taken: Option<(SlicePrompts, Option<Pending>)>,
-    ) {
-        drop(self.take_prompts(frame, object));
-        let found = self.objects.iter_mut().find(|candidate| candidate.id == object);
-        if let (Some(object), Some((mut prompts, pending))) = (found, taken) {
-            prompts.replaced = object.tracked.remove(&frame);
-            object.prompts.insert(frame, prompts);
-            object.pending.extend(pending.map(|pending| (frame, pending)));
         }
     }
 
     /// The reference's way to clear: the answer stays, as if tracked; the slice counts as never visited.
-    pub(super) fn downgrade(&mut self, frame: usize, object: u32) {
-        if let Some(object) = self.objects.iter_mut().find(|candidate| candidate.id == object) {
-            object.prompts.remove(&frame);
-            object.pending.remove(&frame);
-            if let Some(output) = object.prompted.remove(&frame) {
-                object.tracked.insert(frame, output);
-                object.visited.remove(&frame);
-            }
+    pub(super) fn downgrade(&mut self, at: usize, frame: usize) {
+        let object = self.change_object(at);
+        object.prompts.remove(&frame);
+        object.pending.remove(&frame);
+        if let Some(remembered) = object.prompted.remove(&frame) {
+            object.tracked.insert(frame, remembered);
+            object.visited.remove(&frame);
         }
     }
 }

@@ -25,6 +25,10 @@ pub struct SessionInfo {
     pub bytes_in_memory: usize,
     /// bytes of the temporary file
     pub bytes_on_disk: u64,
+    /// steps that can be undone, and redone
+    pub undo: usize,
+    /// see `undo`
+    pub redo: usize,
     /// in the order in which they were added
     pub objects: Vec<ObjectInfo>,
 }
@@ -66,6 +70,7 @@ impl Session {
     /// Describes the session.
     pub fn describe(&self) -> SessionInfo {
         let (bytes_in_memory, bytes_on_disk) = self.bytes();
+        let history = self.history();
         SessionInfo {
             shape: self.volume().shape(),
             model: self.model.fingerprint().to_owned(),
@@ -75,6 +80,8 @@ impl Session {
             encoded_slices: self.encoded_slices(),
             bytes_in_memory,
             bytes_on_disk,
+            undo: history.undo,
+            redo: history.undone.len(),
             objects: self.objects.iter().map(|object| self.describe_object(object)).collect(),
         }
     }

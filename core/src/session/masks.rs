@@ -1,6 +1,7 @@
 //! What a session says: masks, logits and labels at the volume's own resolution.
 
-use super::object::{Object, Output};
+use super::object::Output;
+use super::store::Slot;
 use super::{ObjectMask, Session};
 use crate::guard::{guard, torch};
 use crate::model::NO_OBJ_SCORE;
@@ -30,7 +31,7 @@ impl Session {
     /// The presence logit of an object on a slice, if it has a mask there.
     pub fn object_score(&self, frame: usize, object: u32) -> Result<Option<f32>> {
         let at = self.position(object)?;
-        guard(|| Ok(self.objects[at].latest(frame).map(|output| output.score.double_value(&[0, 0]) as f32)))
+        guard(|| self.objects[at].latest(frame).map(|output| number(&output.score)).transpose())
     }
 
     /// Logits of all objects on a slice, `[objects, rows, columns]` float32 on the host; -1024 where an object has no mask yet.
@@ -75,7 +76,7 @@ impl Session {
     /// Object numbers of the whole volume.
     pub fn labels(&self) -> Result<Labels> {
         let mut labels = Labels::empty_like(self.volume());
-        let mut frames: Vec<_> = self.objects.iter().flat_map(Object::frames).collect();
+        let mut frames: Vec<_> = self.objects.iter().flat_map(|object| object.frames()).collect();
         frames.sort_unstable();
         frames.dedup();
         for frame in frames {
@@ -93,14 +94,18 @@ impl Session {
     }
 
     pub(super) fn object_mask(&self, object: u32, output: &Output) -> Result<ObjectMask> {
-        let number = |x: &Tensor| x.double_value(&[0, 0]) as f32;
         Ok(ObjectMask {
             object,
             logits: self.full_size(output)?,
-            iou: number(&output.iou),
-            object_score: number(&output.score),
+            iou: number(&output.iou)?,
+            object_score: number(&output.score)?,
         })
     }
+}
+
+/// The number of a `[1, 1]`.
+fn number(slot: &Slot) -> Result<f32> {
+    Ok(slot.get()?.double_value(&[0, 0]) as f32)
 }
 
 /// Where masks overlap, only the object with the largest logit keeps its own; the others get at most -10

@@ -8,6 +8,7 @@
 
 mod answer;
 mod describe;
+mod history;
 mod image;
 mod masks;
 pub(crate) mod memory;
@@ -16,18 +17,22 @@ mod propagate;
 mod resize;
 mod slices;
 mod state;
+mod step;
 mod store;
 
 pub use describe::{ObjectInfo, PromptInfo, SessionInfo};
+pub use history::HistoryInfo;
 pub use image::prepare;
 pub use object::{Marks, Mask, Point};
 pub use propagate::{Range, SliceResult};
+pub use step::{PromptStep, Step, short};
 
 use crate::guard::{guard, torch};
 use crate::intensity::{Intensity, Windows};
 use crate::model::Sam2;
 use crate::volume::Volume;
 use crate::{Error, Result};
+use history::{History, State};
 use object::Object;
 use serde::{Deserialize, Serialize};
 use slices::Slices;
@@ -70,6 +75,9 @@ pub struct Settings {
     pub feature_cache_bytes: usize,
     /// bytes of masks and memories to keep in memory; what is older goes to a temporary file
     pub state_bytes: usize,
+    /// bytes of masks and memories, in memory or in the file, that are kept only for undo and redo; beyond them the oldest steps cannot be
+    /// undone any more, but the last one always can
+    pub history_bytes: usize,
 }
 
 impl Default for Settings {
@@ -80,6 +88,7 @@ impl Default for Settings {
             memory_kind: None,
             feature_cache_bytes: 256 << 20,
             state_bytes: 128 << 20,
+            history_bytes: 1 << 30,
         }
     }
 }
@@ -123,7 +132,8 @@ impl ObjectMask {
 pub struct Session {
     model: Arc<Sam2>,
     slices: Slices,
-    objects: Vec<Object>,
+    objects: State,
+    history: History,
     store: Store,
     settings: Settings,
 }
@@ -134,7 +144,19 @@ impl Session {
     pub fn new(model: Arc<Sam2>, volume: Arc<Volume>, settings: Settings) -> Result<Self> {
         let windows = settings.intensity.of(&volume)?;
         let slices = Slices::new(volume, windows, settings.feature_cache_bytes);
-        Ok(Self { model, slices, objects: Vec::new(), store: Store::default(), settings })
+        Ok(Self {
+            model,
+            slices,
+            objects: State::new(),
+            history: History::default(),
+            store: Store::default(),
+            settings,
+        })
+    }
+
+    /// What was chosen when it was made.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Which values of the volume the model sees as 0 and 1.
@@ -159,7 +181,7 @@ impl Session {
 
     /// Slices on which an object has a mask, ascending.
     pub fn frames_of(&self, object: u32) -> Vec<usize> {
-        let mut frames: Vec<_> = self.find(object).into_iter().flat_map(Object::frames).collect();
+        let mut frames: Vec<_> = self.find(object).into_iter().flat_map(|object| object.frames()).collect();
         frames.sort_unstable();
         frames.dedup();
         frames
@@ -171,7 +193,7 @@ impl Session {
     }
 
     /// The prompts of an object on a slice, in the order given.
-    pub fn prompts(&self, frame: usize, object: u32) -> &[Marks] {
+    pub fn prompts(&self, frame: usize, object: u32) -> &[Arc<Marks>] {
         self.find(object).and_then(|object| object.prompts.get(&frame)).map_or(&[], |prompts| &prompts.history)
     }
 
@@ -203,16 +225,14 @@ impl Session {
         if !(1..=65535).contains(&object) {
             return Err(Error::invalid(format!("object number {object} is not between 1 and 65535")));
         }
-        let known = self.find(object).is_some();
-        if !known {
-            self.objects.push(Object::new(object));
-        }
-        let answer = guard(|| self.answer(frame, object, marks));
-        if answer.is_err() && !known {
-            self.objects.retain(|other| other.id != object);
-        }
-        answer?;
-        self.mask(frame, object)
+        let step = Step::Prompt(PromptStep::new(frame, object, &marks));
+        self.change(step, |session| {
+            if session.find(object).is_none() {
+                session.objects.push(Arc::new(Object::new(object)));
+            }
+            guard(|| session.answer(frame, object, Arc::new(marks)))?;
+            session.mask(frame, object)
+        })
     }
 
     /// Clicks. See [`Session::prompt`].
@@ -230,28 +250,25 @@ impl Session {
         self.prompt(frame, object, Marks { mask: Some(mask), ..Marks::default() })
     }
 
-    /// Takes back one of the prompts given on a slice (`index` into [`Session::prompts`]); the others are answered again.
+    /// Removes one of the prompts given on a slice (`index` into [`Session::prompts`]); the others are answered again.
     pub fn remove_prompt(&mut self, frame: usize, object: u32, index: usize) -> Result<()> {
-        let mut history = self.prompts(frame, object).to_vec();
-        if index >= history.len() {
+        let mut left = self.prompts(frame, object).to_vec();
+        if index >= left.len() {
             return Err(Error::invalid(format!(
                 "object {object} has {} prompts on slice {frame}, no number {index}",
-                history.len()
+                left.len()
             )));
         }
-        history.remove(index);
-        let before = self.take_prompts(frame, object);
-        for marks in history {
-            if let Err(error) = guard(|| self.answer(frame, object, marks)) {
-                self.put_prompts_back(frame, object, before);
-                return Err(error);
-            }
-        }
-        Ok(())
+        left.remove(index);
+        let at = self.position(object)?;
+        self.change(Step::RemovePrompt { frame, object, index }, |session| {
+            session.take_prompts(at, frame);
+            left.into_iter().try_for_each(|marks| guard(|| session.answer(frame, object, marks)))
+        })
     }
 
-    /// Takes back the last prompt given on a slice.
-    pub fn undo(&mut self, frame: usize, object: u32) -> Result<()> {
+    /// Removes the last prompt given on a slice, wherever it stands in the history. See [`Session::remove_prompt`].
+    pub fn remove_last_prompt(&mut self, frame: usize, object: u32) -> Result<()> {
         let nothing =
             || Error::invalid(format!("there is nothing to undo: object {object} has no prompts on slice {frame}"));
         let last = self.prompts(frame, object).len().checked_sub(1).ok_or_else(nothing)?;
@@ -261,23 +278,28 @@ impl Session {
     /// Removes an object's prompts on a slice. What was tracked there before comes back (in [`Compat::Reference`]: the prompted mask stays
     /// as if it were tracked).
     pub fn clear_slice(&mut self, frame: usize, object: u32) -> Result<()> {
-        self.position(object)?;
-        match self.settings.compat {
-            Compat::Holding => drop(self.take_prompts(frame, object)),
-            Compat::Reference => self.downgrade(frame, object),
-        }
-        Ok(())
+        let at = self.position(object)?;
+        self.change(Step::Clear { frame, object }, |session| {
+            match session.settings.compat {
+                Compat::Holding => session.take_prompts(at, frame),
+                Compat::Reference => session.downgrade(at, frame),
+            }
+            Ok(())
+        })
     }
 
     /// Removes an object with everything that belongs to it.
     pub fn remove_object(&mut self, object: u32) -> Result<()> {
         let at = self.position(object)?;
-        self.objects.remove(at);
-        Ok(())
+        self.change(Step::Remove { object }, |session| {
+            session.objects.remove(at);
+            Ok(())
+        })
     }
 
     /// Removes all objects.
     pub fn reset(&mut self) {
-        self.objects.clear();
+        let before = std::mem::take(&mut self.objects);
+        self.commit(before, Step::Reset);
     }
 }

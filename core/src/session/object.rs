@@ -1,10 +1,12 @@
 //! One object of a session: what the user marked, and what the model answered, slice by slice.
 
 use super::store::{Slot, Store};
+use crate::io::Rle;
 use crate::model::SamOutput;
 use crate::volume::Labels;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// A click, in pixels of the slice.
@@ -51,6 +53,12 @@ impl Mask {
         }
         let pixels = labels.frame(frame).iter().map(|&label| label == object).collect();
         Ok(Self { rows: labels.rows, columns: labels.columns, pixels })
+    }
+
+    /// A mask in run lengths. Errors: runs that do not fill it.
+    pub fn from_rle(rle: &Rle) -> Result<Self> {
+        let [rows, columns] = rle.size;
+        Ok(Self { rows, columns, pixels: rle.decode()? })
     }
 }
 
@@ -108,61 +116,88 @@ impl Marks {
     }
 }
 
-/// The model's answer for one object on one slice.
+/// The model's answer for one object on one slice. It never changes: the states of the history share it.
 pub(super) struct Output {
     /// logits `[1, 1, 4 side, 4 side]` float32
     pub low_res: Slot,
     /// `[1, C]`
-    pub obj_ptr: Tensor,
+    pub obj_ptr: Slot,
     /// presence logit `[1, 1]`
-    pub score: Tensor,
+    pub score: Slot,
     /// predicted IoU `[1, 1]`
-    pub iou: Tensor,
-    /// `[1, mem_dim, side, side]`, made when it is first needed
-    pub memory: Option<Slot>,
+    pub iou: Slot,
 }
 
 impl Output {
-    pub fn new(output: SamOutput, store: &Store) -> Self {
+    pub fn new(output: SamOutput, store: &Store) -> Arc<Self> {
         let SamOutput { low_res, obj_ptr, object_score_logits, iou, .. } = output;
-        Self { low_res: store.put(low_res), obj_ptr, score: object_score_logits, iou, memory: None }
+        let [low_res, obj_ptr, score, iou] = [low_res, obj_ptr, object_score_logits, iou].map(|t| store.put(t));
+        Arc::new(Self { low_res, obj_ptr, score, iou })
     }
 
-    pub fn park(&mut self) -> Result<()> {
-        self.low_res.park()?;
-        self.memory.as_mut().map_or(Ok(()), Slot::park)
+    fn slots(&self) -> [&Slot; 4] {
+        [&self.low_res, &self.obj_ptr, &self.score, &self.iou]
+    }
+}
+
+/// An answer that later slices look at.
+#[derive(Clone)]
+pub(super) struct Remembered {
+    pub output: Arc<Output>,
+    /// `[1, mem_dim, side, side]`
+    pub memory: Slot,
+}
+
+impl Remembered {
+    pub fn park(&self) -> Result<()> {
+        self.slots().into_iter().try_for_each(Slot::park)
+    }
+
+    fn slots(&self) -> [&Slot; 2] {
+        [&self.output.low_res, &self.memory] // what is large
     }
 }
 
 /// What the user did on one slice.
+#[derive(Clone)]
 pub(super) struct SlicePrompts {
     /// everything given, in order
-    pub history: Vec<Marks>,
-    /// all of it together
-    pub marks: Marks,
+    pub history: Vec<Arc<Marks>>,
     /// answered without memory: the slice was not tracked before
     pub first: bool,
     /// direction in which the slice was tracked before
     pub reverse: bool,
     /// the tracked answer that the prompts replaced
-    pub replaced: Option<Output>,
+    pub replaced: Option<Remembered>,
+}
+
+impl SlicePrompts {
+    /// All of it together.
+    pub fn marks(&self) -> Marks {
+        self.history.iter().fold(Marks::default(), |mut all, marks| {
+            all.join(marks);
+            all
+        })
+    }
 }
 
 /// An answer that is not part of the memory yet: memories are made when the user has finished clicking.
+#[derive(Clone)]
 pub(super) struct Pending {
-    pub output: Output,
+    pub output: Arc<Output>,
     pub conditioning: bool,
 }
 
-/// One object.
+/// One object. Cheap to clone: marks and tensors are shared.
+#[derive(Clone)]
 pub(super) struct Object {
     pub id: u32,
     pub prompts: BTreeMap<usize, SlicePrompts>,
     pub pending: BTreeMap<usize, Pending>,
     /// conditioning slices
-    pub prompted: BTreeMap<usize, Output>,
+    pub prompted: BTreeMap<usize, Remembered>,
     /// tracked slices
-    pub tracked: BTreeMap<usize, Output>,
+    pub tracked: BTreeMap<usize, Remembered>,
     /// slices that a propagation passed, and whether backwards
     pub visited: BTreeMap<usize, bool>,
 }
@@ -175,8 +210,22 @@ impl Object {
 
     /// The newest answer on a slice.
     pub fn latest(&self, frame: usize) -> Option<&Output> {
-        let pending = self.pending.get(&frame).map(|pending| &pending.output);
-        pending.or_else(|| self.prompted.get(&frame)).or_else(|| self.tracked.get(&frame))
+        let pending = self.pending.get(&frame).map(|pending| &*pending.output);
+        pending.or_else(|| Some(&*self.remembered(frame)?.output))
+    }
+
+    /// What later slices see of a slice.
+    pub fn remembered(&self, frame: usize) -> Option<&Remembered> {
+        self.prompted.get(&frame).or_else(|| self.tracked.get(&frame))
+    }
+
+    /// Every tensor, those in several places several times.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        let replaced = self.prompts.values().filter_map(|prompts| prompts.replaced.as_ref());
+        let remembered = self.prompted.values().chain(self.tracked.values()).chain(replaced);
+        let pending = self.pending.values().map(|pending| &pending.output);
+        let memories = remembered.clone().map(|remembered| &remembered.memory);
+        pending.chain(remembered.map(|remembered| &remembered.output)).flat_map(|output| output.slots()).chain(memories)
     }
 
     /// Slices that have an answer.

@@ -1,12 +1,14 @@
 //! Following the objects through the stack, slice by slice.
 
+use super::history::State;
 use super::masks::without_overlap;
-use super::object::{Object, Output};
-use super::{Compat, ObjectMask, Session};
+use super::object::{Object, Output, Remembered};
+use super::{Compat, ObjectMask, Session, Step};
 use crate::guard::guard;
 use crate::progress::Flow;
 use crate::prompts::{Direction, PromptFile};
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// Which slices to propagate over.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,19 +62,39 @@ impl Pass {
 
 impl Session {
     /// Follows all objects; `on_slice` gets every slice's masks and may cancel: what is done then stays, and the error is
-    /// [`Error::Cancelled`].
+    /// [`Error::Cancelled`]. The same holds for any other error between slices. If there is none done, nothing has changed.
     pub fn propagate(&mut self, range: Range, mut on_slice: impl FnMut(SliceResult) -> Result<Flow>) -> Result<()> {
         let passes = self.plan(range)?;
-        let total = passes.iter().map(|pass| pass.frames.len()).sum();
+        let (before, total) = (self.objects.clone(), passes.iter().map(|pass| pass.frames.len()).sum());
+        let mut done = 0;
+        let result = self.follow(&passes, &before, |frame, masks| {
+            done += 1;
+            on_slice(SliceResult { frame, masks, done, total })
+        });
+        if result.is_err() && done == 0 {
+            self.objects = before;
+            return result;
+        }
+        let Range { direction, start, max_frames } = range;
+        let slices = (done < total).then_some(done);
+        self.commit(before, Step::Propagate { direction, start, max_frames, slices });
+        result
+    }
+
+    fn follow(
+        &mut self,
+        passes: &[Pass],
+        before: &State,
+        mut each: impl FnMut(usize, Vec<ObjectMask>) -> Result<Flow>,
+    ) -> Result<()> {
         for at in 0..self.objects.len() {
             guard(|| self.remember(at))?;
         }
-        let mut done = 0;
-        for pass in &passes {
+        for pass in passes {
             for &frame in &pass.frames {
+                self.park_far_from(frame, before)?;
                 let masks = guard(|| self.advance(pass, frame))?;
-                done += 1;
-                if on_slice(SliceResult { frame, masks, done, total })? == Flow::Cancel {
+                if each(frame, masks)? == Flow::Cancel {
                     return Err(Error::Cancelled);
                 }
             }
@@ -80,54 +102,54 @@ impl Session {
         Ok(())
     }
 
-    /// All objects on one slice.
+    /// All objects on one slice, or none of them.
     fn advance(&mut self, pass: &Pass, frame: usize) -> Result<Vec<ObjectMask>> {
-        let mut masks = Vec::new();
-        for at in 0..self.objects.len() {
-            if !pass.spans[at].is_some_and(|(first, last)| (first..=last).contains(&frame)) {
-                continue;
-            }
-            if !self.objects[at].prompted.contains_key(&frame) {
-                let output = self.track(at, frame, pass.reverse)?;
-                self.objects[at].tracked.insert(frame, output);
-            }
-            let object = &mut self.objects[at];
-            object.visited.insert(frame, pass.reverse);
+        let within = |span: &Option<(usize, usize)>| span.is_some_and(|(first, last)| (first..=last).contains(&frame));
+        let (mut masks, mut answers) = (Vec::new(), Vec::new());
+        for at in (0..self.objects.len()).filter(|&at| within(&pass.spans[at])) {
+            let tracked = match self.objects[at].prompted.contains_key(&frame) {
+                true => None,
+                false => Some(self.track(at, frame, pass.reverse)?),
+            };
             let object = &self.objects[at];
-            let output = object.prompted.get(&frame).or_else(|| object.tracked.get(&frame));
-            masks.extend(output.map(|output| self.object_mask(object.id, output)).transpose()?);
+            if let Some(answer) = tracked.as_ref().or_else(|| object.prompted.get(&frame)) {
+                masks.push(self.object_mask(object.id, &answer.output)?);
+            }
+            answers.push((at, tracked));
         }
         if self.model.config.non_overlap_masks {
             let logits: Vec<_> = masks.iter().map(|mask: &ObjectMask| mask.logits.shallow_clone()).collect();
             masks.iter_mut().zip(without_overlap(&logits)).for_each(|(mask, logits)| mask.logits = logits);
         }
-        self.park_far_from(frame)?;
+        for (at, tracked) in answers {
+            let object = self.change_object(at);
+            object.visited.insert(frame, pass.reverse);
+            object.tracked.extend(tracked.map(|tracked| (frame, tracked)));
+        }
         Ok(masks)
     }
 
     /// One object on one slice, from memory alone.
-    fn track(&mut self, at: usize, frame: usize, reverse: bool) -> Result<Output> {
+    fn track(&mut self, at: usize, frame: usize, reverse: bool) -> Result<Remembered> {
         let model = self.model.clone();
         let features = self.slices.features(&model, frame)?;
         let conditioned = self.conditioned(at, frame, reverse, &features)?;
         let multimask = model.use_multimask(false, 0);
         let output = model.forward_sam_heads(&conditioned, features.high_res.as_ref(), None, None, multimask);
         let memory = self.encode_memory(&features, &output.low_res, &output.object_score_logits, false);
-        Ok(Output { memory: Some(memory), ..Output::new(output, &self.store) })
+        Ok(Remembered { output: Output::new(output, &self.store), memory })
     }
 
-    /// Keeps the state within its budget: tracked slices beyond the reach of memory go to the temporary file.
-    fn park_far_from(&mut self, frame: usize) -> Result<()> {
+    /// Keeps the state within its budget: tracked slices beyond the reach of memory go to the temporary file, those that were there
+    /// before the propagation, too.
+    fn park_far_from(&self, frame: usize, before: &State) -> Result<()> {
         let reach = (self.model.config.num_maskmem * self.model.config.memory_temporal_stride_for_eval) as usize;
         if self.store.live_bytes() <= self.settings.state_bytes {
             return Ok(());
         }
-        for object in &mut self.objects {
-            for (_, output) in object.tracked.iter_mut().filter(|(other, _)| other.abs_diff(frame) > reach) {
-                output.park()?;
-            }
-        }
-        Ok(())
+        let tracked = self.objects.iter().chain(before).flat_map(|object| &object.tracked);
+        let mut far = tracked.filter(|(other, _)| other.abs_diff(frame) > reach);
+        far.try_for_each(|(_, remembered)| remembered.park())
     }
 
     fn plan(&self, range: Range) -> Result<Vec<Pass>> {
@@ -148,7 +170,7 @@ impl Session {
         if self.objects.is_empty() {
             return Err(Error::invalid("nothing to propagate: mark an object on a slice first"));
         }
-        let lacking = |object: &&Object| object.anchors().next().is_none();
+        let lacking = |object: &&Arc<Object>| object.anchors().next().is_none();
         let all = self.settings.compat == Compat::Reference;
         match self.objects.iter().find(lacking) {
             Some(object) if all || self.objects.iter().all(|object| lacking(&object)) => Err(Error::invalid(format!(
@@ -164,7 +186,7 @@ impl Session {
         let starts: Vec<_> = match self.settings.compat {
             Compat::Holding => self.objects.iter().map(|object| own_start(object, range)).collect(),
             Compat::Reference => {
-                let start = range.start.or_else(|| self.objects.iter().flat_map(Object::anchors).min());
+                let start = range.start.or_else(|| self.objects.iter().flat_map(|object| object.anchors()).min());
                 vec![start.filter(|&start| !reverse || start > 0); self.objects.len()] // backwards from slice 0: nothing
             }
         };

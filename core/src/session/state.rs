@@ -7,10 +7,14 @@
 //! | 32 | sha256 of all that follows |
 //! | rest | `.safetensors`: masks, pointers, memories; what the user did is JSON under `session` in its metadata (`state/document.rs`) |
 //!
+//! The record of what was done is whole; of the states to undo and redo to, the nearest are kept, as many as at most double the bytes (4 MB
+//! are always free).
+//!
 //! Neither the model nor the volume is in it, only their fingerprints. The same session gives the same bytes. Bytes that come back are
 //! not trusted: nothing is read, and no memory is asked for, beyond what they hold.
 
 mod document;
+mod pool;
 mod tensors;
 
 use super::slices::Slices;
@@ -27,13 +31,14 @@ use std::sync::Arc;
 use tensors::{Parts, Reader};
 
 const MAGIC: &[u8] = b"SAMOCTA2";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// magic, version, sha256
 const PREFIX: usize = 8 + 4 + 32;
 
 impl Session {
-    /// The session as bytes: prompts with their history, answers, memories, and the settings that decide about results. They are made in
-    /// memory, at full size: about 1.3 MB for every mask of a model of 1024 pixels in float32.
+    /// The session as bytes: prompts, answers, memories, the settings that decide about results, the record of what was done, and of the
+    /// steps to undo and redo the nearest (they make it at most twice as large). They are made in memory, at full size: about 1.3 MB for
+    /// every mask of a model of 1024 pixels in float32.
     ///
     /// Errors: not enough memory, a lazy volume or a temporary file that cannot be read.
     pub fn save(&self) -> Result<Vec<u8>> {
@@ -49,7 +54,7 @@ impl Session {
         })
     }
 
-    /// The session that was saved, on the same volume and with the same model (on any device). Of `settings` only the two budgets count;
+    /// The session that was saved, on the same volume and with the same model (on any device). Of `settings` only the budgets count;
     /// everything that decides about results comes back as it was.
     ///
     /// Errors: bytes that are no session, damaged, cut short or from a newer program; another model or volume than it was saved with.
@@ -61,10 +66,12 @@ impl Session {
             let (settings, windows) = document.settings(settings)?;
             reader.memory_kind = settings.memory_kind_of(&model);
             let store = Store::default();
-            let objects = document.objects(&volume, &mut reader, &store, settings.state_bytes)?;
+            let (objects, history) = document.states(&volume, &mut reader, &store, settings.state_bytes)?;
             reader.finish()?;
             let slices = Slices::new(volume, windows, settings.feature_cache_bytes);
-            Ok(Self { model, slices, objects, store, settings })
+            let mut session = Self { model, slices, objects, history, store, settings };
+            session.limit_history();
+            Ok(session)
         })
     }
 }
@@ -82,6 +89,11 @@ fn payload(bytes: &[u8]) -> Result<&[u8]> {
     match u32::from_le_bytes(*version) {
         VERSION => {}
         0 => return Err(damaged("it has no version")),
+        1 => {
+            return Err(Error::Unsupported(format!(
+                "the saved session has format 1, from before the first release; this program reads format {VERSION}"
+            )));
+        }
         newer => {
             return Err(Error::Unsupported(format!(
                 "the saved session comes from a newer program (format {newer}; this one reads up to {VERSION})"

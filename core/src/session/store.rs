@@ -1,5 +1,6 @@
 //! Where a session keeps the tensors of every slice: in memory up to a budget in bytes, beyond it in an unnamed temporary file, so that
-//! a long stack costs disk and not memory. What comes back is what was stored, bit by bit.
+//! a long stack costs disk and not memory. What comes back is what was stored, bit by bit. A stored tensor is never changed, so that the
+//! states of the history share it.
 
 use crate::guard::torch;
 use crate::{Error, Result};
@@ -16,35 +17,57 @@ pub struct Store(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     live_bytes: usize,
+    /// in memory and in the file
+    bytes: u64,
     file: Option<File>,
     file_bytes: u64,
     /// places of released tensors in the file, by length
     free: HashMap<u64, Vec<u64>>,
 }
 
-/// One stored tensor. Dropping it gives its memory or its place in the file back.
-pub struct Slot {
+/// One stored tensor; clones share it. When the last is dropped, its memory or its place in the file is free again.
+#[derive(Clone)]
+pub struct Slot(Arc<Kept>);
+
+struct Kept {
     store: Store,
-    place: Place,
+    shape: Vec<i64>,
+    kind: Kind,
     bytes: u64,
+    place: Mutex<Place>,
 }
 
 enum Place {
     Live(Tensor),
-    Parked { offset: u64, shape: Vec<i64>, kind: Kind, device: Device },
+    Parked { offset: u64, device: Device },
 }
 
 impl Store {
     /// Takes a tensor in.
     pub fn put(&self, tensor: Tensor) -> Slot {
         let bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
-        self.lock().live_bytes += bytes;
-        Slot { store: self.clone(), place: Place::Live(tensor), bytes: bytes as u64 }
+        let mut inner = self.lock();
+        inner.live_bytes += bytes;
+        inner.bytes += bytes as u64;
+        drop(inner);
+        let (shape, kind) = (tensor.size(), tensor.kind());
+        Slot(Arc::new(Kept {
+            store: self.clone(),
+            shape,
+            kind,
+            bytes: bytes as u64,
+            place: Mutex::new(Place::Live(tensor)),
+        }))
     }
 
     /// Bytes of the tensors that are in memory.
     pub fn live_bytes(&self) -> usize {
         self.lock().live_bytes
+    }
+
+    /// Bytes of all tensors, wherever they are.
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// Bytes of the temporary file.
@@ -88,53 +111,65 @@ pub fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
 
 impl Slot {
     /// The tensor's shape.
-    pub fn shape(&self) -> Vec<i64> {
-        match &self.place {
-            Place::Live(tensor) => tensor.size(),
-            Place::Parked { shape, .. } => shape.clone(),
-        }
+    pub fn shape(&self) -> &[i64] {
+        &self.0.shape
     }
 
     /// The tensor's type.
     pub fn kind(&self) -> Kind {
-        match &self.place {
-            Place::Live(tensor) => tensor.kind(),
-            Place::Parked { kind, .. } => *kind,
-        }
+        self.0.kind
+    }
+
+    /// Bytes of the tensor.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes
+    }
+
+    /// Which tensor it is: the same for all clones.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// The tensor, read back from the file where it lies there.
     pub fn get(&self) -> Result<Tensor> {
-        match &self.place {
+        let Kept { store, shape, kind, bytes, .. } = &*self.0;
+        match &*self.0.place() {
             Place::Live(tensor) => Ok(tensor.shallow_clone()),
-            Place::Parked { offset, shape, kind, device } => {
-                let mut bytes = vec![0; self.bytes as usize];
-                self.store.lock().read(*offset, &mut bytes)?;
-                torch(|| Tensor::f_from_data_size(&bytes, shape, *kind)?.f_to_device(*device))
+            Place::Parked { offset, device } => {
+                let mut read = vec![0; *bytes as usize];
+                store.lock().read(*offset, &mut read)?;
+                torch(|| Tensor::f_from_data_size(&read, shape, *kind)?.f_to_device(*device))
             }
         }
     }
 
     /// Moves the tensor to the file.
-    pub fn park(&mut self) -> Result<()> {
-        let Place::Live(tensor) = &self.place else { return Ok(()) };
-        let bytes = bytes_of(tensor)?;
-        let (shape, kind, device) = (tensor.size(), tensor.kind(), tensor.device());
-        let mut inner = self.store.lock();
+    pub fn park(&self) -> Result<()> {
+        let mut place = self.0.place();
+        let Place::Live(tensor) = &*place else { return Ok(()) };
+        let (bytes, device) = (bytes_of(tensor)?, tensor.device());
+        let mut inner = self.0.store.lock();
         let offset = inner.write(&bytes)?;
-        inner.live_bytes -= self.bytes as usize;
+        inner.live_bytes -= bytes.len();
         drop(inner);
-        self.place = Place::Parked { offset, shape, kind, device };
+        *place = Place::Parked { offset, device };
         Ok(())
     }
 }
 
-impl Drop for Slot {
+impl Kept {
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Kept {
     fn drop(&mut self) {
         let mut inner = self.store.lock();
-        match self.place {
+        inner.bytes -= self.bytes;
+        match self.place.get_mut().unwrap_or_else(PoisonError::into_inner) {
             Place::Live(_) => inner.live_bytes -= self.bytes as usize,
-            Place::Parked { offset, .. } => inner.free.entry(self.bytes).or_default().push(offset),
+            Place::Parked { offset, .. } => inner.free.entry(self.bytes).or_default().push(*offset),
         }
     }
 }
@@ -147,14 +182,17 @@ mod tests {
     fn parked_tensors_come_back_and_their_place_is_used_again() {
         let store = Store::default();
         let tensor = Tensor::randn([3, 5], (Kind::Float, Device::Cpu)).to_kind(Kind::BFloat16);
-        let mut slot = store.put(tensor.shallow_clone());
-        assert_eq!(store.live_bytes(), 30);
+        let slot = store.put(tensor.shallow_clone());
+        let same = slot.clone();
+        assert_eq!((store.live_bytes(), store.bytes()), (30, 30));
         slot.park().unwrap();
-        assert_eq!((store.live_bytes(), store.file_bytes()), (0, 30));
-        let back = slot.get().unwrap();
+        assert_eq!((store.live_bytes(), store.file_bytes(), store.bytes()), (0, 30, 30));
+        drop(slot);
+        let back = same.get().unwrap();
         assert_eq!(back.kind(), Kind::BFloat16);
         assert!(back.equal(&tensor));
-        drop(slot);
+        drop(same);
+        assert_eq!(store.bytes(), 0);
         store.put(tensor).park().unwrap();
         assert_eq!(store.file_bytes(), 30);
     }

@@ -3,7 +3,7 @@
 use super::{Case, file, skip};
 use anyhow::{Context, ensure};
 use libloading::Library;
-use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 use sam_octa2_abi::{Api, ExtensionError, Plugin};
 use std::path::Path;
 
@@ -58,6 +58,11 @@ fn extensions(plugin: &Plugin) -> anyhow::Result<Option<Tables>> {
         session: table!(Session1),
         mask: table!(Mask1),
         script: table!(Script1),
+        history: match plugin.extension::<History1>() {
+            Ok(history) => Some(*history),
+            Err(ExtensionError::Missing { .. }) => None,
+            Err(error) => return Err(error.into()),
+        },
     }))
 }
 
@@ -87,6 +92,10 @@ fn symbols(path: &Path) -> anyhow::Result<Option<Tables>> {
             remove_object reset propagate mask labels free_caches free),
         mask: table!(Mask1 "mask_": info view rle dlpack write retain free),
         script: table!(Script1 "script_": create add_function share_volume share_labels volume labels run free),
+        history: match file::exports(path)?.contains("sam_octa2_history_undo") {
+            true => Some(table!(History1 "history_": undo redo describe script)),
+            false => None, // an older plugin
+        },
     };
     std::mem::forget(library); // never unloaded
     Ok(Some(tables))

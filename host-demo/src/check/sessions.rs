@@ -30,6 +30,13 @@ pub const CHECKS: &[Check] = &[
         needs: &["model"],
         run: determinism,
     },
+    Check {
+        name: "history",
+        title: "undo and redo go back and forth, past a propagation, to the same bits",
+        level: 2,
+        needs: &["model", "history-layout"],
+        run: history,
+    },
     Check { name: "busy", title: "a call from a callback gets busy", level: 2, needs: &["model"], run: busy },
     Check { name: "cancel-session", title: "a cancelled session goes on", level: 2, needs: &["model"], run: cancel },
     Check {
@@ -218,6 +225,34 @@ fn determinism(case: &Case) -> anyhow::Result<String> {
         };
         let (first, second) = (round()?, round()?);
         ensure!(first == second, "the same prompts gave other bits");
+        Ok(())
+    })
+}
+
+fn history(case: &Case) -> anyhow::Result<String> {
+    doors::each(case, |door| {
+        let session = new(case, door)?;
+        let history = session.history()?;
+        expect_code(history.undo(), "invalid_argument").context("nothing to undo")?;
+        session.prompt(&click(1), &mut ())?;
+        session.propagate(None, &mut go_on, &mut ())?;
+        let tracked = logits(&session, 4, 1)?;
+        session.prompt(&Prompt { frame: 4, points: vec![5.0, 40.0], labels: vec![0], ..click(1) }, &mut ())?;
+        let corrected = logits(&session, 4, 1)?;
+        history.undo()?;
+        same("bits after undo", logits(&session, 4, 1)? == tracked, true)?;
+        history.undo()?;
+        expect_code(session.mask(4, 1), "not_found").context("the propagation is undone")?;
+        let undone = json_of(&history.undo()?)?;
+        same("the step undone", undone["op"].as_str(), Some("prompt"))?;
+        for _ in 0..3 {
+            history.redo()?;
+        }
+        same("bits after redo", logits(&session, 4, 1)? == corrected, true)?;
+        expect_code(history.redo(), "invalid_argument").context("nothing to redo")?;
+        let told = json_of(&history.describe()?)?;
+        same("steps in the record", told["record"].as_array().map(Vec::len), Some(9))?;
+        ensure!(history.script()?.contains("session.undo();"), "the script lacks a step");
         Ok(())
     })
 }

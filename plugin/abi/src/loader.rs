@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
-use crate::raw::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use crate::raw::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 use crate::{Extension, HostCalls, HostObserver, Root_Ref, SelfTest1, Task1, check_library_file};
 use abi_stable::library::{LibraryError, lib_header_from_path};
 use std::path::{Path, PathBuf};
@@ -66,6 +66,11 @@ impl Plugin {
             session: *self.extension::<Session1>()?,
             mask: *self.extension::<Mask1>()?,
             script: *self.extension::<Script1>()?,
+            history: match self.extension::<History1>() {
+                Ok(history) => Some(*history),
+                Err(ExtensionError::Missing { .. }) => None, // the plugin is older
+                Err(error) => return Err(error),
+            },
         };
         // Safety: the plugin offers them under the ids of this interface, with its layouts.
         Ok(unsafe { Api::from_tables(tables) })

@@ -31,6 +31,7 @@ static ENGINE: Engine = Engine {
     session: c::session::TABLE,
     mask: c::mask::TABLE,
     script: c::script::TABLE,
+    history: c::history::TABLE,
 };
 
 /// What `libsam_octa2.so` looks for.

@@ -42,7 +42,8 @@ class Session(Handle):
     """Prompts and masks on one volume. One call at a time: another one meanwhile raises `Busy`.
 
     `window`: values that the model sees as 0 and 1 (``"auto"``, ``"LOW,HIGH"``, ``"1%,99%"``, ...); `compat`: ``"reference"`` behaves as the
-    Python package sam2 does; `feature_cache_bytes`, `state_bytes`: limits of its memory.
+    Python package sam2 does; `memory_precision`: what memories are rounded to (``"f32"``, ``"bf16"``, ``"f16"``); `feature_cache_bytes`,
+    `state_bytes`: limits of its memory; `history_bytes`: limit of what only `undo` and `redo` need.
     """
 
     _kind = "session"
@@ -54,11 +55,18 @@ class Session(Handle):
         *,
         window: Optional[str] = None,
         compat: Optional[str] = None,
+        memory_precision: Optional[str] = None,
         feature_cache_bytes: Optional[int] = None,
         state_bytes: Optional[int] = None,
+        history_bytes: Optional[int] = None,
     ) -> None:
         how = options(
-            window=window, compat=compat, feature_cache_bytes=feature_cache_bytes, state_bytes=state_bytes
+            window=window,
+            compat=compat,
+            memory_precision=memory_precision,
+            feature_cache_bytes=feature_cache_bytes,
+            state_bytes=state_bytes,
+            history_bytes=history_bytes,
         )
         super().__init__(load().handle("session_create", volume._pointer, model._pointer, how))
 
@@ -165,12 +173,35 @@ class Session(Handle):
 
     # taking back
 
-    def undo(self, frame: int, object: int = 1) -> None:
-        """Takes back the last prompt of an object on a slice."""
+    def undo(self, frame: Optional[int] = None, object: int = 1) -> Dict[str, Any]:
+        """Takes the last step back, whatever it was: a prompt, a propagation, ...; all is as it was before, bit for bit. Returns the step.
+
+        With a slice: removes the last prompt of an object there, wherever it stands, which is a step of its own.
+        """
+        if frame is None:
+            undone: Dict[str, Any] = load().json("history_undo", self._pointer)
+            return undone
         load().call("session_undo", self._pointer, frame_number(frame), object_number(object))
+        done: Dict[str, Any] = self.history()["done"][-1]
+        return done
+
+    def redo(self) -> Dict[str, Any]:
+        """Does the step again that was undone last, without computing it again. Returns the step."""
+        done: Dict[str, Any] = load().json("history_redo", self._pointer)
+        return done
+
+    def history(self) -> Dict[str, Any]:
+        """`done`: the steps in force; `undo`: how many of them can be undone; `undone`: those that can be redone, the next one first;
+        `record`: all that was done, in order."""
+        told: Dict[str, Any] = load().json("history_describe", self._pointer)
+        return told
+
+    def script(self) -> str:
+        """The session as a script that does the same again (`Script.run`, `host-demo run`)."""
+        return load().text("history_script", self._pointer)
 
     def remove_prompt(self, frame: int, index: int, object: int = 1) -> None:
-        """Takes back one prompt of an object on a slice; `index` counts from 0 in the order given."""
+        """Removes one prompt of an object on a slice; `index` counts from 0 in the order given."""
         at = whole("prompt", index, 0, 2**63)
         load().call("session_remove_prompt", self._pointer, frame_number(frame), object_number(object), at)
 

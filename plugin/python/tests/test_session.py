@@ -144,6 +144,26 @@ def test_taking_back(session):
     assert session.describe()["objects"] == []
 
 
+def test_steps_are_undone_and_redone(session, volume, model):
+    assert session.history() == {"done": [], "undo": 0, "undone": [], "record": []}
+    with pytest.raises(InvalidArgument, match="nothing to undo"):
+        session.undo()
+    session.click(0, 131, 126)
+    session.propagate(max_frames=2)
+    labels = session.labels().numpy().copy()
+    assert session.undo()["op"] == "propagate"
+    assert session.undo()["points"] == [[131, 126]]
+    assert session.describe()["objects"] == [] and session.describe()["redo"] == 2
+    session.redo()
+    assert session.redo()["text"] == "propagation forward"
+    np.testing.assert_array_equal(session.labels().numpy(), labels)
+    assert session.undo(0, 1)["op"] == "remove_prompt"
+    session.undo()
+    other = Session.restore(volume, model, session.save())
+    assert other.history() == session.history()
+    assert other.script() == session.script() and "session.propagate(" in other.script()
+
+
 def test_save_and_restore(session, volume, model):
     session.click(0, 131, 126)
     session.propagate(max_frames=2)

@@ -6,6 +6,7 @@
     reason = "the header's rules hold for all of them: pointers are valid or null where it says so"
 )]
 
+pub mod history;
 pub mod mask;
 pub mod model;
 pub mod script;

@@ -27,8 +27,8 @@ pub static TABLE: Session1 = Session1 {
     free: sam_octa2_session_free,
 };
 
-/// `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `feature_cache_bytes`,
-/// `state_bytes`, or null. Nothing is computed yet.
+/// `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
+/// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), or null. Nothing is computed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_session_create(
     volume: *mut Volume,
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn sam_octa2_session_prompt(
     })
 }
 
-/// `[any thread; blocks]` Takes back one prompt of an object on a slice: `index` counts from 0 in the order given.
+/// `[any thread; blocks]` Removes one prompt of an object on a slice: `index` counts from 0 in the order given.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_session_remove_prompt(
     session: *mut Session,
@@ -113,7 +113,8 @@ pub unsafe extern "C" fn sam_octa2_session_remove_prompt(
     forward(error, |engine| unsafe { (engine.session.remove_prompt)(session, frame, object, index, error) })
 }
 
-/// `[any thread; blocks]` Takes back the last prompt of an object on a slice.
+/// `[any thread; blocks]` Removes the last prompt of an object on a slice. This is a step of its own; `sam_octa2_history_undo` takes the last
+/// step back, whatever it was.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_session_undo(
     session: *mut Session,

@@ -1,10 +1,12 @@
-//! What the user did, and which answers there are: the JSON document of a saved session. The answers themselves are tensors.
+//! What a saved session holds beside tensors: what it belongs to, its settings, its history. A JSON document; objects and marks stand in
+//! `pool.rs`.
 //!
-//! Coordinates and windows are kept as the bits of their floating point numbers, because decimal numbers in JSON may come back a bit off.
+//! Windows are kept as the bits of their floating point numbers, because decimal numbers in JSON may come back a bit off.
 
-use super::super::object::{Marks, Object, Output, Pending, Point, SlicePrompts};
+use super::super::history::{History, State, tensors};
 use super::super::store::Store;
-use super::super::{Compat, Session, Settings};
+use super::super::{Compat, Session, Settings, Step};
+use super::pool::{Pool, SavedMarks, SavedObject, Taken, known};
 use super::tensors::{Parts, Reader};
 use super::{damaged, unwritable};
 use crate::intensity::{Intensity, Window, Windows};
@@ -14,7 +16,10 @@ use crate::weights::{dtype_of, kind_of};
 use crate::{Error, Result};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+/// bytes that the history may always add to a saved session
+const HISTORY: u64 = 4 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,44 +35,21 @@ pub(super) struct Document {
     /// bits of its ends; `None`: each slice has its own
     window: Option<[u64; 2]>,
     memory_kind: Option<Dtype>,
+    /// how many answers and memories there are
+    counts: [usize; 2],
+    marks: Vec<SavedMarks>,
+    /// the objects of all states; where a step left one as it was, states share it
     objects: Vec<SavedObject>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedObject {
-    id: u32,
-    prompts: BTreeMap<usize, SavedPrompts>,
-    /// is it a conditioning slice?
-    pending: BTreeMap<usize, bool>,
-    prompted: BTreeSet<usize>,
-    tracked: BTreeSet<usize>,
-    visited: BTreeMap<usize, bool>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedPrompts {
-    history: Vec<SavedMarks>,
-    first: bool,
-    reverse: bool,
-    replaced: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedMarks {
-    /// x, y, and 1 on the object or 0 outside
-    points: Vec<(u32, u32, u8)>,
-    #[serde(rename = "box")]
-    bounds: Option<[u32; 4]>,
-    mask: bool,
-    replace: bool,
-}
-
-/// The name of the tensors of one answer, or of a mask.
-fn name(object: u32, kind: &str, frame: usize) -> String {
-    format!("{object}.{kind}.{frame}")
+    /// the objects that make up the session
+    present: Vec<usize>,
+    /// and those before the last steps, the last one first
+    past: Vec<Vec<usize>>,
+    /// the steps that can be redone, as places in the record, and the objects after each; the next one first
+    future: Vec<(usize, Vec<usize>)>,
+    /// everything that was done
+    record: Vec<Step>,
+    /// places there of the steps in force
+    done: Vec<usize>,
 }
 
 impl Document {
@@ -82,17 +64,31 @@ impl Document {
             Windows::Volume(window) => Some([window.low.to_bits(), window.high.to_bits()]),
             Windows::Slices { .. } => None,
         };
+        let mut pool = Pool::default();
+        let present = pool.state(&session.objects);
+        let (past, future) = near(session);
+        let past = past.into_iter().map(|state| pool.state(state)).collect();
+        let future = future.into_iter().map(|(step, state)| (*step, pool.state(state))).collect();
+        let (fingerprint, counts) = (volume.fingerprint(prompted(&pool.objects))?, pool.counts());
+        let (marks, objects) = pool.write(parts);
         let dtype = |kind| dtype_of(kind).ok_or_else(|| unwritable(format!("there is no name for the type {kind:?}")));
         Ok(Self {
             model: session.model.fingerprint().to_owned(),
             precision: dtype(session.model.kind())?,
             shape: volume.shape(),
-            volume: volume.fingerprint(prompted_frames(&session.objects))?,
+            volume: fingerprint,
             compat: settings.compat,
             intensity,
             window,
             memory_kind: settings.memory_kind.map(dtype).transpose()?,
-            objects: session.objects.iter().map(|object| SavedObject::of(object, parts)).collect(),
+            counts,
+            marks,
+            objects,
+            present,
+            past,
+            future,
+            record: session.history.record.clone(),
+            done: session.history.done.clone(),
         })
     }
 
@@ -116,7 +112,7 @@ impl Document {
                 volume.shape()
             )));
         }
-        let frames: BTreeSet<usize> = self.objects.iter().flat_map(|object| object.prompts.keys().copied()).collect();
+        let frames = prompted(&self.objects);
         frames.iter().try_for_each(|&frame| known(frame, volume))?;
         if self.volume != volume.fingerprint(frames)? {
             return Err(Error::invalid(
@@ -141,137 +137,57 @@ impl Document {
         Ok((Settings { compat: self.compat, intensity, memory_kind, ..settings }, windows))
     }
 
-    /// The objects with their answers. Tracked slices go to the temporary file where more than `budget` bytes lie in memory.
-    pub fn objects(self, volume: &Volume, reader: &mut Reader, store: &Store, budget: usize) -> Result<Vec<Object>> {
-        let mut ids = BTreeSet::new();
-        let mut restored = Vec::new();
-        for saved in self.objects {
-            if !(1..=65535).contains(&saved.id) || !ids.insert(saved.id) {
-                return Err(damaged(format!("object number {}", saved.id)));
-            }
-            restored.push(saved.restore(volume, reader, store, budget)?);
-        }
-        Ok(restored)
-    }
-}
-
-/// Slices on which any object has prompts.
-fn prompted_frames(objects: &[Object]) -> BTreeSet<usize> {
-    objects.iter().flat_map(|object| object.prompts.keys().copied()).collect()
-}
-
-fn known(frame: usize, volume: &Volume) -> Result<()> {
-    volume.check_frame(frame).map_err(damaged)
-}
-
-impl SavedObject {
-    fn of<'a>(object: &'a Object, parts: &mut Parts<'a>) -> Self {
-        let id = object.id;
-        for (frame, pending) in &object.pending {
-            parts.output(&name(id, "pending", *frame), &pending.output);
-        }
-        for (frame, output) in &object.prompted {
-            parts.output(&name(id, "prompted", *frame), output);
-        }
-        for (frame, output) in &object.tracked {
-            parts.output(&name(id, "tracked", *frame), output);
-        }
-        let prompts = object.prompts.iter();
-        Self {
-            id,
-            prompts: prompts.map(|(&frame, prompts)| (frame, SavedPrompts::of(id, frame, prompts, parts))).collect(),
-            pending: object.pending.iter().map(|(&frame, pending)| (frame, pending.conditioning)).collect(),
-            prompted: object.prompted.keys().copied().collect(),
-            tracked: object.tracked.keys().copied().collect(),
-            visited: object.visited.clone(),
-        }
-    }
-
-    fn restore(self, volume: &Volume, reader: &mut Reader, store: &Store, budget: usize) -> Result<Object> {
-        let id = self.id;
-        let frames = self.pending.keys().chain(&self.prompted).chain(&self.tracked).chain(self.visited.keys());
-        frames.chain(self.prompts.keys()).try_for_each(|&frame| known(frame, volume))?;
-        let mut object = Object { visited: self.visited, ..Object::new(id) };
-        for (frame, prompts) in self.prompts {
-            object.prompts.insert(frame, prompts.restore(id, frame, volume, reader, store)?);
-        }
-        for (frame, conditioning) in self.pending {
-            let output = reader.output(&name(id, "pending", frame), store)?;
-            object.pending.insert(frame, Pending { output, conditioning });
-        }
-        for frame in self.prompted {
-            object.prompted.insert(frame, reader.output(&name(id, "prompted", frame), store)?);
-        }
-        for frame in self.tracked {
-            let mut output = reader.output(&name(id, "tracked", frame), store)?;
-            if store.live_bytes() > budget {
-                output.park()?;
-            }
-            object.tracked.insert(frame, output);
-        }
-        Ok(object)
-    }
-}
-
-impl SavedPrompts {
-    fn of<'a>(id: u32, frame: usize, prompts: &'a SlicePrompts, parts: &mut Parts<'a>) -> Self {
-        let replaced = prompts.replaced.as_ref();
-        if let Some(output) = replaced {
-            parts.output(&name(id, "replaced", frame), output);
-        }
-        for (index, marks) in prompts.history.iter().enumerate() {
-            if let Some(mask) = &marks.mask {
-                parts.mask(format!("{}.{index}", name(id, "mask", frame)), mask);
-            }
-        }
-        let history = prompts.history.iter().map(SavedMarks::of).collect();
-        Self { history, first: prompts.first, reverse: prompts.reverse, replaced: replaced.is_some() }
-    }
-
-    fn restore(
+    /// The objects as they are, and the history. What lies beyond `budget` bytes goes to the temporary file.
+    pub fn states(
         self,
-        id: u32,
-        frame: usize,
         volume: &Volume,
         reader: &mut Reader,
         store: &Store,
-    ) -> Result<SlicePrompts> {
-        if self.history.is_empty() {
-            return Err(damaged(format!("object {id} has no prompt on slice {frame}")));
-        }
-        let mut marks = Marks::default();
-        let mut history = Vec::new();
-        for (index, saved) in self.history.into_iter().enumerate() {
-            let one = saved.restore(&format!("{}.{index}", name(id, "mask", frame)), volume, reader)?;
-            marks.join(&one);
-            history.push(one);
-        }
-        let replaced: Option<Output> =
-            self.replaced.then(|| reader.output(&name(id, "replaced", frame), store)).transpose()?;
-        Ok(SlicePrompts { history, marks, first: self.first, reverse: self.reverse, replaced })
+        budget: usize,
+    ) -> Result<(State, History)> {
+        let taken = Taken::new(self.counts, self.marks, volume, reader, store, budget)?;
+        let objects = self.objects.into_iter().map(|object| taken.object(object, volume));
+        let objects = objects.collect::<Result<Vec<_>>>()?;
+        let state = |numbers: Vec<usize>| {
+            let one =
+                |number: usize| objects.get(number).cloned().ok_or_else(|| damaged(format!("no object {number}")));
+            let state = numbers.into_iter().map(one).collect::<Result<State>>()?;
+            let mut ids = BTreeSet::new();
+            match state.iter().find(|object| !ids.insert(object.id)) {
+                Some(object) => Err(damaged(format!("object number {} comes twice", object.id))),
+                None => Ok(state),
+            }
+        };
+        let future = self.future.into_iter().rev().map(|(step, numbers)| Ok((step, state(numbers)?)));
+        let history = History {
+            record: self.record,
+            done: self.done,
+            past: self.past.into_iter().rev().map(state).collect::<Result<_>>()?,
+            undone: future.collect::<Result<_>>()?,
+        };
+        if history.is_sound() { Ok((state(self.present)?, history)) } else { Err(damaged("its history is none")) }
     }
 }
 
-impl SavedMarks {
-    fn of(marks: &Marks) -> Self {
-        let point = |point: &Point| (point.x.to_bits(), point.y.to_bits(), u8::from(point.positive));
-        Self {
-            points: marks.points.iter().map(point).collect(),
-            bounds: marks.bounds.map(|bounds| bounds.map(f32::to_bits)),
-            mask: marks.mask.is_some(),
-            replace: marks.replace,
-        }
-    }
+type Near<'a> = (Vec<&'a State>, Vec<&'a (usize, State)>);
 
-    fn restore(self, mask: &str, volume: &Volume, reader: &mut Reader) -> Result<Marks> {
-        let point = |(x, y, positive)| Point { x: f32::from_bits(x), y: f32::from_bits(y), positive: positive != 0 };
-        let marks = Marks {
-            points: self.points.into_iter().map(point).collect(),
-            bounds: self.bounds.map(|bounds| bounds.map(f32::from_bits)),
-            mask: self.mask.then(|| reader.mask(mask, volume.rows, volume.columns)).transpose()?,
-            replace: self.replace,
-        };
-        marks.check(volume.rows, volume.columns).map_err(damaged)?;
-        Ok(marks)
-    }
+/// As many states of the history as at most double the bytes of the session: those nearest to it, the past first.
+fn near(session: &Session) -> Near<'_> {
+    let mut held = tensors(&session.objects);
+    let mut room = held.values().sum::<u64>().max(HISTORY);
+    let mut fits = |state: &State| {
+        let more: Vec<_> = tensors(state).into_iter().filter(|(id, _)| !held.contains_key(id)).collect();
+        let bytes = more.iter().map(|(_, bytes)| bytes).sum();
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        held.extend(more);
+        fits
+    };
+    let past = session.history.past.iter().rev().take_while(|state| fits(state)).collect();
+    (past, session.history.undone.iter().rev().take_while(|(_, state)| fits(state)).collect())
+}
+
+/// Slices on which any object has prompts.
+fn prompted(objects: &[SavedObject]) -> BTreeSet<usize> {
+    objects.iter().flat_map(SavedObject::prompted_frames).collect()
 }

@@ -17,24 +17,20 @@ const DOCUMENT: &str = "session";
 
 enum Part<'a> {
     Slot(&'a Slot),
-    Tensor(&'a Tensor),
     Mask(&'a Mask),
 }
 
 impl Part<'_> {
     fn shape(&self) -> Vec<usize> {
-        let shape = match self {
-            Self::Slot(slot) => slot.shape(),
-            Self::Tensor(tensor) => tensor.size(),
-            Self::Mask(mask) => return vec![mask.rows, mask.columns],
-        };
-        shape.into_iter().map(|n| n as usize).collect()
+        match self {
+            Self::Slot(slot) => slot.shape().iter().map(|&n| n as usize).collect(),
+            Self::Mask(mask) => vec![mask.rows, mask.columns],
+        }
     }
 
     fn dtype(&self) -> Result<Dtype> {
         let kind = match self {
             Self::Slot(slot) => slot.kind(),
-            Self::Tensor(tensor) => tensor.kind(),
             Self::Mask(_) => Kind::Bool,
         };
         dtype_of(kind).ok_or_else(|| unwritable(format!("there is no name for numbers of type {kind:?}")))
@@ -43,7 +39,6 @@ impl Part<'_> {
     fn bytes(&self) -> Result<Vec<u8>> {
         match self {
             Self::Slot(slot) => bytes_of(&slot.get()?),
-            Self::Tensor(tensor) => bytes_of(tensor),
             Self::Mask(mask) => Ok(mask.pixels.iter().map(|&inside| u8::from(inside)).collect()),
         }
     }
@@ -56,15 +51,14 @@ pub(super) struct Parts<'a>(Vec<(String, Part<'a>)>);
 impl<'a> Parts<'a> {
     /// The tensors of an answer, under `name`.
     pub fn output(&mut self, name: &str, output: &'a Output) {
-        let Output { low_res, obj_ptr, score, iou, memory } = output;
-        let mut add = |part: &str, value| self.0.push((format!("{name}.{part}"), value));
-        add("low_res", Part::Slot(low_res));
-        add("obj_ptr", Part::Tensor(obj_ptr));
-        add("score", Part::Tensor(score));
-        add("iou", Part::Tensor(iou));
-        if let Some(memory) = memory {
-            add("memory", Part::Slot(memory));
-        }
+        let Output { low_res, obj_ptr, score, iou } = output;
+        let parts = [("low_res", low_res), ("obj_ptr", obj_ptr), ("score", score), ("iou", iou)];
+        self.0.extend(parts.map(|(part, slot)| (format!("{name}.{part}"), Part::Slot(slot))));
+    }
+
+    /// A memory.
+    pub fn memory(&mut self, name: String, memory: &'a Slot) {
+        self.0.push((name, Part::Slot(memory)));
     }
 
     /// A mask that the user drew.
@@ -121,8 +115,7 @@ impl<'a> Reader<'a> {
     /// The answer that was written under `name`.
     pub fn output(&mut self, name: &str, store: &Store) -> Result<Output> {
         let config = &self.model.config;
-        let (side, width, mem_dim) = (config.feature_size(), config.hidden_dim(), config.mem_dim());
-        let own = self.model.kind();
+        let (width, own) = (config.hidden_dim(), self.model.kind());
         // the decoder's masks, and those that the user drew
         let low_res =
             |shape: &[i64]| [config.low_res_size(), config.image_size / 4].iter().any(|&n| shape == [1, 1, n, n]);
@@ -130,15 +123,14 @@ impl<'a> Reader<'a> {
         let obj_ptr = self.tensor(&format!("{name}.obj_ptr"), own, |shape| shape == [1, width])?;
         let score = self.tensor(&format!("{name}.score"), Kind::Float, |shape| shape == [1, 1])?;
         let iou = self.tensor(&format!("{name}.iou"), Kind::Float, |shape| shape == [1, 1])?;
-        let memory = format!("{name}.memory");
-        let memory = match self.metadata.info(&memory) {
-            Some(_) => {
-                let shape = |shape: &[i64]| shape == [1, mem_dim, side, side];
-                Some(store.put(self.tensor(&memory, self.memory_kind, shape)?))
-            }
-            None => None,
-        };
-        Ok(Output { low_res: store.put(low_res), obj_ptr, score, iou, memory })
+        let [low_res, obj_ptr, score, iou] = [low_res, obj_ptr, score, iou].map(|tensor| store.put(tensor));
+        Ok(Output { low_res, obj_ptr, score, iou })
+    }
+
+    /// A memory.
+    pub fn memory(&mut self, name: &str, store: &Store) -> Result<Slot> {
+        let (side, mem_dim) = (self.model.config.feature_size(), self.model.config.mem_dim());
+        Ok(store.put(self.tensor(name, self.memory_kind, |shape| shape == [1, mem_dim, side, side])?))
     }
 
     /// A mask that the user drew.

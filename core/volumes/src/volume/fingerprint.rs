@@ -1,6 +1,6 @@
-//! Which volume is this? A name made from what is in it.
+//! Which volume is this, and which labels? A name made from what is in them.
 
-use super::Volume;
+use super::{Labels, Volume};
 use crate::Result;
 use crate::with_voxels;
 use sha2::{Digest, Sha256};
@@ -18,5 +18,15 @@ impl Volume {
             with_voxels!(&self.frame(frame)?, values => hash.update(bytemuck::cast_slice::<_, u8>(values)));
         }
         Ok(format!("{:x}", hash.finalize()))
+    }
+}
+
+impl Labels {
+    /// sha256 (hexadecimal) over shape and values; where they lie does not count.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        [self.frames, self.rows, self.columns].iter().for_each(|&size| hash.update((size as u64).to_le_bytes()));
+        hash.update(bytemuck::cast_slice::<_, u8>(&self.data));
+        format!("{:x}", hash.finalize())
     }
 }

@@ -11,6 +11,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod history;
 mod host;
 mod mask;
 mod script;
@@ -18,6 +19,7 @@ mod session;
 mod view;
 mod volume;
 
+pub use history::History;
 pub use host::CancelToken;
 pub use mask::{Form, Mask};
 pub use script::Script;

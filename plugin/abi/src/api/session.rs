@@ -55,8 +55,8 @@ pub struct Slice<'a> {
 /// Prompts and memory on one volume.
 #[derive(Debug)]
 pub struct Session {
-    api: Api,
-    handle: *mut opaque::Session,
+    pub(super) api: Api,
+    pub(super) handle: *mut opaque::Session,
 }
 
 // Safety: handles may be used on any thread; overlapping calls get `busy`.
@@ -176,13 +176,13 @@ impl Session {
         })
     }
 
-    /// Takes back one prompt of an object on a slice.
+    /// Removes one prompt of an object on a slice.
     pub fn remove_prompt(&self, frame: u64, object: u32, index: u64) -> Result<(), PluginError> {
         let remove = self.api.tables.session.remove_prompt;
         self.api.call(|error| unsafe { remove(self.handle, frame, object, index, error) })
     }
 
-    /// Takes back the last prompt of an object on a slice.
+    /// Removes the last prompt of an object on a slice, wherever it stands; [`Session::history`] undoes steps.
     pub fn undo(&self, frame: u64, object: u32) -> Result<(), PluginError> {
         self.api.call(|error| unsafe { (self.api.tables.session.undo)(self.handle, frame, object, error) })
     }

@@ -2,7 +2,7 @@
 //! `libsam_octa2_engine.so` beside it, which needs libtorch and is opened by the first call that needs a model or a script. Not for hosts, not published:
 //! both files belong to one build, and `version` says so.
 
-use super::{ErrorBox, HostStruct, Mask1, Model1, Script1, Session1, Status, Volume1};
+use super::{ErrorBox, History1, HostStruct, Mask1, Model1, Script1, Session1, Status, Volume1};
 use crate::{HostCalls, PluginError, SelfTest1};
 use abi_stable::std_types::{RResult, RStr, RString};
 use std::ffi::c_char;
@@ -38,6 +38,7 @@ pub struct Engine {
     pub session: Session1,
     pub mask: Mask1,
     pub script: Script1,
+    pub history: History1,
 }
 
 // Safety: functions, and a text that lives for ever.

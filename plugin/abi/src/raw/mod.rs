@@ -11,7 +11,7 @@ mod types;
 
 pub use engine::{ENGINE_SYMBOL, ENGINE_VERSION, Engine};
 pub use error::ErrorBox;
-pub use tables::{Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+pub use tables::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 pub use types::{
     Cancel, DTYPES, FunctionStruct, Handle, HostStruct, OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct,
     ReplyStruct, Sized1, Status, ViewStruct, form, opaque, status,

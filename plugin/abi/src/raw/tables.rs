@@ -225,6 +225,21 @@ pub struct Script1 {
     pub free: unsafe extern "C" fn(script: Handle<Script>),
 }
 
+/// What was done to a session.
+#[repr(C)]
+#[derive(StableAbi, Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "documented in the header")]
+pub struct History1 {
+    pub undo:
+        unsafe extern "C" fn(session: Handle<Session>, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status,
+    pub redo:
+        unsafe extern "C" fn(session: Handle<Session>, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status,
+    pub describe:
+        unsafe extern "C" fn(session: Handle<Session>, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status,
+    pub script:
+        unsafe extern "C" fn(session: Handle<Session>, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status,
+}
+
 macro_rules! extensions {
     ($($table:ident $id:literal),+) => {$(
         // Safety: repr(C), functions only, published as `/1`.
@@ -239,10 +254,11 @@ extensions!(
     Model1 "sam_octa2.model/1",
     Session1 "sam_octa2.session/1",
     Mask1 "sam_octa2.mask/1",
-    Script1 "sam_octa2.script/1"
+    Script1 "sam_octa2.script/1",
+    History1 "sam_octa2.history/1"
 );
 
-/// All of them.
+/// All of them. What is newer than 1.1 of this interface may be missing.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(missing_docs)]
@@ -253,4 +269,5 @@ pub struct Tables {
     pub session: Session1,
     pub mask: Mask1,
     pub script: Script1,
+    pub history: Option<History1>,
 }

@@ -1,5 +1,6 @@
 //! The functions behind `plugin/include/sam_octa2.h`. Each is: read the arguments, call `service`, give the result.
 
+pub mod history;
 pub mod mask;
 pub mod model;
 pub mod script;

@@ -159,7 +159,7 @@ unsafe extern "C" fn remove_prompt(
 }
 
 unsafe extern "C" fn undo(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {
-    verb(session, error, |session| session.undo(frame as usize, object))
+    verb(session, error, |session| session.remove_last_prompt(frame as usize, object))
 }
 
 unsafe extern "C" fn clear_slice(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {

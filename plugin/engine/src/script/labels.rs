@@ -63,7 +63,13 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
         })
         .property("columns(labels: Labels) -> int", "Their width in pixels.", "labels.columns", |l: &mut LabelsValue| {
             int(l.labels.columns)
-        });
+        })
+        .property(
+            "fingerprint(labels: Labels) -> String",
+            "Equal where shape and all values are.",
+            "session.labels().fingerprint == labels.fingerprint",
+            |labels: &mut LabelsValue| labels.labels.fingerprint(),
+        );
     library
         .engine()
         .register_fn("to_string", |labels: &mut LabelsValue| labels.describe())

@@ -75,7 +75,8 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
 impl VolumeValue {
     /// A volume made of this one; the file of this one is still safe from being overwritten.
     fn derived(&self, volume: Volume) -> Checked<Self> {
-        Ok(Self { volume: Arc::new(volume), source: self.source.clone(), axis: Axis::Z, files: self.files.clone() })
+        let (source, files) = (self.source.clone(), self.files.clone());
+        Ok(Self { volume: Arc::new(volume), source, axis: Axis::Z, derived: true, files })
     }
 }
 

@@ -4,7 +4,7 @@ use super::Context;
 use super::engine::HostRef;
 use super::files::Files;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, int, ints, native, numbers, text, truth, whole};
+use super::values::{Checked, Fallible, Options, float64, int, ints, list, native, refused, text, truth, whole};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, NativeCallContext};
 use sam_octa2_core::io::{self, VolumeInfo};
@@ -23,6 +23,8 @@ pub struct VolumeValue {
     pub source: Arc<InputRequest>,
     /// the axis along which its slices were taken; labels are saved as the file is
     pub axis: Axis,
+    /// made from another one, so that the source does not give it
+    pub derived: bool,
     /// where the script that uses it may read and write
     pub files: Arc<Files>,
 }
@@ -118,11 +120,25 @@ fn properties(library: &mut Library<'_>) {
         )
         .property("path(volume: Volume) -> String", "Where it was read.", "volume.path", |volume: &mut VolumeValue| {
             volume.source.input.display().to_string()
-        });
+        })
+        .property(
+            "fingerprint(volume: Volume) -> String",
+            "Tells volumes apart whatever their files are called: made from shape, type, place and all voxels.",
+            "volume.fingerprint",
+            |call: NativeCallContext, volume: &mut VolumeValue| {
+                native(&call, || Ok(volume.volume.fingerprint(0..volume.volume.frames)?))
+            },
+        );
     library
         .engine()
         .register_fn("to_string", |volume: &mut VolumeValue| volume.describe())
         .register_fn("to_debug", |volume: &mut VolumeValue| volume.describe());
+}
+
+/// Millimetres along x, y, z, in full precision.
+fn spacing(what: &str, value: &Dynamic) -> Checked<[f64; 3]> {
+    let wrong = || refused(what, "three numbers [x, y, z]", value);
+    list(what, value, float64).map_err(|_| wrong())?.try_into().map_err(|_| wrong())
 }
 
 fn floats<const N: usize>(numbers: [f64; N]) -> Array {
@@ -140,8 +156,7 @@ impl VolumeValue {
             request.uneven = options.get("uneven", truth)?.unwrap_or(false);
             request.volume = options.get("volume", whole)?;
             request.channel = options.get("channel", text)?;
-            let spacing = options.get("spacing", |what, value| numbers(what, "three numbers [x, y, z]", value))?;
-            request.spacing = spacing.map(|mm: [f32; 3]| mm.map(f64::from));
+            request.spacing = options.get("spacing", spacing)?;
         }
         Ok(Self { files: files.clone(), ..Self::of(request, &mut ToHost(host.calls()))? })
     }
@@ -150,12 +165,18 @@ impl VolumeValue {
     pub fn of(request: InputRequest, observer: &mut dyn Observer) -> sam_octa2_core::Result<Self> {
         let axis = request.axis()?;
         let volume = request.open(observer)?.along(axis)?;
-        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis, files: Arc::default() })
+        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis, derived: false, files: Arc::default() })
     }
 
     /// A volume of the host's memory, which comes from no file.
     pub fn lent(volume: Volume) -> Self {
-        Self { volume: Arc::new(volume), source: Arc::default(), axis: Axis::Z, files: Arc::default() }
+        let (source, files) = (Arc::default(), Arc::default());
+        Self { volume: Arc::new(volume), source, axis: Axis::Z, derived: false, files }
+    }
+
+    /// How to open it again, if it came from a file.
+    pub fn origin(&self) -> Option<&InputRequest> {
+        Some(&*self.source).filter(|source| !self.derived && !source.input.as_os_str().is_empty())
     }
 
     fn save(&self, host: HostRef, path: &Dynamic) -> Checked<()> {

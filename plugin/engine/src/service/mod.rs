@@ -2,6 +2,7 @@
 
 pub mod dlpack;
 pub mod handles;
+pub mod history;
 pub mod mask;
 pub mod prompt;
 pub mod session;

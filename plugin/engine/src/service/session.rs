@@ -4,16 +4,19 @@ use super::mask::{MaskValue, SliceMask};
 use crate::convert;
 use crate::script::{LabelsValue, ModelValue, VolumeValue};
 use sam_octa2_abi::PluginError;
+use sam_octa2_core::device::Precision;
 use sam_octa2_core::intensity::Intensity;
+use sam_octa2_core::job;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Compat, ObjectMask, Range, Session, Settings};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex, TryLockError};
 
-/// A session and the volume that it works on.
+/// A session with what it works on.
 pub struct Work {
     session: Mutex<Session>,
     volume: VolumeValue,
+    model: ModelValue,
 }
 
 /// `options` of `sam_octa2_session_create`
@@ -22,8 +25,10 @@ pub struct Work {
 pub struct SessionOptions {
     window: Option<String>,
     compat: Option<String>,
+    memory_precision: Precision,
     feature_cache_bytes: Option<usize>,
     state_bytes: Option<usize>,
+    history_bytes: Option<usize>,
 }
 
 /// `range` of `sam_octa2_session_propagate`
@@ -49,7 +54,8 @@ impl SessionOptions {
             intensity: self.window.as_deref().map_or(Ok(Intensity::default()), str::parse)?,
             feature_cache_bytes: self.feature_cache_bytes.unwrap_or(defaults.feature_cache_bytes),
             state_bytes: self.state_bytes.unwrap_or(defaults.state_bytes),
-            ..defaults
+            history_bytes: self.history_bytes.unwrap_or(defaults.history_bytes),
+            memory_kind: self.memory_precision.kind(),
         })
     }
 }
@@ -60,7 +66,7 @@ impl Work {
         let made = options
             .settings()
             .and_then(|settings| Session::new(model.loaded.model.clone(), volume.volume.clone(), settings));
-        Ok(Self { session: Mutex::new(made.map_err(convert::error)?), volume: volume.clone() })
+        Self::of(made, volume, model)
     }
 
     /// The session that was saved as `state`.
@@ -73,7 +79,21 @@ impl Work {
         let made = options
             .settings()
             .and_then(|settings| Session::restore(model.loaded.model.clone(), volume.volume.clone(), state, settings));
-        Ok(Self { session: Mutex::new(made.map_err(convert::error)?), volume: volume.clone() })
+        Self::of(made, volume, model)
+    }
+
+    fn of(
+        made: sam_octa2_core::Result<Session>,
+        volume: &VolumeValue,
+        model: &ModelValue,
+    ) -> Result<Self, PluginError> {
+        let session = Mutex::new(made.map_err(convert::error)?);
+        Ok(Self { session, volume: volume.clone(), model: model.clone() })
+    }
+
+    /// The session as a script that does the same again.
+    pub fn script(&self) -> Result<String, PluginError> {
+        self.with(|session| job::script(session, self.volume.origin(), &self.model.loaded))
     }
 
     /// What the session works on.

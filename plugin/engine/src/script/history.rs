@@ -1,0 +1,83 @@
+//! Undo, redo and the record of a session in scripts.
+
+use super::Context;
+use super::library::Library;
+use super::session::{SessionValue, removed};
+use super::values::{Checked, Fallible, native};
+use crate::service::history::{step, steps};
+use rhai::{Dynamic, NativeCallContext};
+use sam_octa2_core::{Error, job};
+use serde::Serialize;
+
+/// Makes them known to scripts.
+pub fn register(library: &mut Library<'_>, _context: &Context) {
+    library
+        .room("History", INTRO)
+        .function(
+            "undo(session: Session) -> Map",
+            "Takes the last step back, whatever it was; all is as it was before, bit for bit. Returns the step.",
+            "session.undo().text",
+            |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {
+                native(&call, || session.lock()?.undo().map(step).map_err(Into::into).and_then(value))
+            },
+        )
+        .function(
+            "undo(session: Session, frame: int, object: int) -> Map",
+            "The same as `remove_prompt(frame, object)`, a step of its own.",
+            "session.undo(3, 1)",
+            |call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, object: Dynamic| -> Fallible<Dynamic> {
+                native(&call, || removed(session, "undo", &frame, &object, None))
+            },
+        )
+        .function(
+            "redo(session: Session) -> Map",
+            "Does the step again that was undone last, without computing it again. Returns the step.",
+            "session.undo(); session.redo().op",
+            |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {
+                native(&call, || session.lock()?.redo().map(step).map_err(Into::into).and_then(value))
+            },
+        )
+        .function(
+            "history(session: Session) -> Map",
+            "`#{done, undo, undone, record}`: the steps in force; how many of them can be undone; those that can be redone, the next one \
+             first; and all that was done, `undo` and `redo` included. A step is a map with `op`, what was given, and a `text` to be read.",
+            "session.history().done[0].text",
+            |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {
+                native(&call, || value(steps(&session.lock()?.history())))
+            },
+        )
+        .function(
+            "script(session: Session) -> String",
+            "The session as a script that does the same again, with the fingerprints of volume and model.",
+            "session.script().len()",
+            |call: NativeCallContext, session: &mut SessionValue| -> Fallible<String> {
+                native(&call, || {
+                    let (input, model) = (session.volume.origin(), &session.model.loaded);
+                    Ok(job::script(&*session.lock()?, input, model)?)
+                })
+            },
+        )
+        .function(
+            "save_script(session: Session, path: String)",
+            "Writes that script to a file.",
+            "session.save_script(\"session.rhai\")",
+            save_script,
+        );
+}
+
+const INTRO: &str = "Whatever changes a session is a step: a prompt, one removed, `clear`, `remove`, `reset`, `propagate` (one that was stopped \
+    too). `undo` and `redo` go back and forth through them, past propagations; a new step after `undo` leaves nothing to redo. What only \
+    they need is limited by `history_bytes` of the session and by 500 steps: beyond that the oldest steps stay for good.";
+
+fn save_script(call: NativeCallContext, session: &mut SessionValue, path: Dynamic) -> Fallible<()> {
+    native(&call, || {
+        let path = session.volume.output("save_script: path", &path)?;
+        let (input, model) = (session.volume.origin(), &session.model.loaded);
+        Ok(job::write_script(&path, &*session.lock()?, input, model)?)
+    })
+}
+
+/// JSON as a script's value.
+fn value(json: impl Serialize) -> Checked<Dynamic> {
+    Ok(rhai::serde::to_dynamic(json).map_err(|error| Error::invalid(error.to_string()))?)
+}

@@ -1,0 +1,200 @@
+//! Prompts in scripts: clicks, boxes, masks, files of prompts. Each function reads its arguments and calls the core.
+
+use super::Context;
+use super::engine::HostRef;
+use super::files::Files;
+use super::labels::LabelsValue;
+use super::library::Library;
+use super::session::{SessionValue, answer};
+use super::values::{Checked, Fallible, Options, int, list, native, number, numbers, object, refused, truth, whole};
+use crate::convert::ToHost;
+use rhai::{Array, Dynamic, Map, NativeCallContext};
+use sam_octa2_core::io::Rle;
+use sam_octa2_core::job;
+use sam_octa2_core::session::{Marks, Mask, Point};
+
+/// Makes them known to scripts, in the section that is open.
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    let (host, files) = (context.host, context.files.clone());
+    library
+        .function(
+            "click(session: Session, frame: int, x: float, y: float, options?: #{object, positive}) -> Map",
+            "A click on object 1, or another one; `positive: false` for a click beside it.",
+            "session.click(3, 9, 9, #{object: 2, positive: false})",
+            click_with,
+        )
+        .also("click", click)
+        .function(
+            "points(session: Session, frame: int, object: int, points: Array, labels?: Array) -> Map",
+            "Several clicks at once, with 1 (on the object) or 0 (beside it) for each.",
+            "session.points(3, 1, [[120, 80], [9, 9]], [1, 0])",
+            points_with,
+        )
+        .also("points", points)
+        .function(
+            "box(session: Session, frame: int, object: int, corners: Array) -> Map",
+            "`[left, top, right, bottom]` in pixels.",
+            "session.box(3, 1, [10, 10, 60, 90])",
+            bounds,
+        )
+        .function(
+            "mask(session: Session, frame: int, object: int, mask: String) -> Map",
+            "A picture file (what is not black), labels (the object on that slice), or COCO run lengths `#{size: [rows, columns], counts}`.",
+            "session.mask(3, 1, session.labels())",
+            mask,
+        )
+        .function(
+            "prompt(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace}) -> Map",
+            "Any mixture at once, as in a prompt file; `replace: true` forgets the earlier points and box of the slice.",
+            "session.prompt(3, 1, #{points: [[120, 80]], labels: [1], box: [10, 10, 160, 90]})",
+            mixture,
+        )
+        .function(
+            "prompts(session: Session, path: String) -> Map",
+            "Everything in a prompt file; returns what it wants of `propagate`.",
+            "session.propagate(session.prompts(arg(\"prompts\")))",
+            move |call: NativeCallContext, session: &mut SessionValue, path: Dynamic| -> Fallible<Map> {
+                native(&call, || prompts(host, &files, session, &path))
+            },
+        );
+}
+
+fn click(call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, x: Dynamic, y: Dynamic) -> Fallible<Map> {
+    click_with(call, session, frame, x, y, Dynamic::from_map(Map::new()))
+}
+
+fn click_with(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    x: Dynamic,
+    y: Dynamic,
+    options: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let options = Options::new("click", &options, &["object", "positive"])?;
+        let object = options.get("object", object)?.unwrap_or(1);
+        let positive = options.get("positive", truth)?.unwrap_or(true);
+        let point = Point { x: number("click: x", &x)?, y: number("click: y", &y)?, positive };
+        prompt(session, "click", &frame, object, Marks { points: vec![point], ..Marks::default() })
+    })
+}
+
+fn points(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    points: Dynamic,
+) -> Fallible<Map> {
+    points_with(call, session, frame, id, points, Dynamic::from_array(Array::new()))
+}
+
+fn points_with(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    points: Dynamic,
+    labels: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let (points, labels) = (positions("points: points", &points)?, signs("points: labels", &labels)?);
+        let marks = Marks { points: Point::pairs(&points, &labels)?, ..Marks::default() };
+        prompt(session, "points", &frame, object("points: object", &id)?, marks)
+    })
+}
+
+fn bounds(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    corners: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let bounds = corners_of("box: corners", &corners)?;
+        let marks = Marks { bounds: Some(bounds), ..Marks::default() };
+        prompt(session, "box", &frame, object("box: object", &id)?, marks)
+    })
+}
+
+fn mask(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    mask: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let id = object("mask: object", &id)?;
+        let mask = drawn(session, "mask: picture file, labels or run lengths", &frame, id, &mask)?;
+        prompt(session, "mask", &frame, id, Marks { mask: Some(mask), ..Marks::default() })
+    })
+}
+
+/// A picture file, run lengths, or labels of which the slice and the object are taken.
+fn drawn(session: &SessionValue, what: &str, frame: &Dynamic, id: u32, mask: &Dynamic) -> Checked<Mask> {
+    if let Some(labels) = mask.read_lock::<LabelsValue>() {
+        return Ok(Mask::of(&labels.labels, whole("mask: frame", frame)?, id as u16)?);
+    }
+    if mask.is_map() {
+        let rle: Rle = rhai::serde::from_dynamic(mask)
+            .map_err(|_| refused(what, "run lengths #{size: [rows, columns], counts}", mask))?;
+        return Ok(Mask::from_rle(&rle)?);
+    }
+    Ok(job::read_mask(&session.volume.files.readable(what, mask)?)?)
+}
+
+fn mixture(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    marks: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let id = object("prompt: object", &id)?;
+        let marks = Options::new("prompt", &marks, &["points", "labels", "box", "mask", "replace"])?;
+        let points = marks.get("points", positions)?.unwrap_or_default();
+        let labels = marks.get("labels", signs)?.unwrap_or_default();
+        let marks = Marks {
+            points: Point::pairs(&points, &labels)?,
+            bounds: marks.get("box", corners_of)?,
+            mask: marks.get("mask", |what, mask| drawn(session, what, &frame, id, mask))?,
+            replace: marks.get("replace", truth)?.unwrap_or(false),
+        };
+        prompt(session, "prompt", &frame, id, marks)
+    })
+}
+
+fn positions(what: &str, points: &Dynamic) -> Checked<Vec<[f32; 2]>> {
+    list(what, points, |what, point| numbers(what, "a position [x, y]", point))
+}
+
+fn signs(what: &str, labels: &Dynamic) -> Checked<Vec<i32>> {
+    list(what, labels, |what, label| Ok(i32::try_from(whole(what, label)?).unwrap_or(-1)))
+}
+
+fn corners_of(what: &str, corners: &Dynamic) -> Checked<[f32; 4]> {
+    numbers(what, "four numbers [x0, y0, x1, y1]", corners)
+}
+
+fn prompt(session: &SessionValue, function: &str, frame: &Dynamic, object: u32, marks: Marks) -> Checked<Map> {
+    let frame = whole(&format!("{function}: frame"), frame)?;
+    let mask = session.lock()?.prompt(frame, object, marks)?;
+    answer(frame, &mask)
+}
+
+/// Returns what the file wants of `propagate`: `#{direction, start, max_frames}`.
+fn prompts(host: HostRef, files: &Files, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
+    let path = files.readable("prompts: path", path)?;
+    let file = job::read_prompts(&path)?;
+    job::give_prompts(&mut *session.lock()?, &file, &path, &mut ToHost(host.calls()))?;
+    let optional = |number: Option<usize>| number.map_or(Dynamic::UNIT, |number| int(number).into());
+    Ok(Map::from([
+        ("direction".into(), file.direction.to_string().into()),
+        ("start".into(), optional(file.start)),
+        ("max_frames".into(), optional(file.max_frames)),
+    ]))
+}
