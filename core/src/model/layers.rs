@@ -1,8 +1,9 @@
 //! The layers every block is made of; fields carry the checkpoint's names. Shapes as in PyTorch: images `[B, C, H, W]`, tokens
-//! `[B, N, C]`.
+//! `[B, N, C]`. Whoever waits for a model can stop it between two of its layers.
 
 use super::config::Activation;
 use super::params::Params;
+use crate::progress::checkpoint;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -22,6 +23,7 @@ impl Linear {
 
     /// `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        checkpoint();
         x.linear(&self.weight, Some(&self.bias))
     }
 }
@@ -61,6 +63,7 @@ impl Conv2d {
 
     /// `[B, in, H, W]` -> `[B, out, H', W']`
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        checkpoint();
         let Conv { stride, padding, groups, .. } = self.conv;
         x.conv2d(&self.weight, Some(&self.bias), [stride, stride], [padding, padding], [1, 1], groups)
     }

@@ -19,6 +19,7 @@ pub use lent::{Dtype, Lent};
 pub use project::{Projection, Statistics};
 pub use voxels::Voxels;
 
+use crate::progress::check;
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::fmt;
@@ -149,6 +150,7 @@ impl Volume {
         }
         let mut range = (f64::INFINITY, f64::NEG_INFINITY);
         for frame in 0..self.frames {
+            check()?;
             if let Some((low, high)) = self.frame(frame)?.range() {
                 range = (range.0.min(low), range.1.max(high));
             }

@@ -57,6 +57,7 @@ impl StreamFrames {
             state.next = 0;
         }
         let ahead = (frame - state.next) as u64 * self.bytes as u64;
+        state.next = usize::MAX; // whoever comes after a failure, or a stop, begins anew
         state.stream.skip_to(0, ahead)?;
         let voxels = (self.decode)(&mut state.stream.by_ref().take(self.bytes as u64))?;
         state.next = frame + 1;
