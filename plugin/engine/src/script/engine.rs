@@ -71,7 +71,7 @@ fn limit_nesting(engine: &mut Engine, most: usize) {
         let value = context.scope().get(name);
         // a closure that holds itself doubles at each step, and whoever uses it copies it anyway
         let closure = value.is_some_and(Dynamic::is_fnptr);
-        if !closure && (dice >> 33) % (cost.load(Relaxed) / 64).clamp(1, 1024) != 0 {
+        if !closure && !(dice >> 33).is_multiple_of((cost.load(Relaxed) / 64).clamp(1, 1024)) {
             return Ok(None);
         }
         let mut seen = 0;

@@ -87,9 +87,9 @@ pub struct Script<'a> {
 
 impl Script<'_> {
     /// Rhai's error for the host: the innermost cause and its place, and from where it was called. `earlier`: the scripts before this one.
-    pub fn explain(&self, error: Box<EvalAltResult>, rooms: &[Room], earlier: &Kept) -> PluginError {
+    pub fn explain(&self, error: EvalAltResult, rooms: &[Room], earlier: &Kept) -> PluginError {
         let ended = self.context.watch.ended();
-        let Cause { error: cause, position, file, calls } = self.innermost(*error, earlier);
+        let Cause { error: cause, position, file, calls } = self.innermost(error, earlier);
         let stopped = matches!(cause, EvalAltResult::ErrorTerminated(..));
         let limit = match (stopped, ended) {
             (true, Some(Ended::Limit(name))) => Some(self.limits.stopped(name)),

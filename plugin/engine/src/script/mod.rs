@@ -139,7 +139,7 @@ pub fn run_with(
     side.register(&mut engine);
 
     let result = kept.run(&engine, &path, &context.watch, unshebanged(&source));
-    let result = result.map_err(|error| script.explain(error, &rooms, kept))?;
+    let result = result.map_err(|error| script.explain(*error, &rooms, kept))?;
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
@@ -201,7 +201,7 @@ pub fn check(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginE
     with_engine(request, &path, host, |engine, rooms, context| {
         let script = errors::Script { path: &path, source: &source, limits: request.limits, context };
         let tree = engine.compile(unshebanged(&source));
-        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error).into(), rooms, &Kept::default()))?;
+        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error), rooms, &Kept::default()))?;
         let found = check::check(engine, rooms, &context.modules, &tree, &source);
         let file = |p: &check::Problem| p.file.as_deref().unwrap_or(&path).display().to_string();
         let lines = found.problems.iter().map(|p| format!("{}:{}:{}: {}", file(p), p.line, p.column, p.text));
