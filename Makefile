@@ -1,6 +1,6 @@
 # make demo   fetch libtorch, build, segment the stack in tests/data/demo       make test    all tests
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
-# make bench  speed next to nibabel and SimpleITK; PYTHON_PEERS=/path/to/python takes a Python that has them
+# make bench  speed next to nibabel and SimpleITK, and what scripts cost; PYTHON_PEERS=/path/to/python takes a Python that has them
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
 # make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
@@ -10,7 +10,7 @@ HOST   := target/release/host-demo
 OUT    ?= demo-output
 PARITY := tests/data/parity
 PYTHON_PEERS ?= .bench-venv/bin/python
-BENCH  ?= volumes
+BENCH  ?= volumes scripts
 
 ifdef LIBTORCH
 export LIBTORCH

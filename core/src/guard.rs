@@ -1,23 +1,29 @@
 //! libtorch's failures become errors: tch's plain operations panic, and a model written with them reads like its paper. Every door that
 //! a viewer can reach runs its tensor work inside [`guard`].
 
+use crate::progress::is_stop;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs tensor work; a panic inside becomes [`Error::Torch`] (or the error that the panic carries in its text).
+/// Runs tensor work; a panic inside becomes [`Error::Torch`] (or the error that the panic carries in its text), a checkpoint that stopped it
+/// [`Error::Cancelled`].
 ///
 /// The caller must not have changed its own state half-way: compute first, store afterwards.
 pub fn guard<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(|| tch::no_grad(work))
+    known(tch::no_grad(|| catch_unwind(AssertUnwindSafe(work))))
 }
 
 /// The same for work that keeps a graph for gradients.
 pub fn guard_with_graph<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(|| tch::with_grad(work))
+    known(tch::with_grad(|| catch_unwind(AssertUnwindSafe(work))))
 }
 
-fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Torch(text(panic.as_ref()))))
+/// What a panic stands for. (It is caught within `no_grad`, which then sets libtorch back to what it was.)
+fn known<T>(caught: std::thread::Result<Result<T>>) -> Result<T> {
+    caught.unwrap_or_else(|panic| match is_stop(panic.as_ref()) {
+        true => Err(Error::Cancelled),
+        false => Err(Error::Torch(text(panic.as_ref()))),
+    })
 }
 
 /// Operations that return libtorch's errors. Their texts carry a C++ stack of many lines; people get the first.

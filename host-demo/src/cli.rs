@@ -40,6 +40,14 @@ pub enum Command {
     #[command(flatten)]
     Task(Task),
 
+    /// Write a script line by line and see what each line does
+    ///
+    /// Variables, functions and imports stay from line to line; a line whose brackets are open goes on. The value of a line is printed, and
+    /// of volumes and labels a picture is written. :help lists what there is, :help NAME explains it. Ctrl-C stops a line, Ctrl-D ends.
+    /// Lines may also come through a pipe; then the exit code is 1 if any of them failed.
+    #[command(after_long_help = "Example:\n  host-demo repl --volume stack.nii.gz")]
+    Repl(crate::repl::Options),
+
     /// Look at a plugin
     Plugin {
         #[command(subcommand)]
@@ -157,19 +165,13 @@ pub enum Task {
         /// Argument for the script; may be given several times
         #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
         set: Vec<(String, String)>,
-        /// Stop the script after so many steps of the interpreter; 0: never
-        #[arg(long, value_name = "N")]
-        max_operations: Option<u64>,
-        /// Stop the script when the process has grown by so many megabytes
-        #[arg(long, value_name = "MB")]
-        max_memory: Option<u64>,
+        #[command(flatten)]
+        bounds: Bounds,
+        #[command(flatten)]
+        viewer: ViewerOptions,
         /// Print the script's last value as JSON; what it prints goes to stderr
         #[arg(long)]
         json: bool,
-        /// Let the script read and write below this folder, too; may be given several times. Without it: the current folder, what --set
-        /// names, and reading the script's own folder
-        #[arg(long, value_name = "DIR")]
-        allow: Vec<PathBuf>,
         /// Do not run it: show what it is for and which arguments it takes
         #[arg(long)]
         about: bool,
@@ -183,6 +185,9 @@ pub enum Task {
         /// Scripts to look over
         #[arg(required = true)]
         scripts: Vec<PathBuf>,
+        /// A folder from which scripts import, beside their own
+        #[arg(long, value_name = "DIR")]
+        library: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -207,6 +212,49 @@ pub enum Task {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What a script may do and use up.
+#[derive(Args)]
+#[command(next_help_heading = "What the script may do")]
+pub struct Bounds {
+    /// Let it read and write below this folder, too; may be given several times. Without it: the current folder, what --set names, and
+    /// reading the script's own folder
+    #[arg(long, value_name = "DIR")]
+    pub allow: Vec<PathBuf>,
+    /// Let it import from this folder, beside its own
+    #[arg(long, value_name = "DIR")]
+    pub library: Option<PathBuf>,
+    /// Stop it after so many seconds; 0: never (the default)
+    #[arg(long, value_name = "S")]
+    pub max_seconds: Option<f64>,
+    /// Stop it after so many steps of the interpreter; 0: never
+    #[arg(long, value_name = "N")]
+    pub max_operations: Option<u64>,
+    /// Stop it when the process has grown by so many megabytes
+    #[arg(long, value_name = "MB")]
+    pub max_memory: Option<u64>,
+    /// Stop it before it has written more than so many megabytes
+    #[arg(long, value_name = "MB")]
+    pub max_disk: Option<u64>,
+    /// Any other limit by its name, as errors tell it; may be given several times
+    #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
+    pub limits: Vec<(String, u64)>,
+}
+
+/// What the functions `viewer::...` answer with.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "The viewer of the script")]
+pub struct ViewerOptions {
+    /// What viewer::volume() returns: a file, or a folder of slices
+    #[arg(id = "active_volume", long = "volume", value_name = "INPUT")]
+    pub volume: Option<PathBuf>,
+    /// Where viewer::show(...) writes pictures
+    #[arg(long, value_name = "DIR", default_value = "pictures")]
+    pub pictures: PathBuf,
+    /// What the next viewer::ask(...) returns; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub answer: Vec<String>,
 }
 
 /// The volume to read.
@@ -314,11 +362,17 @@ fn spacing(text: &str) -> Result<Spacing, String> {
     numbers.map(Spacing).ok_or_else(|| "expected three numbers: X,Y,Z".to_owned())
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+/// `KEY=VALUE`
+pub fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE".to_owned()),
     }
+}
+
+fn limit(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = key_value(text)?;
+    value.parse().map(|value| (name, value)).map_err(|_| "expected NAME=N, a whole number".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The demo host: drives the SAM-OCTA2 plugin from a terminal, as a viewer would. It knows the plugin's interface and nothing else.
 //!
-//! `cli (what was typed) -> find (the plugin) -> tasks | check -> exit code`
+//! `cli (what was typed) -> find (the plugin) -> tasks | repl | check -> exit code`
 
 mod check;
 mod cli;
@@ -8,8 +8,11 @@ mod exit;
 mod find;
 mod observer;
 mod output;
+mod picture;
+mod repl;
 mod scripts;
 mod tasks;
+mod viewer;
 
 use clap::Parser;
 use cli::{Cli, Command, PluginCommand};
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = run(&cli).unwrap_or_else(|error| fail(&error));
     match cli.command {
-        Command::Task(_) => exit::at_once(code),
+        Command::Task(_) | Command::Repl(_) => exit::at_once(code),
         Command::Plugin { .. } => ExitCode::from(code), // what happens at the end belongs to what is checked
     }
 }
@@ -32,6 +35,7 @@ fn run(cli: &Cli) -> anyhow::Result<Code> {
         Command::Plugin { command: PluginCommand::RunCheck { name, case } } => {
             Ok(check::one_in_this_process(case, name))
         }
+        Command::Repl(options) => repl::run(cli, options),
         Command::Task(task) => {
             tasks::run(cli, task)?;
             Ok(exit::SUCCESS)
@@ -39,19 +43,24 @@ fn run(cli: &Cli) -> anyhow::Result<Code> {
     }
 }
 
-/// One line on stderr; for an error in a script the place is shown below it.
+/// Says what went wrong.
 fn fail(error: &anyhow::Error) -> Code {
     if output::is_broken_pipe(error) {
         return exit::SUCCESS; // the reader (`| head`) has what it wants
     }
+    show_error(error);
+    match error.downcast_ref::<PluginError>().map(|error| error.code.as_str()) {
+        Some("cancelled") => exit::CANCELLED,
+        _ => exit::FAILURE,
+    }
+}
+
+/// One line on stderr; for an error in a script the place is shown below it.
+fn show_error(error: &anyhow::Error) {
     output::note(&format!("error: {error:#}"));
-    let Some(error) = error.downcast_ref::<PluginError>() else { return exit::FAILURE };
-    let detail: serde_json::Value = serde_json::from_str(&error.detail_json).unwrap_or_default();
+    let detail = error.downcast_ref::<PluginError>().map(|error| error.detail_json.as_str()).unwrap_or_default();
+    let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
     if let Some(excerpt) = detail["excerpt"].as_str() {
         output::note(excerpt.trim_end());
-    }
-    match error.code.as_str() {
-        "cancelled" => exit::CANCELLED,
-        _ => exit::FAILURE,
     }
 }

@@ -1,16 +1,17 @@
 //! What can be done with scripts besides running them: looking them over, asking what they take, listing what they can use.
 
+use crate::cli::Bounds;
 use crate::output;
 use anyhow::{Context, bail};
 use sam_octa2_abi::Plugin;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// `host-demo check`: one line for each problem; an error if there is any.
-pub fn check(plugin: &Plugin, scripts: &[PathBuf], as_json: bool) -> anyhow::Result<()> {
+pub fn check(plugin: &Plugin, scripts: &[PathBuf], library: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
     let (mut reports, mut problems) = (Vec::new(), 0);
     for script in scripts {
-        let report = look_over(plugin, script);
+        let report = look_over(plugin, script, library);
         let found = match &report {
             Ok(reply) => reply["report"]["problems"].as_array().map_or(0, Vec::len),
             Err(_) => 1,
@@ -36,8 +37,8 @@ pub fn check(plugin: &Plugin, scripts: &[PathBuf], as_json: bool) -> anyhow::Res
 }
 
 /// `host-demo run SCRIPT --about`: the script's head and its arguments.
-pub fn about(plugin: &Plugin, script: &Path, as_json: bool) -> anyhow::Result<()> {
-    let reply = look_over(plugin, script)?;
+pub fn about(plugin: &Plugin, script: &Path, library: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
+    let reply = look_over(plugin, script, library)?;
     let report = &reply["report"];
     if as_json {
         let both = json!({"about": report["about"], "arguments": report["arguments"]});
@@ -83,9 +84,23 @@ pub fn reference(plugin: &Plugin, definitions: Option<&Path>, as_json: bool) -> 
     }
 }
 
+/// The fields `roots`, `library` and `limits` of a script's request.
+pub fn bounds(bounds: &Bounds, own: Option<&Path>, set: &[(String, String)]) -> anyhow::Result<Value> {
+    let mut limits: Map<String, Value> = bounds.limits.iter().map(|(name, n)| (name.clone(), json!(n))).collect();
+    let megabytes = |mb: u64| json!(mb.saturating_mul(1 << 20));
+    let named = [
+        ("seconds", bounds.max_seconds.map(|seconds| json!(seconds))),
+        ("operations", bounds.max_operations.map(|operations| json!(operations))),
+        ("memory_bytes", bounds.max_memory.map(megabytes)),
+        ("disk_bytes", bounds.max_disk.map(megabytes)),
+    ];
+    limits.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Ok(json!({"roots": roots(own, set, &bounds.allow)?, "library": bounds.library, "limits": limits}))
+}
+
 /// Where a script may read and write: the current folder, what the user named with `--set` (a file that is not there yet: its folder)
 /// and `--allow`; to read also its own folder and the weights.
-pub fn roots(script: &Path, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
+fn roots(own: Option<&Path>, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
     let here = std::env::current_dir().context("the current folder cannot be told")?;
     let mut write = vec![here];
     write.extend(allow.iter().cloned());
@@ -96,14 +111,14 @@ pub fn roots(script: &Path, set: &[(String, String)], allow: &[PathBuf]) -> anyh
             false => write.push(value.to_path_buf()),
         }
     }
-    read.extend(script.parent().map(Path::to_path_buf));
+    read.extend(own.map(Path::to_path_buf));
     read.extend(std::env::var_os("SAM_OCTA2_WEIGHTS").map(PathBuf::from));
     let text = |paths: Vec<PathBuf>| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
     Ok(json!({"read": text(read), "write": text(write)}))
 }
 
-fn look_over(plugin: &Plugin, script: &Path) -> anyhow::Result<Value> {
+fn look_over(plugin: &Plugin, script: &Path, library: Option<&Path>) -> anyhow::Result<Value> {
     let path = script.to_str().with_context(|| format!("{}: the name is not UTF-8", script.display()))?;
-    let reply = plugin.task("check", &json!({"path": path}).to_string(), &mut ())?;
+    let reply = plugin.task("check", &json!({"path": path, "library": library}).to_string(), &mut ())?;
     serde_json::from_str(&reply).context("the plugin's reply is not JSON")
 }

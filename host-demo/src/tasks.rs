@@ -2,6 +2,7 @@
 
 use crate::cli::{Cli, Input, Model, Seg, Spacing, Task};
 use crate::observer::Terminal;
+use crate::viewer::Viewer;
 use crate::{find, output, scripts};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -11,16 +12,24 @@ use std::path::Path;
 pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
     let plugin = find::load(cli.plugin.as_deref())?;
     match task {
-        Task::Check { scripts, json } => return scripts::check(&plugin, scripts, *json),
-        Task::Run { script, about: true, json, .. } => return scripts::about(&plugin, script, *json),
+        Task::Check { scripts, library, json } => return scripts::check(&plugin, scripts, library.as_deref(), *json),
+        Task::Run { script, about: true, json, bounds, .. } => {
+            return scripts::about(&plugin, script, bounds.library.as_deref(), *json);
+        }
         Task::Reference { definitions, json } => return scripts::reference(&plugin, definitions.as_deref(), *json),
         _ => {}
     }
     let (name, request, as_json) = request(task)?;
     let is_script = name == "script";
     let mut terminal = Terminal::new(cli.quiet, is_script && as_json)?;
-    let reply = plugin.task(name, &request.to_string(), &mut terminal);
-    terminal.finish();
+    let reply = match (task, plugin.api()) {
+        (Task::Run { viewer, json, .. }, Ok(api)) => {
+            let report = Viewer::new(api, viewer, *json)?.run(&request, &mut terminal);
+            report.map(|report| json!({"report": report}).to_string())
+        }
+        _ => plugin.task(name, &request.to_string(), &mut terminal).map_err(Into::into),
+    };
+    terminal.pause();
     let reply: Value = serde_json::from_str(&reply?).context("the plugin's reply is not JSON")?;
     match reply["text"].as_str() {
         _ if as_json => output::line(&serde_json::to_string_pretty(&reply["report"])?)?,
@@ -50,14 +59,10 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             let files = json!({"steps": text(steps)?, "logits": text(logits)?, "record": record});
             ("replay", with(with(volume(input)?, choice(model)), files), *json)
         }
-        Task::Run { script, set, max_operations, max_memory, json, allow, .. } => {
+        Task::Run { script, set, bounds, json, .. } => {
             let args: Map<String, Value> = set.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-            let mut limits = Map::new();
-            limits.extend(max_operations.map(|operations| ("operations".to_owned(), json!(operations))));
-            limits.extend(max_memory.map(|mb| ("memory_bytes".to_owned(), json!(mb.saturating_mul(1 << 20)))));
-            let roots = scripts::roots(script, set, allow)?;
-            let request = json!({"path": text(script)?, "args": args, "roots": roots, "limits": limits});
-            ("script", request, *json)
+            let request = json!({"path": text(script)?, "args": args});
+            ("script", with(request, scripts::bounds(bounds, script.parent(), set)?), *json)
         }
         Task::Models { json } => ("models", json!({}), *json),
         Task::Check { .. } | Task::Reference { .. } => bail!("not a task of one reply"),

@@ -500,7 +500,7 @@ int32_t sam_octa2_script_labels(sam_octa2_script *script,
                                 sam_octa2_mask **labels,
                                 sam_octa2_error **error);
 
-// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?}` (docs/abi.md); the reply is
+// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?, "library"?, "keep"?}` (docs/abi.md); the reply is
 // `{"result": its last value}`. Without `roots` the script reads and writes whatever the process may. What it shows lives until the next run.
 int32_t sam_octa2_script_run(sam_octa2_script *script,
                              const char *request,

@@ -31,7 +31,11 @@ fn main() {
     let clip = clip(trainee.model.config.image_size, frames);
     let memory = Memory { kind: Kind::BFloat16, pointers_ahead: true };
     let stepper = Stepper { trainee: &trainee, config: StepConfig { objective: Objective::reference(), memory, keep } };
-    println!("{size}, {frames} slices, {} threads, {keep:?}; before the first step {:.2} GB", device::threads(), peak());
+    println!(
+        "{size}, {frames} slices, {} threads, {keep:?}; before the first step {:.2} GB",
+        device::threads(),
+        peak()
+    );
     for step in 0..steps {
         let start = Instant::now();
         stepper.gradients(&clip, step as u64, 1.0).expect("a step");

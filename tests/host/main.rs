@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(unix)]
+mod attacks;
 mod check;
 #[cfg(unix)]
 mod clients;
 mod compat;
 mod errors;
+mod imports;
 mod interrupt;
 mod loading;
 mod record;
 mod reference;
+mod repl;
 #[cfg(unix)]
 mod roots;
 mod script;

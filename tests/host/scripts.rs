@@ -63,13 +63,17 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
     names.sort();
     let tested = [
         "batch.rhai",
+        "both.rhai",
         "clicks.rhai",
         "compare.rhai",
         "corrections.rhai",
         "enface.rhai",
+        "faz.rhai",
+        "fine_tune.rhai",
         "inspect.rhai",
         "record.rhai",
         "segment.rhai",
+        "viewer.rhai",
     ];
     assert_eq!(names, tested, "a new script needs a test here");
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
@@ -443,4 +447,60 @@ fn fine_tuning_writes_adapters_that_segment_takes() {
     let arguments: Vec<&str> =
         base.iter().map(String::as_str).chain(["--adapter", "pairs.csv", "--logits", "x.safetensors"]).collect();
     host.run(&arguments).fails_with(&["pairs.csv", "safetensors"]);
+}
+
+#[test]
+fn both_follows_two_objects_in_both_directions() {
+    let (host, stdout) = gallery("both.rhai", &["--set", "first=131,126", "--set", "second=60,60", "--set", "slice=5"]);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].starts_with("object 1: ") && lines[1].starts_with("object 2: "), "{stdout}");
+    assert!(lines[2].starts_with("12 slices from slice 5 on in "), "{stdout}");
+    let table = fs::read_to_string(host.path("both-output/areas.csv")).unwrap();
+    assert!(table.starts_with("largest,object,slices,volume_mm3,voxels\n") && table.lines().count() == 3, "{table}");
+    assert_eq!(info(&host, "both-output/labels.nii.gz")["intensity_range"], json!([0.0, 2.0]));
+    assert_eq!(&fs::read(host.path("both-output/overlay.gif")).unwrap()[..6], b"GIF89a");
+}
+
+#[test]
+fn faz_agrees_on_a_dark_disc() {
+    let host = Host::new();
+    // vessels everywhere but in a disc of 20 pixels, larger in the lower half
+    let radius = |frame: usize| if frame < 4 { 20.0f64 } else { 24.0 };
+    let value = |frame: usize, row: usize, column: usize| {
+        let apart = (row as f64 - 40.0).hypot(column as f64 - 50.0);
+        if apart < radius(frame) { 20 } else { 160 + (row * 7 + column * 3) as u8 % 60 }
+    };
+    let voxels = (0..8).flat_map(|f| (0..80).flat_map(move |r| (0..100).map(move |c| value(f, r, c))));
+    let head = "{'descr': '|u1', 'fortran_order': False, 'shape': (8, 80, 100), }";
+    let mut bytes = b"\x93NUMPY\x01\x00v\x00".to_vec();
+    bytes.extend(format!("{head:<117}\n").bytes());
+    bytes.extend(voxels);
+    host.file("disc.npy", bytes);
+    let script = root().join("scripts/faz.rhai").display().to_string();
+    let stdout = host.run(&["run", &script, "--set", "input=disc.npy", "--set", "smooth=1.0"]).ok();
+    let areas: Vec<f64> =
+        stdout.lines().take(4).map(|l| l.split_whitespace().rev().find_map(|w| w.parse().ok()).unwrap()).collect();
+    let areas = [areas[0], areas[1], areas[2]];
+    let agreed: f64 = stdout.split("agreed: ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let disc = |radius: f64| std::f64::consts::PI * radius * radius;
+    assert!((areas[1] - disc(20.0)).abs() < 60.0 && (areas[2] - disc(24.0)).abs() < 60.0, "{stdout}");
+    assert!(areas[1] <= agreed && agreed <= areas[2], "{stdout}");
+    assert!(stdout.ends_with("faz-output/faz.nii.gz\nfaz-output/faz.png\n"), "{stdout}");
+    assert_eq!(info(&host, "faz-output/faz.nii.gz")["shape"], json!([1, 80, 100]));
+}
+
+#[test]
+fn viewer_asks_and_shows() {
+    let host = Host::new();
+    let script = root().join("scripts/viewer.rhai").display().to_string();
+    let volume = root().join("tests/data/demo/volume.nii.gz").display().to_string();
+    let stdout = host.run(&["run", &script, "--volume", &volume, "--answer", "90"]).ok();
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(
+        lines[..4],
+        ["pictures/001.png", "pictures/002.png", "pictures/003.png", "pictures/004.png"],
+        "{stdout}"
+    );
+    assert!(lines[4].contains(" voxels from 90.0 on, "), "{stdout}");
+    assert_eq!(fs::read(host.path("pictures/003.png")).unwrap(), fs::read(host.path("pictures/004.png")).unwrap());
 }

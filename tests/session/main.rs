@@ -11,6 +11,7 @@ mod lent;
 mod limits;
 mod propagation;
 mod state;
+mod stopping;
 
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{ModelConfig, Sam2};

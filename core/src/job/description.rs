@@ -3,6 +3,7 @@
 use super::InputRequest;
 use crate::guard::{guard, torch};
 use crate::io::{Probabilities, SegOptions};
+use crate::progress::check;
 use crate::session::Session;
 use crate::volume::{Axis, Labels, Volume};
 use crate::{Error, Result};
@@ -76,6 +77,7 @@ pub fn probabilities(session: &Session, axis: Axis) -> Result<Probabilities> {
     data.try_reserve_exact(size).map_err(lacking)?;
     data.resize(size, 0.0);
     for frame in 0..frames {
+        check()?;
         if ids.iter().all(|&id| !session.frames_of(id).contains(&frame)) {
             continue;
         }

@@ -1,9 +1,10 @@
 //! The layers every block is made of; fields carry the checkpoint's names. Shapes as in PyTorch: images `[B, C, H, W]`, tokens
-//! `[B, N, C]`.
+//! `[B, N, C]`. Whoever waits for a model can stop it between two of its layers.
 
 use super::config::Activation;
 use super::lora::Lora;
 use super::params::Params;
+use crate::progress::checkpoint;
 use std::fmt;
 use tch::{Kind, Tensor};
 
@@ -26,6 +27,7 @@ impl Linear {
 
     /// `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        checkpoint();
         let y = if self.bias.kind() == x.kind() {
             x.linear(&self.weight, Some(&self.bias))
         } else {
@@ -73,6 +75,7 @@ impl Conv2d {
 
     /// `[B, in, H, W]` -> `[B, out, H', W']`
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        checkpoint();
         let Conv { stride, padding, groups, .. } = self.conv;
         x.conv2d(&self.weight, Some(&self.bias), [stride, stride], [padding, padding], [1, 1], groups)
     }

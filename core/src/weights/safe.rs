@@ -4,6 +4,7 @@ use super::Raw;
 use crate::Error;
 use crate::guard::torch;
 use crate::model::ModelConfig;
+use crate::progress::checkpoint;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::fs::File;
@@ -37,6 +38,7 @@ pub fn read(mut file: File, path: &Path) -> Result<(Raw, Option<ModelConfig>)> {
     let mut tensors = Vec::with_capacity(infos.len());
     let mut end = 0;
     for (name, info) in infos {
+        checkpoint();
         let what = |what: String| Error::format(path, format!("{name}: {what}"));
         let (kind, bytes) = check(info, end, length - start).map_err(what)?;
         end = info.data_offsets.1 as u64;

@@ -4,6 +4,7 @@ use super::Raw;
 use super::pickle::{Pickle, StorageRef, TensorRef};
 use crate::Error;
 use crate::guard::torch;
+use crate::progress::checkpoint;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -46,6 +47,7 @@ impl Archive<'_> {
         let pickle = Pickle::parse(&bytes)?;
         let mut tensors = Vec::new();
         for (name, tensor) in pickle.tensors()? {
+            checkpoint();
             let tensor = self.tensor(tensor).map_err(|what| format!("{name}: {what}"))?;
             tensors.push((name.to_owned(), tensor));
         }

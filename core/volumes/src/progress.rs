@@ -1,6 +1,12 @@
 //! Progress and cancellation of long work: one callback, and a token that any thread may trigger.
+//!
+//! Long loops that are given no [`Observer`] (a layer of the model, a line of a distance map) ask the [`Watch`] of their thread, if a caller
+//! has set one: [`check`] where the function can fail, [`checkpoint`] where it cannot.
 
 use crate::{Error, Result};
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,5 +69,104 @@ impl Observer for () {
 impl<F: FnMut(Progress<'_>) -> Flow> Observer for F {
     fn progress(&mut self, progress: Progress<'_>) -> Flow {
         self(progress)
+    }
+}
+
+/// Looks after everything that a thread does, on behalf of a caller that may stop it.
+pub trait Watch: Send + Sync {
+    /// Is the work to stop? Asked often: to be answered in well under a microsecond.
+    fn stop(&self) -> bool;
+
+    /// A file of so many bytes is about to come into its place; an error refuses it.
+    fn written(&self, bytes: u64) -> Result<()>;
+}
+
+thread_local! {
+    static WATCH: RefCell<Option<Arc<dyn Watch>>> = const { RefCell::new(None) };
+}
+
+/// What [`checkpoint`] unwinds with.
+struct Stopped;
+
+/// Runs `work` under a watch; [`Error::Cancelled`] if a [`checkpoint`] in it stopped it.
+pub fn watched<T, E: From<Error>>(
+    watch: Arc<dyn Watch>,
+    work: impl FnOnce() -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
+    struct Restore(Option<Arc<dyn Watch>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WATCH.set(self.0.take());
+        }
+    }
+    let _restore = Restore(WATCH.replace(Some(watch)));
+    stoppable(work)
+}
+
+/// Runs `work`; a [`checkpoint`] that stops it becomes [`Error::Cancelled`] here. Other panics go on.
+pub fn stoppable<T, E: From<Error>>(work: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| match is_stop(panic.as_ref()) {
+        true => Err(Error::Cancelled.into()),
+        false => resume_unwind(panic),
+    })
+}
+
+/// Was this panic a [`checkpoint`] that stopped the work?
+pub fn is_stop(panic: &(dyn Any + Send)) -> bool {
+    panic.is::<Stopped>()
+}
+
+/// [`Error::Cancelled`] if the watch of this thread wants the work to stop.
+pub fn check() -> Result<()> {
+    if asked(|watch| watch.stop()).unwrap_or(false) { Err(Error::Cancelled) } else { Ok(()) }
+}
+
+/// The same for functions that cannot fail: unwinds to the next [`stoppable`] or guard. Nothing is printed.
+pub fn checkpoint() {
+    if check().is_err() {
+        resume_unwind(Box::new(Stopped));
+    }
+}
+
+/// Tells the watch of this thread of a file that is about to come into its place.
+pub(crate) fn written(bytes: u64) -> Result<()> {
+    asked(|watch| watch.written(bytes)).unwrap_or(Ok(()))
+}
+
+fn asked<T>(question: impl FnOnce(&dyn Watch) -> T) -> Option<T> {
+    WATCH.with_borrow(|watch| watch.as_deref().map(question))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Never;
+
+    impl Watch for Never {
+        fn stop(&self) -> bool {
+            true
+        }
+
+        fn written(&self, bytes: u64) -> Result<()> {
+            Err(Error::Invalid(format!("{bytes} bytes are too many")))
+        }
+    }
+
+    #[test]
+    fn a_watch_stops_what_runs_under_it_and_nothing_else() {
+        checkpoint();
+        let stopped: Result<()> = watched(Arc::new(Never), || {
+            assert!(matches!(check(), Err(Error::Cancelled)) && written(3).is_err());
+            let inside: Result<()> = stoppable(|| {
+                checkpoint();
+                Ok(())
+            });
+            assert!(matches!(inside, Err(Error::Cancelled)));
+            checkpoint();
+            Ok(())
+        });
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+        assert!(check().is_ok() && written(3).is_ok());
     }
 }

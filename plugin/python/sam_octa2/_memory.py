@@ -17,7 +17,7 @@ from ._errors import InvalidArgument
 _CODES = {"i": 0, "u": 1, "f": 2}
 _TYPES = {
     _CODES[kind] << 8 | 8 * size: np.dtype(f"{kind}{size}")
-    for kind, sizes in (("i", (1, 2, 4, 8)), ("u", (1, 2, 4, 8)), ("f", (4, 8)))
+    for kind, sizes in (("i", (1, 2, 4, 8)), ("u", (1, 2, 4, 8)), ("f", (2, 4, 8)))
     for size in sizes
 }
 _NUMBERS = {dtype: number for number, dtype in _TYPES.items()}

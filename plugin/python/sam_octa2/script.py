@@ -19,7 +19,7 @@ import inspect
 import itertools
 import json
 import typing
-from typing import Any, Callable, Dict, List, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 from . import _abi
 from ._calls import Progress, calling
@@ -72,16 +72,25 @@ class Script(Handle):
         *,
         path: Optional[PathLike] = None,
         args: Optional[Dict[str, Any]] = None,
-        limits: Optional[Dict[str, int]] = None,
+        limits: Optional[Dict[str, float]] = None,
+        roots: Optional[Dict[str, Sequence[PathLike]]] = None,
+        library: Optional[PathLike] = None,
+        keep: bool = False,
         printed: Optional[Callable[[str], Any]] = None,
         progress: Optional[Progress] = None,
         cancel: Optional[Cancel] = None,
     ) -> Any:
         """Runs a script, from text or from a file; its last value. The script reads `args` with ``arg("key")``; volumes and labels may be
-        among them and in the result. What it prints goes to `printed`."""
+        among them and in the result. What it prints goes to `printed`.
+
+        It reads and writes below ``roots={"read": [...], "write": [...]}``, without it everywhere; imports from its own folder and `library`;
+        uses up no more than `limits` (docs/scripting.md). With `keep` its variables and functions are there for the next script with `keep`."""
         if (source is None) == (path is None):
             raise InvalidArgument("a script is either `source` or `path`")
         request = {"source": source, "path": path, "args": _told(self._pointer, args or {}), "limits": limits}
+        request.update(library=library, keep=keep or None)
+        if roots is not None:
+            request["roots"] = {which: list(folders) for which, folders in roots.items()}
         given = {key: value for key, value in request.items() if value is not None}
         with calling(progress, cancel, printed) as call:
             return _heard(self._pointer, load().json("script_run", self._pointer, as_json(given), call.host)["result"])

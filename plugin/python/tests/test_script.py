@@ -34,6 +34,22 @@ def test_what_it_prints(script):
     assert lines == ["one", "[1, 2]"]
 
 
+def test_roots_limits_library_and_what_is_kept(script, tmp_path):
+    (tmp_path / "tools.rhai").write_text("fn twice(x) { 2 * x }")
+    (tmp_path / "a.json").write_text("[4]")
+    path = str(tmp_path / "a.json")
+    assert script.run("read_json(arg(`path`))[0]", args={"path": path}, roots={"read": [tmp_path], "write": []}) == 4
+    with pytest.raises(ScriptError, match="may not read here"):
+        script.run("read_json(arg(`path`))", args={"path": path}, roots={"read": []})
+    assert script.run("import `tools` as tools; tools::twice(21)", library=tmp_path) == 42
+    with pytest.raises(ScriptError, match="limits.seconds"):
+        script.run("loop {}", limits={"seconds": 0.1})
+    script.run("let n = 20; fn f(x) { x + 1 }", keep=True)
+    assert script.run("f(n)", keep=True) == 21
+    with pytest.raises(ScriptError, match="n"):
+        script.run("n")
+
+
 def test_an_error_says_where(script):
     with pytest.raises(ScriptError) as caught:
         script.run("let a = 1;\nlet b = nothing + a;")

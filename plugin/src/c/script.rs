@@ -85,7 +85,7 @@ pub unsafe extern "C" fn sam_octa2_script_labels(
     forward(error, |engine| unsafe { (engine.script.labels)(script, id, labels, error) })
 }
 
-/// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?}` (docs/abi.md); the reply is
+/// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?, "library"?, "keep"?}` (docs/abi.md); the reply is
 /// `{"result": its last value}`. Without `roots` the script reads and writes whatever the process may. What it shows lives until the next run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_script_run(

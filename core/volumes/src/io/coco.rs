@@ -5,6 +5,7 @@
 //! (cocoapi, common/maskApi.c, rleToString). Plain lists of runs are read, too.
 
 use super::write::atomic_file;
+use crate::progress::checkpoint;
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,7 @@ pub(super) fn write(labels: &Labels, path: &Path) -> Result<()> {
         |frame| Image { id: frame as u64 + 1, width: columns, height: rows, file_name: format!("{frame:05}.png") };
     let mut annotations = Vec::new();
     for frame in 0..frames {
+        checkpoint();
         for (object, area, bbox) in boxes(labels, frame) {
             let slice = labels.frame(frame);
             annotations.push(Annotation {

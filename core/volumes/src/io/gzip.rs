@@ -3,6 +3,7 @@
 //! Standards: RFC 1952 (gzip), RFC 1951 (deflate). A block ends with an empty stored block (a "sync flush"), which leaves it on a whole byte, so
 //! that the next can follow. What comes out is the same for any number of cores.
 
+use crate::progress::checkpoint;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use std::io::{Error, Result, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -86,6 +87,7 @@ impl<W: Write> Write for Packer<W> {
         let taken = &bytes[..bytes.len().min(room)];
         self.waiting.extend_from_slice(taken);
         if taken.len() == room {
+            checkpoint();
             self.pack()?;
         }
         Ok(taken.len())

@@ -1,5 +1,6 @@
 //! Numbers as they lie in files that are not compressed: NIfTI and `.npy`.
 
+use crate::progress::checkpoint;
 use bytemuck::{Pod, Zeroable};
 use std::io::{ErrorKind, Read};
 
@@ -16,6 +17,7 @@ pub(super) fn numbers<T: Pod + Zeroable>(
     let mut values: Vec<T> = Vec::new();
     values.try_reserve_exact(count).map_err(|_| std::io::Error::from(ErrorKind::OutOfMemory))?;
     while values.len() < count {
+        checkpoint();
         let start = values.len();
         values.resize(count.min(start + STEP / size_of::<T>()), T::zeroed());
         let bytes = bytemuck::cast_slice_mut(&mut values[start..]);

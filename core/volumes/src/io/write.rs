@@ -2,7 +2,7 @@
 
 use super::png::{self, Pixels};
 use super::{nifti, npy, tiff};
-use crate::progress::Observer;
+use crate::progress::{Observer, written};
 use crate::volume::{Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::fs::{self, Permissions};
@@ -168,7 +168,9 @@ pub fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Resu
     builder.prefix(".sam-octa2-").suffix(ending.unwrap_or(""));
     let temporary = with_usual_permissions(&mut builder, 0o666).tempfile_in(&parent).map_err(cannot_create(path))?;
     write(temporary.path()).map_err(|error| in_place(error, temporary.path(), path))?;
-    fs::File::open(temporary.path()).and_then(|file| file.sync_all()).map_err(Error::io(path))?;
+    let file = fs::File::open(temporary.path()).map_err(Error::io(path))?;
+    written(file.metadata().map_err(Error::io(path))?.len())?;
+    file.sync_all().map_err(Error::io(path))?;
     temporary.persist(path).map_err(|error| Error::io(path)(error.error))?;
     Ok(())
 }
@@ -258,6 +260,7 @@ pub(super) fn png_folder(
         observer.step("write", frame, frames)?;
         let file = fresh.path().join(format!("{frame:05}.png"));
         write(frame, &file).map_err(|error| in_place(error, fresh.path(), path))?;
+        written(file.metadata().map_err(Error::io(path))?.len())?;
     }
     if exists {
         let old = builder.tempdir_in(&parent).map_err(cannot_create(path))?;

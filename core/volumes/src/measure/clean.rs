@@ -2,6 +2,7 @@
 //! (`sparese_annotation_rv_predicton.py`): components of 8 neighbours, holes of 4, Gaussian with reflected border, Otsu's threshold.
 
 use super::{Connectivity, Grid, components};
+use crate::progress::checkpoint;
 
 /// Removes components of fewer than `least` voxels (those of exactly `least` stay, as in scikit-image before 0.26). A grid of one frame is
 /// looked at as a slice, others as a stack.
@@ -70,6 +71,7 @@ fn lines(values: &[f64], length: usize, count: usize, step: usize, apart: usize,
     };
     let mut out = vec![0.0; values.len()];
     for line in 0..count {
+        checkpoint();
         let value = |at: isize| values[line * apart + reflected(at) * step];
         for at in 0..length {
             let here = at as isize;

@@ -1,6 +1,7 @@
 //! Connected components by union-find (two passes; Rosenfeld and Pfaltz 1966), in a slice or through the stack.
 
 use super::Grid;
+use crate::progress::checkpoint;
 
 /// Which voxels touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,7 @@ pub fn components(grid: &Grid, connectivity: Connectivity) -> (Vec<u32>, Vec<usi
     let mut at = 0;
     for frame in 0..frames {
         for row in 0..rows {
+            checkpoint();
             for column in 0..columns {
                 if grid.inside[at] {
                     let place = [frame, row, column];

@@ -2,6 +2,7 @@
 //! Sampled Functions, Theory of Computing 8 (2012): the lower envelope of parabolas, one axis after the other.
 
 use super::Grid;
+use crate::progress::checkpoint;
 
 /// The square of the distance from each voxel to the nearest one that is inside, in square millimetres; infinite where nothing is inside.
 pub fn squared_distances(grid: &Grid) -> Vec<f64> {
@@ -17,6 +18,7 @@ pub fn squared_distances(grid: &Grid) -> Vec<f64> {
         let mut line = vec![0.0; length];
         let mut envelope = Envelope::new(length);
         for start in starts {
+            checkpoint();
             (0..length).for_each(|i| line[i] = squares[start + i * step]);
             envelope.transform(&mut line, grid.spacing[axis]);
             (0..length).for_each(|i| squares[start + i * step] = line[i]);
@@ -46,6 +48,9 @@ pub fn boundary(grid: &Grid) -> Grid {
     let place = |at: usize| ((at / (rows * columns)) as isize, (at / columns % rows) as isize, (at % columns) as isize);
     let border = grid.inside.iter().enumerate().map(|(at, &is)| {
         let (frame, row, column) = place(at);
+        if row == 0 && column == 0 {
+            checkpoint();
+        }
         is && !surrounded(frame, row, column)
     });
     Grid { inside: border.collect(), ..grid.clone() }

@@ -4,6 +4,7 @@
 //! itself, because `image` writes no animated PNG.
 
 use crate::io::atomic_file;
+use crate::progress::checkpoint;
 use crate::{Error, Result};
 use image::RgbImage;
 use png::{BitDepth, ColorType, Encoder, EncodingError};
@@ -33,6 +34,7 @@ fn encode(out: &mut BufWriter<File>, frames: &[RgbImage], time: Duration) -> std
     encoder.set_frame_delay(u16::try_from(time.as_millis()).unwrap_or(u16::MAX), 1000)?;
     let mut writer = encoder.write_header()?;
     for frame in frames {
+        checkpoint();
         writer.write_image_data(frame.as_raw())?;
     }
     writer.finish()

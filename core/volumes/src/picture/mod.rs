@@ -9,6 +9,7 @@ mod draw;
 
 use crate::intensity::{Window, volume_percentiles};
 use crate::io::atomic_file;
+use crate::progress::checkpoint;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use draw::Canvas;
@@ -143,6 +144,7 @@ impl Scene<'_> {
             let mut encoder = GifEncoder::new_with_speed(out, 10);
             encoder.set_repeat(Repeat::Infinite)?;
             for frame in frames {
+                checkpoint();
                 let rgba = image::DynamicImage::ImageRgb8(frame).into_rgba8();
                 encoder.encode_frame(Frame::from_parts(rgba, 0, 0, Delay::from_saturating_duration(FRAME_TIME)))?;
             }
@@ -159,6 +161,7 @@ impl Scene<'_> {
     }
 
     fn slice(&self, frame: usize) -> Result<RgbImage> {
+        checkpoint();
         let (rows, columns) = (self.volume.rows, self.volume.columns);
         let values = self.volume.frame(frame)?.to_f32();
         let (low, high) = (self.window.low as f32, self.window.high as f32);

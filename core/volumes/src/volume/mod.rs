@@ -19,7 +19,7 @@ pub use lent::{Dtype, Lent};
 pub use project::{Projection, Statistics};
 pub use voxels::Voxels;
 
-use crate::progress::Observer;
+use crate::progress::{Observer, check};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::fmt;
@@ -155,6 +155,7 @@ impl Volume {
         }
         let mut range = (f64::INFINITY, f64::NEG_INFINITY);
         for frame in 0..self.frames {
+            check()?;
             observer.step("range", frame, self.frames)?;
             if let Some((low, high)) = self.frame(frame)?.range() {
                 range = (range.0.min(low), range.1.max(high));

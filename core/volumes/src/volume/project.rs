@@ -1,6 +1,7 @@
 //! From a stack to one picture (en face), and a volume in numbers.
 
 use super::{Geometry, Labels, Volume, Voxels};
+use crate::progress::check;
 use crate::{Error, Result, with_voxels};
 use serde::Serialize;
 use std::ops::Range;
@@ -54,6 +55,7 @@ impl Volume {
         }
         let mut sums = vec![0f64; self.rows * self.columns];
         for frame in frames.clone() {
+            check()?;
             let values = self.frame(frame)?.to_f32();
             let first = frame == frames.start;
             for (sum, value) in sums.iter_mut().zip(values.into_iter().map(f64::from)) {
@@ -78,6 +80,7 @@ impl Volume {
         self.check_range(&frames)?;
         let mut voxels = self.frame(frames.start)?;
         for frame in frames.start + 1..frames.end {
+            check()?;
             voxels.append(&self.frame(frame)?);
         }
         let shape = [frames.len(), self.rows, self.columns, self.channels];
@@ -91,6 +94,7 @@ impl Volume {
         let (mut count, mut sum, mut squares) = (0usize, 0f64, 0f64);
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
         for frame in frames {
+            check()?;
             with_voxels!(&self.frame(frame)?, values => {
                 for value in values.iter().map(|&v| v as f64).filter(|v| v.is_finite()) {
                     count += 1;
@@ -114,6 +118,7 @@ impl Volume {
         }
         let mut labels = Labels::empty_like(self);
         for frame in 0..self.frames {
+            check()?;
             let voxels = self.frame(frame)?;
             with_voxels!(&voxels, values => {
                 for (label, &value) in labels.frame_mut(frame).iter_mut().zip(values) {

@@ -1,15 +1,21 @@
-//! Looks a script over without running it: functions that do not exist, wrong numbers of arguments, unknown options, and the arguments
-//! that the script reads.
+//! Looks a script over without running it, and the modules that it imports: functions that do not exist, wrong numbers of arguments, unknown
+//! options, and the arguments that are read.
 
+use super::calls;
 use super::library::{Entry, Room};
-use rhai::{AST, ASTNode, Engine, Expr, FnCallExpr, Position, Stmt};
+use super::modules::Modules;
+use rhai::{AST, ASTNode, Engine, Expr, FnAccess, FnCallExpr, Position, Stmt};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// Something that will fail when the script comes there.
 #[derive(Debug, Serialize, PartialEq)]
 pub struct Problem {
+    /// the module that it is in; absent: the script
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// from 1
     pub line: usize,
     /// from 1
@@ -41,9 +47,27 @@ pub struct Checked {
 }
 
 /// Looks over a script that was parsed.
-pub fn check(engine: &Engine, rooms: &[Room], tree: &AST, source: &str) -> Checked {
-    let known = Known::new(engine, rooms, tree);
-    let (mut problems, mut arguments) = (Vec::new(), Vec::<Argument>::new());
+pub fn check(engine: &Engine, rooms: &[Room], modules: &Modules, tree: &AST, source: &str) -> Checked {
+    let mut found = Checked { problems: Vec::new(), arguments: Vec::new(), about: about(source) };
+    let imported = imports(engine, modules, tree, None, &mut found.problems);
+    let mut waiting = vec![(None, tree.clone(), imported)];
+    let mut seen = BTreeSet::new();
+    while let Some((file, tree, imported)) = waiting.pop() {
+        let known = Known::new(engine, rooms, &tree, &imported);
+        look_over(&tree, &known, file.as_ref(), &mut found);
+        for (file, tree) in imported.into_values().flatten() {
+            if seen.insert(file.clone()) {
+                let further = imports(engine, modules, &tree, Some(&file), &mut found.problems);
+                waiting.push((Some(file), tree, further));
+            }
+        }
+    }
+    found.problems.sort_by_key(|problem| (problem.file.clone(), problem.line, problem.column));
+    found.problems.dedup();
+    found
+}
+
+fn look_over(tree: &AST, known: &Known<'_>, file: Option<&PathBuf>, found: &mut Checked) {
     tree.walk(&mut |path| {
         let (call, method, place) = match path.last() {
             Some(ASTNode::Expr(Expr::FnCall(call, place))) => (call, false, *place),
@@ -51,21 +75,61 @@ pub fn check(engine: &Engine, rooms: &[Room], tree: &AST, source: &str) -> Check
             Some(ASTNode::Stmt(Stmt::FnCall(call, place))) => (call, false, *place),
             _ => return true,
         };
-        problems.extend(known.problem(call, method).map(|text| problem(place, text)));
+        found.problems.extend(known.problem(call, method).map(|text| problem(file, place, text)));
         if let Some(argument) = read_argument(call)
-            && !arguments.iter().any(|other| other.name == argument.name)
+            && !found.arguments.iter().any(|other| other.name == argument.name)
         {
-            arguments.push(argument);
+            found.arguments.push(argument);
         }
         true
     });
-    problems.sort_by_key(|problem| (problem.line, problem.column));
-    problems.dedup();
-    Checked { problems, arguments, about: about(source) }
 }
 
-fn problem(place: Position, text: String) -> Problem {
-    Problem { line: place.line().unwrap_or(1), column: place.position().unwrap_or(1), text }
+/// The modules of a script by the names that it gives them; `None`: it is not known what is in them.
+type Imported = BTreeMap<String, Option<(PathBuf, AST)>>;
+
+/// What a script imports by names that are written down; what cannot be imported is a problem.
+fn imports(
+    engine: &Engine,
+    modules: &Modules,
+    tree: &AST,
+    file: Option<&PathBuf>,
+    problems: &mut Vec<Problem>,
+) -> Imported {
+    let mut imported = Imported::new();
+    tree.walk(&mut |path| {
+        let Some(ASTNode::Stmt(Stmt::Import(import, place))) = path.last() else { return true };
+        let (expression, alias) = &**import;
+        let Expr::StringConstant(name, ..) = expression else {
+            imported.insert(alias.name.to_string(), None);
+            return true;
+        };
+        let parsed = match modules.find(name) {
+            Ok(found) => match modules.parse(engine, &found) {
+                Ok(tree) => Some((found, tree)),
+                Err(error) => {
+                    let at = error.position();
+                    let text = match *error {
+                        rhai::EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
+                        other => other.to_string(),
+                    };
+                    problems.push(problem(Some(&found), at, text));
+                    None
+                }
+            },
+            Err(failure) => {
+                problems.push(problem(file, *place, failure.message));
+                None
+            }
+        };
+        imported.insert(alias.name.to_string(), parsed);
+        true
+    });
+    imported
+}
+
+fn problem(file: Option<&PathBuf>, place: Position, text: String) -> Problem {
+    Problem { file: file.cloned(), line: place.line().unwrap_or(1), column: place.position().unwrap_or(1), text }
 }
 
 struct Known<'a> {
@@ -73,10 +137,11 @@ struct Known<'a> {
     others: BTreeSet<String>,
     /// functions of the script, with their number of arguments
     own: BTreeSet<(String, usize)>,
+    imported: &'a Imported,
 }
 
 impl<'a> Known<'a> {
-    fn new(engine: &Engine, rooms: &'a [Room], tree: &AST) -> Self {
+    fn new(engine: &Engine, rooms: &'a [Room], tree: &AST, imported: &'a Imported) -> Self {
         let mut ours: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
         for entry in rooms.iter().flat_map(|room| &room.entries).filter(|entry| !entry.property) {
             ours.entry(&entry.name).or_default().push(entry);
@@ -88,12 +153,15 @@ impl<'a> Known<'a> {
             ["print", "debug", "call", "curry", "type_of", "is_def_var", "is_def_fn", "is_shared", "Fn", "import"];
         others.extend(builtin.map(str::to_owned));
         let own = tree.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
-        Self { ours, others, own }
+        Self { ours, others, own, imported }
     }
 
     fn problem(&self, call: &FnCallExpr, method: bool) -> Option<String> {
         let name = call.name.as_str();
-        if call.op_token.is_some() || call.is_qualified() || name.starts_with("anon$") {
+        if call.is_qualified() {
+            return self.qualified(call);
+        }
+        if call.op_token.is_some() || name.starts_with("anon$") {
             return None;
         }
         let count = call.args.len();
@@ -125,11 +193,30 @@ impl<'a> Known<'a> {
     }
 
     fn unknown(&self, name: &str) -> String {
-        let all = self.ours.keys().copied().chain(self.others.iter().map(String::as_str));
-        let nearest = all.min_by_key(|known| strsim::damerau_levenshtein(name, known));
-        let near = nearest.filter(|known| strsim::damerau_levenshtein(name, known) <= 2);
-        let hint = near.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-        format!("there is no function `{name}`{hint}")
+        calls::unknown("function", name, self.ours.keys().copied().chain(self.others.iter().map(String::as_str)))
+    }
+
+    /// `module::function(...)`
+    fn qualified(&self, call: &FnCallExpr) -> Option<String> {
+        let [alias] = &call.namespace.path[..] else { return None };
+        let Some(module) = self.imported.get(alias.name.as_str()) else {
+            let known = ["viewer", "global"].contains(&alias.name.as_str());
+            return (!known).then(|| format!("unknown module `{}`: there is no `import` with this name", alias.name));
+        };
+        let (_, tree) = module.as_ref()?;
+        let public: Vec<_> = tree.iter_functions().filter(|function| function.access == FnAccess::Public).collect();
+        let named: Vec<_> = public.iter().filter(|function| function.name == call.name.as_str()).collect();
+        if named.is_empty() {
+            let what = format!("function of the module `{}`:", alias.name);
+            return Some(calls::unknown(&what, &call.name, public.iter().map(|function| function.name)));
+        }
+        let forms: Vec<_> =
+            named.iter().map(|f| format!("`{}::{}({})`", alias.name, f.name, f.params.join(", "))).collect();
+        let fits = named.iter().any(|function| function.params.len() == call.args.len());
+        (!fits).then(|| {
+            let given = call.args.len();
+            format!("`{}::{}` does not take {given} arguments; there is {}", alias.name, call.name, forms.join(" and "))
+        })
     }
 }
 

@@ -1,13 +1,17 @@
 //! Errors of scripts: always with file, line and column, the line itself and what was wrong there.
 
-use super::Limits;
-use super::engine::OUT_OF_MEMORY;
+use super::Context;
+use super::calls;
+use super::kept::Kept;
+use super::library::{Library, Room};
+use super::limits::Limits;
+use super::watch::Ended;
 use crate::convert;
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position};
 use sam_octa2_abi::PluginError;
 use sam_octa2_core::Error;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a native function throws, and what `catch (error)` gets: `error.code`, `error.message`, or the message when printed.
 #[derive(Clone, Debug)]
@@ -31,12 +35,16 @@ impl From<Error> for Failure {
     }
 }
 
-/// An error at the place from which the native function was called. A cancelled function ends the script, past any `catch`.
+/// An error at the place from which the native function was called.
 pub fn raise(call: &NativeCallContext, failure: impl Into<Failure>) -> Box<EvalAltResult> {
-    let failure = failure.into();
+    thrown(failure.into(), call.call_position())
+}
+
+/// An error at a place. A cancelled function ends the script, past any `catch`.
+pub fn thrown(failure: Failure, place: Position) -> Box<EvalAltResult> {
     Box::new(match failure.code {
-        "cancelled" => EvalAltResult::ErrorTerminated(Dynamic::UNIT, call.call_position()),
-        _ => EvalAltResult::ErrorRuntime(Dynamic::from(failure), call.call_position()),
+        "cancelled" => EvalAltResult::ErrorTerminated(Dynamic::UNIT, place),
+        _ => EvalAltResult::ErrorRuntime(Dynamic::from(failure), place),
     })
 }
 
@@ -44,10 +52,25 @@ pub fn raise(call: &NativeCallContext, failure: impl Into<Failure>) -> Box<EvalA
 pub fn register(engine: &mut Engine) {
     engine
         .register_type_with_name::<Failure>("Error")
-        .register_get("code", |failure: &mut Failure| failure.code.to_owned())
-        .register_get("message", |failure: &mut Failure| failure.message.clone())
         .register_fn("to_string", |failure: &mut Failure| failure.message.clone())
         .register_fn("to_debug", |failure: &mut Failure| format!("{}: {}", failure.code, failure.message));
+}
+
+/// What a caught error has.
+pub fn document(library: &mut Library<'_>) {
+    library
+        .property(
+            "code(error: Error) -> String",
+            "What sort of error a function threw: `invalid_argument`, `not_found`, `io`, `busy` ...",
+            "try { read_json(\"gone\") } catch (error) { print(error.code) }",
+            |failure: &mut Failure| failure.code.to_owned(),
+        )
+        .property(
+            "message(error: Error) -> String",
+            "The same in a sentence.",
+            "try { read_json(\"gone\") } catch (error) { print(error.message) }",
+            |failure: &mut Failure| failure.message.clone(),
+        );
 }
 
 /// What is needed to explain an error of a script.
@@ -58,67 +81,95 @@ pub struct Script<'a> {
     pub source: &'a str,
     /// what it was allowed
     pub limits: Limits,
+    /// what ran it
+    pub context: &'a Context,
 }
 
 impl Script<'_> {
-    /// Rhai's error for the host: the innermost cause and its place, and from where it was called.
-    pub fn explain(&self, error: EvalAltResult) -> PluginError {
-        let (cause, position, calls) = innermost(error);
-        if matches!(cause, EvalAltResult::ErrorTerminated(..)) && !out_of_memory(&cause) {
-            return convert::error(Error::Cancelled);
-        }
-        let (line, column) = (position.line(), position.position());
-        let text = self.text(&cause);
-        let place = match (line, column) {
-            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.path.display()),
-            (Some(line), None) => format!("{}:{line}", self.path.display()),
-            _ => self.path.display().to_string(),
+    /// Rhai's error for the host: the innermost cause and its place, and from where it was called. `earlier`: the scripts before this one.
+    pub fn explain(&self, error: EvalAltResult, rooms: &[Room], earlier: &Kept) -> PluginError {
+        let ended = self.context.watch.ended();
+        let Cause { error: cause, position, file, calls } = self.innermost(error, earlier);
+        let stopped = matches!(cause, EvalAltResult::ErrorTerminated(..));
+        let limit = match (stopped, ended) {
+            (true, Some(Ended::Limit(name))) => Some(self.limits.stopped(name)),
+            (true, _) => return convert::error(Error::Cancelled),
+            _ => self.limits.exceeded(&cause),
         };
-        let mut excerpt = line.map(|line| self.excerpt(line, column)).unwrap_or_default();
+        let (line, column) = (position.line(), position.position());
+        let kind = if limit.is_some() { "limit" } else { kind(&cause) };
+        let text = limit.unwrap_or_else(|| self.text(&cause, rooms));
+        let place = match (line, column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", file.display()),
+            (Some(line), None) => format!("{}:{line}", file.display()),
+            _ => file.display().to_string(),
+        };
+        let mut excerpt = line.map(|line| self.excerpt(earlier.text(&file), &file, line, column)).unwrap_or_default();
         for call in &calls {
             excerpt.push_str(&format!("  {call}\n"));
         }
         let detail = json!({
-            "file": self.path, "line": line, "column": column, "text": text, "kind": kind(&cause), "excerpt": excerpt,
+            "file": file, "line": line, "column": column, "text": text, "kind": kind, "excerpt": excerpt,
             "calls": calls, "code": failure(&cause).map(|failure| failure.code),
         });
         PluginError::new("script", format!("{place}: {text}")).with_detail(detail.to_string())
     }
 
-    fn text(&self, cause: &EvalAltResult) -> String {
-        let limit = |what: &str, name: &str, value: usize| {
-            format!("{what}: the limit is {value} (the host can raise `limits.{name}`)")
-        };
+    fn text(&self, cause: &EvalAltResult, rooms: &[Room]) -> String {
         match cause {
             EvalAltResult::ErrorRuntime(thrown, _) => match failure(cause) {
                 Some(failure) => failure.message,
                 None if thrown.is_unit() => "the script threw an error without text".to_owned(),
                 None => thrown.to_string(),
             },
-            EvalAltResult::ErrorTooManyOperations(_) => format!(
-                "the script was stopped after {} operations, the limit (the host can raise `limits.operations`; host-demo: \
-                 --max-operations)",
-                self.limits.operations
-            ),
-            EvalAltResult::ErrorTerminated(..) => format!(
-                "the script was stopped: it took more than {} MB of memory, the limit (the host can raise `limits.memory_bytes`)",
-                self.limits.memory_bytes >> 20
-            ),
-            EvalAltResult::ErrorStackOverflow(_) => {
-                limit("too many calls inside calls", "call_depth", self.limits.call_depth)
-            }
-            EvalAltResult::ErrorTooManyVariables(_) => limit("too many variables", "variables", self.limits.variables),
-            EvalAltResult::ErrorModuleNotFound(name, _) => {
-                format!("cannot import `{name}`: a script cannot read other files as modules")
-            }
             EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
-            other => other.to_string(),
+            other => calls::explained(other, rooms).unwrap_or_else(|| other.to_string()),
+        }
+    }
+
+    /// The cause, its place, and how it was come to.
+    fn innermost(&self, mut error: EvalAltResult, earlier: &Kept) -> Cause {
+        // the file that the error at hand is in, and the innermost place with its file
+        let (mut within, mut calls) = (self.path.to_path_buf(), Vec::new());
+        let (mut position, mut file) = (Position::NONE, within.clone());
+        loop {
+            let here = error.position();
+            if !here.is_none() {
+                (position, file) = (here, within.clone());
+            }
+            match error {
+                EvalAltResult::ErrorInFunctionCall(function, source, inner, _) => {
+                    let of = if within == self.path { String::new() } else { format!(" of {}", within.display()) };
+                    let from = here.line().map(|line| format!(", called from line {line}{of}")).unwrap_or_default();
+                    let name =
+                        if function.starts_with("anon$") { "a closure".to_owned() } else { format!("`{function}`") };
+                    calls.push(format!("in {name}{from}"));
+                    if !source.is_empty() {
+                        let own = Path::new(source.as_str()) == self.path; // of earlier scripts, all functions are said to be here
+                        let origin = earlier.origin(&function).filter(|_| own);
+                        within = origin.unwrap_or(Path::new(source.as_str())).to_path_buf();
+                    }
+                    error = *inner;
+                }
+                EvalAltResult::ErrorInModule(name, inner, _) => {
+                    let line = here.line().map(|line| format!(", imported in line {line}")).unwrap_or_default();
+                    calls.push(format!("in {name}{line}"));
+                    within = PathBuf::from(name);
+                    error = *inner;
+                }
+                mut cause => {
+                    cause.clear_position();
+                    calls.reverse();
+                    return Cause { error: cause, position, file, calls };
+                }
+            }
         }
     }
 
     /// The line with a caret below the column.
-    fn excerpt(&self, line: usize, column: Option<usize>) -> String {
-        let text = self.source.lines().nth(line - 1).unwrap_or_default();
+    fn excerpt(&self, earlier: Option<&str>, file: &Path, line: usize, column: Option<usize>) -> String {
+        let module = self.context.modules.text(file);
+        let text = module.as_deref().or(earlier).unwrap_or(self.source).lines().nth(line - 1).unwrap_or_default();
         let number = line.to_string();
         let margin = " ".repeat(number.len());
         let mut excerpt = format!("  {number} | {text}\n");
@@ -131,27 +182,16 @@ impl Script<'_> {
     }
 }
 
-/// The cause without its position, the position nearest to it, and the calls on the way, innermost first.
-fn innermost(mut error: EvalAltResult) -> (EvalAltResult, Position, Vec<String>) {
-    let (mut position, mut calls) = (Position::NONE, Vec::new());
-    loop {
-        let here = error.position();
-        position = if here.is_none() { position } else { here };
-        match error {
-            EvalAltResult::ErrorInFunctionCall(name, _, inner, _) => {
-                let from = here.line().map(|line| format!(", called from line {line}")).unwrap_or_default();
-                let name = if name.starts_with("anon$") { "a closure".to_owned() } else { format!("`{name}`") };
-                calls.push(format!("in {name}{from}"));
-                error = *inner;
-            }
-            EvalAltResult::ErrorInModule(_, inner, _) => error = *inner,
-            mut cause => {
-                cause.clear_position();
-                calls.reverse();
-                return (cause, position, calls);
-            }
-        }
-    }
+/// What went wrong, and where.
+struct Cause {
+    /// without its position
+    error: EvalAltResult,
+    /// the position nearest to it
+    position: Position,
+    /// the script or module that it is in
+    file: PathBuf,
+    /// the calls on the way, innermost first
+    calls: Vec<String>,
 }
 
 fn failure(cause: &EvalAltResult) -> Option<Failure> {
@@ -162,22 +202,9 @@ fn failure(cause: &EvalAltResult) -> Option<Failure> {
 }
 
 /// What sort of mistake, for programs.
-/// Was the script ended because it took too much memory, rather than cancelled?
-fn out_of_memory(cause: &EvalAltResult) -> bool {
-    let EvalAltResult::ErrorTerminated(token, _) = cause else { return false };
-    token.read_lock::<&'static str>().is_some_and(|token| *token == OUT_OF_MEMORY)
-        || token.read_lock::<rhai::ImmutableString>().is_some_and(|token| token.as_str() == OUT_OF_MEMORY)
-}
-
 fn kind(cause: &EvalAltResult) -> &'static str {
     match cause {
-        EvalAltResult::ErrorTerminated(..) => "limit",
         EvalAltResult::ErrorParsing(..) => "syntax",
-        EvalAltResult::ErrorTooManyOperations(_)
-        | EvalAltResult::ErrorStackOverflow(_)
-        | EvalAltResult::ErrorTooManyVariables(_)
-        | EvalAltResult::ErrorTooManyModules(_)
-        | EvalAltResult::ErrorDataTooLarge(..) => "limit",
         EvalAltResult::ErrorRuntime(..) => "thrown",
         _ => "runtime",
     }

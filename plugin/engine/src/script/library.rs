@@ -171,6 +171,17 @@ impl Entry {
         format!("{before}{}({})", self.name, names.collect::<Vec<_>>().join(", "))
     }
 
+    /// The same with types: `session.click(frame: int, x: float, y: float, [options: #{object, positive}])`.
+    pub fn typed_call(&self) -> String {
+        let (before, rest) = match self.receiver() {
+            Some(receiver) => (format!("{}.", receiver.name), &self.parameters[1..]),
+            None => (String::new(), &self.parameters[..]),
+        };
+        let shown = |p: &Parameter| format!("{}: {}", p.name, p.shown_kind());
+        let names = rest.iter().map(|p| if p.optional { format!("[{}]", shown(p)) } else { shown(p) });
+        format!("{before}{}({})", self.name, names.collect::<Vec<_>>().join(", "))
+    }
+
     /// How many arguments it takes at least and at most, a method's own value not counted.
     pub fn arguments(&self) -> (usize, usize) {
         let own = usize::from(self.receiver().is_some());
@@ -192,6 +203,11 @@ impl Parameter {
             None => Vec::new(),
         };
         Self { name: name.trim_end_matches('?').to_owned(), kind: kind.to_owned(), keys, optional }
+    }
+
+    /// The type for people; of a map its keys.
+    pub fn shown_kind(&self) -> String {
+        if self.keys.is_empty() { self.kind.clone() } else { format!("#{{{}}}", self.keys.join(", ")) }
     }
 
     /// The type as Rhai's definitions write it.

@@ -3,6 +3,7 @@
 //! `request -> engine (limits, arg, print, progress) -> register (what the product can do) -> run -> the script's last value`.
 
 mod arguments;
+mod calls;
 mod captured;
 mod check;
 mod describe;
@@ -10,19 +11,25 @@ mod engine;
 mod errors;
 mod files;
 mod history;
+mod kept;
 mod labels;
 mod library;
+mod limits;
+mod listing;
 mod model;
+mod modules;
 mod pixels;
 mod prompting;
 mod propagate;
 mod regions;
 mod session;
+mod strings;
 mod tables;
 mod train;
 mod values;
 mod viewer;
 mod volume;
+mod watch;
 
 pub use labels::LabelsValue;
 pub use model::ModelValue;
@@ -33,8 +40,11 @@ use crate::convert;
 use arguments::Arguments;
 use engine::HostRef;
 use files::{Files, Roots};
+use kept::Kept;
 use library::{Library, Room};
-use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel};
+use limits::Limits;
+use modules::Modules;
+use rhai::{Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
 use serde::Deserialize;
@@ -42,9 +52,10 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use viewer::HostSide;
+use watch::Watch;
 
 /// The request of the task `script`.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct ScriptRequest {
     /// a file
@@ -61,40 +72,12 @@ pub struct ScriptRequest {
     /// which files the script may read and write; default: all
     #[serde(default)]
     roots: Roots,
-}
-
-/// What a script may use up. The defaults stop a runaway script within seconds and leave room for long honest ones.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// steps of the interpreter; work inside functions such as `propagate` does not count
-    pub operations: u64,
-    /// functions inside functions
-    pub call_depth: usize,
-    /// bytes of one string
-    pub string_bytes: usize,
-    /// elements of one array; Rhai counts them all at each `push`, so that a million would take minutes
-    pub array_elements: usize,
-    /// entries of one map
-    pub map_entries: usize,
-    /// variables at one time
-    pub variables: usize,
-    /// bytes by which the process may grow while the script runs, voxels and models included
-    pub memory_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            operations: 200_000_000,
-            call_depth: 64,
-            string_bytes: 16 << 20,
-            array_elements: 100_000,
-            map_entries: 100_000,
-            variables: 10_000,
-            memory_bytes: 16 << 30,
-        }
-    }
+    /// a folder from which scripts may import, beside the script's own
+    #[serde(default)]
+    library: Option<PathBuf>,
+    /// what the script leaves behind (variables, functions) is there for the next script with `keep`
+    #[serde(default)]
+    pub keep: bool,
 }
 
 /// What native functions may need besides their arguments.
@@ -106,6 +89,12 @@ pub struct Context {
     pub arguments: Arc<Arguments>,
     /// where the script may read and write
     pub files: Arc<Files>,
+    /// what it may import
+    pub modules: Arc<Modules>,
+    /// stops it
+    pub watch: Arc<Watch>,
+    /// the name that its messages carry
+    pub script: String,
 }
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
@@ -128,33 +117,55 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
 
 /// Runs a script; the reply's report is `{"result": <its last value>}`.
 pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
-    run_with(request, host, &Arc::default())
+    run_with(request, host, &Arc::default(), None)
 }
 
-/// Runs a script that may call the host's functions.
-pub fn run_with(request: &ScriptRequest, host: &HostCalls, side: &Arc<HostSide>) -> Result<Value, PluginError> {
-    let (path, source) = request.text()?;
-    let script = errors::Script { path: &path, source: &source, limits: request.limits };
+/// Runs a script that may call the host's functions, and go on where the scripts before it ended.
+pub fn run_with(
+    request: &ScriptRequest,
+    host: &HostCalls,
+    side: &Arc<HostSide>,
+    kept: Option<&mut Kept>,
+) -> Result<Value, PluginError> {
+    let mut fresh = Kept::default();
+    let kept = kept.unwrap_or(&mut fresh);
+    let (mut path, source) = request.text()?;
+    if request.keep && request.path.is_none() {
+        path = kept.name();
+    }
     // Safety: the engine and the values of the script, which alone get clones of it, end with this function.
     let host = unsafe { HostRef::new(host) };
-    let files = Arc::new(Files::from(&request.roots));
-    side.grant(&files);
     let arguments = Arc::new(Arguments::new(request.args.clone(), side.clone()));
-    let context = Context { host, arguments, files };
-    let mut engine = engine::new(&request.limits, &context, &path);
-    drop(register(&mut engine, &context));
+    let context = request.context(host, arguments, &path)?;
+    side.grant(&context);
+    let script = errors::Script { path: &path, source: &source, limits: request.limits, context: &context };
+    let mut engine = engine::new(&request.limits, &context);
+    let rooms = register(&mut engine, &context);
     side.register(&mut engine);
 
-    let tree = engine.compile(unshebanged(&source)).map_err(|error| script.explain(EvalAltResult::from(error)))?;
-    let result = engine.eval_ast::<Dynamic>(&tree);
-    let result = result.map_err(|error| script.explain(*captured::explained(error, Some(&tree))))?;
+    let result = kept.run(&engine, &path, &context.watch, unshebanged(&source));
+    let result = result.map_err(|error| script.explain(*error, &rooms, kept))?;
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
-    Ok(json!({"report": {"result": side.told(&result)}}))
+    let mut report = json!({"result": side.told(&result)});
+    if request.keep {
+        report["text"] = if result.is_unit() { Value::Null } else { json!(engine::shown(&engine, &result)) };
+        report["variables"] = kept.variables();
+    }
+    Ok(json!({"report": report}))
 }
 
 impl ScriptRequest {
+    fn context(&self, host: HostRef, arguments: Arc<Arguments>, path: &Path) -> Result<Context, PluginError> {
+        self.limits.check()?;
+        let own = self.path.as_deref().map(|path| path.parent().unwrap_or(Path::new("")));
+        let modules = Arc::new(Modules::new(own, self.library.as_deref()));
+        let files = Arc::new(Files::new(&self.roots, self.path.as_deref(), modules.clone()));
+        let watch = Arc::new(Watch::new(host, self.limits));
+        Ok(Context { host, arguments, files, modules, watch, script: path.display().to_string() })
+    }
+
     /// The script and the name that its errors carry.
     fn text(&self) -> Result<(PathBuf, String), PluginError> {
         match (&self.path, &self.source) {
@@ -178,7 +189,7 @@ pub struct ReferenceRequest {
 
 /// Describes what scripts can use; the report is text, `{file: text}`, or a list of sections.
 pub fn reference(request: &ReferenceRequest, host: &HostCalls) -> Result<Value, PluginError> {
-    with_engine(&Limits::default(), Path::new("script"), host, |engine, rooms| match request.form.as_str() {
+    with_engine(&ScriptRequest::default(), Path::new("script"), host, |engine, rooms, _| match request.form.as_str() {
         "markdown" => Ok(json!({"report": describe::markdown(rooms)})),
         "definitions" => {
             let files = describe::definitions(engine, rooms).into_iter().map(|(name, text)| (name, text.into()));
@@ -189,34 +200,35 @@ pub fn reference(request: &ReferenceRequest, host: &HostCalls) -> Result<Value, 
     })
 }
 
-/// Looks a script over without running it.
+/// Looks a script over without running it, and what it imports.
 pub fn check(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
     let (path, source) = request.text()?;
-    with_engine(&request.limits, &path, host, |engine, rooms| {
-        let script = errors::Script { path: &path, source: &source, limits: request.limits };
+    with_engine(request, &path, host, |engine, rooms, context| {
+        let script = errors::Script { path: &path, source: &source, limits: request.limits, context };
         let tree = engine.compile(unshebanged(&source));
-        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error)))?;
-        let found = check::check(engine, rooms, &tree, &source);
-        let lines = found.problems.iter().map(|p| format!("{}:{}:{}: {}", path.display(), p.line, p.column, p.text));
+        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error), rooms, &Kept::default()))?;
+        let found = check::check(engine, rooms, &context.modules, &tree, &source);
+        let file = |p: &check::Problem| p.file.as_deref().unwrap_or(&path).display().to_string();
+        let lines = found.problems.iter().map(|p| format!("{}:{}:{}: {}", file(p), p.line, p.column, p.text));
         Ok(json!({"report": found, "text": lines.collect::<Vec<_>>().join("\n")}))
     })
 }
 
 /// An engine that runs nothing, with the list of its functions.
 fn with_engine<T>(
-    limits: &Limits,
+    request: &ScriptRequest,
     path: &Path,
     host: &HostCalls,
-    work: impl FnOnce(&Engine, &[Room]) -> Result<T, PluginError>,
+    work: impl FnOnce(&Engine, &[Room], &Context) -> Result<T, PluginError>,
 ) -> Result<T, PluginError> {
     // Safety: the engine, which alone gets clones of it, ends with this function.
     let host = unsafe { HostRef::new(host) };
     let arguments = Arc::new(Arguments::new(Map::new(), Arc::default()));
-    let context = Context { host, arguments, files: Arc::default() };
-    let mut engine = engine::new(limits, &context, path);
+    let context = request.context(host, arguments, path)?;
+    let mut engine = engine::new(&request.limits, &context);
     engine.set_optimization_level(OptimizationLevel::None); // the script as it is written
     let rooms = register(&mut engine, &context);
-    work(&engine, &rooms)
+    work(&engine, &rooms, &context)
 }
 
 /// A first line that starts an interpreter is a comment; the lines keep their numbers.

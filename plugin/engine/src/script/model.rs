@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::engine::HostRef;
+use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, int, native, text};
@@ -99,7 +100,11 @@ impl ModelValue {
         let named = [Some(&request.model), request.model_config.as_ref()];
         let mut paths =
             named.into_iter().flatten().map(Path::new).filter(|path| path.components().count() > 1 || path.exists());
-        paths.try_for_each(|path| files.check_read(path))?;
+        paths.try_for_each(|path| {
+            files.check_read(path)?;
+            files.opened(path);
+            Ok::<_, Failure>(())
+        })?;
         Ok(Self::of(&request, &mut ToHost(host.calls()))?)
     }
 

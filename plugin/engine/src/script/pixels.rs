@@ -1,18 +1,25 @@
 //! Volumes in numbers and in parts: slices, projections, statistics, thresholds.
 
+use super::errors;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, float64, int, native, text, whole};
 use super::volume::VolumeValue;
 use super::{Context, labels::LabelsValue};
-use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext};
+use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext, Position};
+use sam_octa2_core::progress::stoppable;
 use sam_octa2_core::volume::{Axis, Projection, Statistics, Volume};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, _context: &Context) {
+    library.engine().register_iterator_result::<VolumeValue, VolumeValue>();
     library
-        .room("Slices and projections", "Ranges of slices are `first..last` (without the last) or `first..=last`.")
+        .room(
+            "Slices and projections",
+            "Ranges of slices are `first..last` (without the last) or `first..=last`. `for slice in volume { ... }` goes through the slices, \
+             each a volume of its own.",
+        )
         .function(
             "slice(volume: Volume, frame: int) -> Volume",
             "One slice as a volume of its own, at its place.",
@@ -70,6 +77,19 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
                 })
             },
         );
+}
+
+impl IntoIterator for VolumeValue {
+    type Item = Fallible<VolumeValue>;
+    type IntoIter = Box<dyn Iterator<Item = Self::Item>>;
+
+    /// Slice by slice.
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new((0..self.volume.frames).map(move |frame| {
+            let slice = stoppable(|| self.derived(self.volume.slices(frame..frame + 1)?));
+            slice.map_err(|failure| errors::thrown(failure, Position::NONE))
+        }))
+    }
 }
 
 impl VolumeValue {

@@ -188,7 +188,7 @@ fn prompt(session: &SessionValue, function: &str, frame: &Dynamic, object: u32, 
 
 /// Returns what the file wants of `propagate`: `#{direction, start, max_frames}`.
 fn prompts(host: HostRef, files: &Files, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
-    let path = files.readable("prompts: path", path)?;
+    let path = files.input("prompts: path", path)?;
     let file = job::read_prompts(&path)?;
     job::give_prompts(&mut *session.lock()?, &file, &path, &mut ToHost(host.calls()))?;
     let optional = |number: Option<usize>| number.map_or(Dynamic::UNIT, |number| int(number).into());

@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 const INTRO: &str = "`a | b` has the objects of both (where both have one, `a`'s), `a & b` those of `a` where `b` has any, `a - b` those of `a` \
     where `b` has none; `a == b` compares voxel by voxel. Clean-up works on each object by itself and never changes its own value: it returns \
-    new labels.";
+    new labels. `for one in labels { ... }` goes through the objects, each as labels of its own.";
 
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let files = context.files.clone();
+    library.engine().register_iterator::<LabelsValue>();
     library.room("Regions", INTRO).function(
         "open_labels(path: String) -> Labels",
         "Reads labels: whatever `labels.save` writes, or a volume of whole numbers.",
@@ -32,7 +33,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
 }
 
 fn open(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
-    let path = files.readable("open_labels: path", path)?;
+    let path = files.input("open_labels: path", path)?;
     let labels = io::read_labels(&path)?;
     // the volume that was segmented is not at hand: an empty one on the same grid takes its place
     let shape = [labels.frames, labels.rows, labels.columns, 1];
@@ -42,7 +43,22 @@ fn open(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
     Ok(LabelsValue { labels: Arc::new(labels), volume })
 }
 
+impl IntoIterator for LabelsValue {
+    type Item = LabelsValue;
+    type IntoIter = Box<dyn Iterator<Item = Self::Item>>;
+
+    /// Object by object.
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.labels.objects().into_iter().map(move |id| self.object(id)))
+    }
+}
+
 impl LabelsValue {
+    /// One object alone.
+    fn object(&self, id: u16) -> Self {
+        self.derived(self.labels.map(|label| if label == id { id } else { 0 }))
+    }
+
     fn derived(&self, labels: Labels) -> Self {
         Self { labels: Arc::new(labels), volume: self.volume.clone() }
     }
@@ -87,10 +103,7 @@ fn algebra(library: &mut Library<'_>) {
             "One object alone.",
             "labels.object(1).area_mm2",
             |call: NativeCallContext, labels: &mut LabelsValue, id: Dynamic| -> Fallible<LabelsValue> {
-                native(&call, || {
-                    let id = object("object: id", &id)? as u16;
-                    Ok(labels.derived(labels.labels.map(|label| if label == id { id } else { 0 })))
-                })
+                native(&call, || Ok(labels.object(object("object: id", &id)? as u16)))
             },
         )
         .function(

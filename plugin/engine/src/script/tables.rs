@@ -3,15 +3,13 @@
 use super::Context;
 use super::errors::Failure;
 use super::library::Library;
+use super::listing::glob;
 use super::values::{Checked, Fallible, native, refused, text};
-use rhai::{Array, Dynamic, Map, NativeCallContext};
-use sam_octa2_core::Error;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use sam_octa2_core::io::write_text;
+use sam_octa2_core::{Error, progress};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// more than this no script wants in one piece
-const MOST_BYTES: u64 = 64 << 20;
 
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
@@ -25,13 +23,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             move |call: NativeCallContext, pattern: Dynamic| -> Fallible<Array> {
                 native(&call, || {
                     let pattern = text("glob: pattern", &pattern)?;
-                    let found = glob::glob(&pattern).map_err(|e| Failure::invalid(format!("glob: {pattern}: {e}")))?;
-                    let mut paths: Vec<String> = found
-                        .filter_map(Result::ok)
-                        .filter(|path| listing.check_read(path).is_ok())
-                        .map(|path| path.display().to_string())
-                        .collect();
-                    paths.sort_by(|a, b| natord::compare(a, b));
+                    let paths = glob(&pattern, &listing, call.engine().max_array_size())?;
                     Ok(paths.into_iter().map(Dynamic::from).collect())
                 })
             },
@@ -73,8 +65,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             move |call: NativeCallContext, path: Dynamic| -> Fallible<Dynamic> {
                 native(&call, || {
                     let path = parsing.readable("read_json: path", &path)?;
-                    let value: Value =
-                        serde_json::from_str(&read(&path)?).map_err(|e| Error::format(&path, e.to_string()))?;
+                    let text = read(&path, call.engine())?;
+                    let value: Value = serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
+                    within(&value, &path, call.engine())?;
                     rhai::serde::to_dynamic(value).map_err(|e| Failure::invalid(e.to_string()))
                 })
             },
@@ -96,7 +89,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             "A table with a first line of names: a list of maps; numbers are numbers.",
             "write_csv(\"a.csv\", [#{x: 1}]); read_csv(\"a.csv\")[0].x",
             move |call: NativeCallContext, path: Dynamic| -> Fallible<Array> {
-                native(&call, || table(&reading.readable("read_csv: path", &path)?))
+                native(&call, || table(&reading.readable("read_csv: path", &path)?, call.engine()))
             },
         );
 }
@@ -107,12 +100,37 @@ fn stem(path: &str) -> String {
     PathBuf::from(&name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn read(path: &Path) -> Checked<String> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if size > MOST_BYTES {
-        return Err(Error::format(path, format!("{size} bytes are too many to read at once")).into());
+/// The text of a file; no more than one string may hold.
+fn read(path: &Path, engine: &Engine) -> Checked<String> {
+    let (size, most) = (std::fs::metadata(path).map_err(Error::io(path))?.len(), engine.max_string_size());
+    if most > 0 && size > most as u64 {
+        return Err(too_much(path, &format!("{size} bytes"), "string_bytes", most));
     }
     Ok(std::fs::read_to_string(path).map_err(Error::io(path))?)
+}
+
+/// No array and no map may be larger than a script's own.
+fn within(value: &Value, path: &Path, engine: &Engine) -> Checked<()> {
+    let check = |length: usize, name: &str, most: usize| match most > 0 && length > most {
+        true => Err(too_much(path, &format!("{length} entries"), name, most)),
+        false => Ok(()),
+    };
+    match value {
+        Value::Array(values) => {
+            check(values.len(), "array_elements", engine.max_array_size())?;
+            values.iter().try_for_each(|value| within(value, path, engine))
+        }
+        Value::Object(map) => {
+            check(map.len(), "map_entries", engine.max_map_size())?;
+            map.values().try_for_each(|value| within(value, path, engine))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn too_much(path: &Path, what: &str, limit: &str, most: usize) -> Failure {
+    let how = format!("the host can raise `limits.{limit}`; host-demo: --limit {limit}=N");
+    Error::format(path, format!("{what} are more than the limit of {most} ({how})")).into()
 }
 
 fn csv(rows: &Dynamic) -> Checked<String> {
@@ -141,14 +159,19 @@ fn csv(rows: &Dynamic) -> Checked<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn table(path: &Path) -> Checked<Array> {
-    let text = read(path)?;
+fn table(path: &Path, engine: &Engine) -> Checked<Array> {
+    let text = read(path, engine)?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let wrong = |error: csv::Error| Error::format(path, error.to_string());
     let names = reader.headers().map_err(wrong)?.clone();
-    let mut rows = Array::new();
+    let (mut rows, mut cells, most) = (Array::new(), 0, engine.max_map_size());
     for record in reader.records() {
+        progress::check()?;
         let record = record.map_err(wrong)?;
+        cells += names.len();
+        if most > 0 && cells > most {
+            return Err(too_much(path, &format!("{cells} cells"), "map_entries", most));
+        }
         let cell = |text: &str| match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(whole), _) => Dynamic::from_int(whole),
             (_, Ok(number)) => Dynamic::from_float(number),

@@ -4,6 +4,7 @@
 
 use super::errors::{self, Failure};
 use rhai::{Array, Dynamic, EvalAltResult, FLOAT, FnPtr, INT, Map, NativeCallContext};
+use sam_octa2_core::progress;
 
 /// What native functions return to the engine.
 pub type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -11,9 +12,9 @@ pub type Fallible<T> = Result<T, Box<EvalAltResult>>;
 /// What is not tied to a place in the script yet.
 pub type Checked<T> = Result<T, Failure>;
 
-/// Runs the body of a native function; its error gets the place of the call.
+/// Runs the body of a native function; its error gets the place of the call, and so does a stop.
 pub fn native<T>(call: &NativeCallContext, body: impl FnOnce() -> Checked<T>) -> Fallible<T> {
-    body().map_err(|failure| errors::raise(call, failure))
+    progress::stoppable(body).map_err(|failure| errors::raise(call, failure))
 }
 
 /// The error of a value that does not fit.

@@ -2,10 +2,12 @@
 
 use super::errors::{self, Failure};
 use super::files::Files;
+use super::kept::Kept;
 use super::labels::LabelsValue;
 use super::values::Checked;
 use super::volume::VolumeValue;
-use super::{ScriptRequest, run_with};
+use super::watch::Watch;
+use super::{Context, ScriptRequest, run_with};
 use crate::convert;
 use rhai::{Array, Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared};
 use sam_octa2_abi::raw::{FunctionStruct, ReplyStruct};
@@ -23,7 +25,8 @@ const MOST_PARAMETERS: usize = 12;
 /// A script engine as hosts hold it: their functions, and what they and scripts show one another.
 #[derive(Default)]
 pub struct ScriptValue {
-    running: Mutex<()>,
+    /// what scripts left behind; locked while one runs
+    running: Mutex<Kept>,
     side: Arc<HostSide>,
 }
 
@@ -34,6 +37,8 @@ pub struct HostSide {
     shown: Mutex<Shown>,
     /// where the script that runs may read and write
     files: Mutex<Arc<Files>>,
+    /// looks after it
+    watch: Mutex<Option<Arc<Watch>>>,
 }
 
 #[derive(Default)]
@@ -132,9 +137,9 @@ impl ScriptValue {
         found.ok_or_else(|| convert::invalid(format!("there is nothing with the handle {id}")))
     }
 
-    /// Runs a script. What it shows lives until the next run; what the host shared, until the engine is freed.
+    /// Runs a script. What it shows lives until the next run; what the host shared and what scripts kept, until the engine is freed.
     pub fn run(&self, request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
-        let _running = match self.running.try_lock() {
+        let mut kept = match self.running.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
@@ -145,7 +150,7 @@ impl ScriptValue {
             }
         };
         lock(&self.side.shown).things.retain(|_, (_, shared)| *shared);
-        run_with(request, host, &self.side)
+        run_with(request, host, &self.side, request.keep.then_some(&mut *kept))
     }
 }
 
@@ -233,9 +238,10 @@ impl HostSide {
         rhai::serde::from_dynamic::<Value>(value).unwrap_or_else(|_| Value::String(value.to_string()))
     }
 
-    /// From now on scripts may read and write there.
-    pub fn grant(&self, files: &Arc<Files>) {
-        *lock(&self.files) = files.clone();
+    /// A script begins.
+    pub fn grant(&self, context: &Context) {
+        *lock(&self.files) = context.files.clone();
+        *lock(&self.watch) = Some(context.watch.clone());
     }
 
     /// The host's volume in the hands of a script.
@@ -284,7 +290,9 @@ impl HostFunction {
         let reply = ReplyStruct { to: (&raw mut answer).cast(), call: Some(take_answer) };
         let Some(call) = self.function.call else { return Ok(Dynamic::UNIT) };
         // Safety: the host's function with the host's context; arguments and reply live until it returns.
-        let status = unsafe { call(self.function.context, told.as_ptr(), &raw const reply) };
+        let ask = || unsafe { call(self.function.context, told.as_ptr(), &raw const reply) };
+        let watch = lock(&side.watch).clone();
+        let status = watch.map_or_else(ask, |watch| watch.away(ask));
         match (status, answer) {
             (0, None) => Ok(Dynamic::UNIT),
             (0, Some(json)) => {

@@ -148,7 +148,7 @@ fn floats<const N: usize>(numbers: [f64; N]) -> Array {
 impl VolumeValue {
     fn open(host: HostRef, files: &Arc<Files>, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         const KEYS: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
-        let mut request = InputRequest { input: files.readable("open_volume: path", path)?, ..InputRequest::default() };
+        let mut request = InputRequest { input: files.input("open_volume: path", path)?, ..InputRequest::default() };
         if let Some(options) = options.map(|options| Options::new("open_volume", options, &KEYS)).transpose()? {
             request.crop = options.get("crop", text)?;
             request.axis = options.get("axis", text)?;
