@@ -3,7 +3,7 @@
     python3 tests/bench/volumes.py --peers PYTHON [--repeat 5] [--folder DIR] [--cases SUBSTRING]
 
 PYTHON has numpy, nibabel and SimpleITK. Every run is a process of its own, started here and timed from outside; ours and theirs take turns,
-and the ratio is the median over the turns. Ours includes the start of the process with libtorch, theirs that of Python with its imports; both
+and the ratio is the median over the turns. Ours includes the start of the process, theirs that of Python with its imports; both
 are also measured apart. Ours flushes its output to the disk before it renames it into place; theirs leave that to the system.
 Packed output: deflate level 1 everywhere (nibabel's default). Every result is compared voxel by voxel with the volume it was made from.
 
