@@ -412,7 +412,7 @@ fn fine_tuning_writes_adapters_that_segment_takes() {
     let truth = host.path("truth.nii.gz").display().to_string();
     let head = "let labels = open_volume(arg(\"input\")).threshold(120, 255); labels.save(\"truth.nii.gz\");";
     host.script(head, &["--set", &format!("input={}", data.join("demo/volume.nii.gz").display())]).ok();
-    host.file("pairs.csv", &format!("image,labels\n{},{truth}\n", data.join("demo/volume.nii.gz").display()));
+    host.file("pairs.csv", format!("image,labels\n{},{truth}\n", data.join("demo/volume.nii.gz").display()));
     let script = root().join("scripts/fine_tune.rhai").display().to_string();
     let demo = demo();
     let more = ["--set", "manifest=pairs.csv", "--set", "epochs=2", "--set", "frames=2"];

@@ -211,7 +211,7 @@ fn go_back(visited: &Visited, from_later: Option<Known>, scale: f64) {
         let Known { memory, obj_ptr } = &visited.known;
         let pairs = [(memory, &later.memory), (obj_ptr, &later.obj_ptr)];
         if let Some(sum) = surrogate(&pairs) {
-            total = total + sum;
+            total += sum;
         }
     }
     if total.requires_grad() {

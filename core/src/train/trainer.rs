@@ -281,8 +281,8 @@ impl<'a> Training<'a> {
             let rate = self.request.optimizer.learning_rate(self.adam.steps(), steps);
             self.adam.zero_grad();
             let (mut loss, mut skipped, mut used) = (0.0, 0, 0);
-            for at in self.position.clip..until {
-                match self.clip(&self.train[order[at]], at) {
+            for (at, &case) in order.iter().enumerate().take(until).skip(self.position.clip) {
+                match self.clip(&self.train[case], at) {
                     Ok(clip_loss) => (loss, used) = (loss + clip_loss, used + 1),
                     Err(Error::Invalid(_)) if run.on_bad_data == BadData::Skip => skipped += 1,
                     Err(error) => return Err(error),
@@ -318,7 +318,7 @@ impl<'a> Training<'a> {
         let loss = self.position.loss / clips.max(1) as f64;
         let epoch = self.position.epoch + 1;
         let last = epoch == self.request.run.epochs;
-        let slices = if epoch % self.request.run.validate_every == 0 || last {
+        let slices = if epoch.is_multiple_of(self.request.run.validate_every) || last {
             self.validate(epoch, observer)?
         } else {
             Vec::new()

@@ -185,7 +185,7 @@ impl Visitor<'_> {
             let points = prompt.points(&more, model);
             let multimask = model.use_multimask(true, prompt.tokens() + more.len() as i64);
             output = self.heads(features, points.as_ref(), Some(&start), multimask);
-            loss = loss + self.loss(&output, truth);
+            loss += self.loss(&output, truth);
         }
         (output, loss, more)
     }
@@ -222,11 +222,11 @@ impl Visitor<'_> {
         };
         if objective.iou != 0.0 {
             let actual = no_grad(|| iou(&masks, truth));
-            loss = loss + (&output.ious - actual).square().mean(Kind::Float) * objective.iou;
+            loss += (&output.ious - actual).square().mean(Kind::Float) * objective.iou;
         }
         if objective.object_score != 0.0 && self.model.config.pred_obj_scores {
             let there = truth.gt(0.5).any().to_kind(Kind::Float).view([1, 1]);
-            loss = loss + super::losses::bce(&output.object_score_logits, &there) * objective.object_score;
+            loss += super::losses::bce(&output.object_score_logits, &there) * objective.object_score;
         }
         loss
     }
