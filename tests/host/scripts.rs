@@ -71,6 +71,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "faz.rhai",
         "fine_tune.rhai",
         "inspect.rhai",
+        "octa500.rhai",
         "record.rhai",
         "segment.rhai",
         "viewer.rhai",
@@ -443,7 +444,10 @@ fn fine_tuning_writes_adapters_that_segment_takes() {
         fs::read(host.path(out)).unwrap()
     };
     let plain = logits(&[], "plain.safetensors");
-    assert_ne!(plain, logits(&["--adapter", "tuned/adapter.safetensors"], "tuned.safetensors"));
+    let tuned = ["--adapter", "tuned/adapter.safetensors", "--record", "again.rhai"];
+    assert_ne!(plain, logits(&tuned, "tuned.safetensors"));
+    let again = host.run(&["run", "again.rhai", "--allow", &path(&data)]).ok();
+    assert!(again.contains("the labels are those of the record"), "{again}");
     let arguments: Vec<&str> =
         base.iter().map(String::as_str).chain(["--adapter", "pairs.csv", "--logits", "x.safetensors"]).collect();
     host.run(&arguments).fails_with(&["pairs.csv", "safetensors"]);
@@ -503,4 +507,42 @@ fn viewer_asks_and_shows() {
     );
     assert!(lines[4].contains(" voxels from 90.0 on, "), "{stdout}");
     assert_eq!(fs::read(host.path("pictures/003.png")).unwrap(), fs::read(host.path("pictures/004.png")).unwrap());
+}
+
+/// A sample as SAM-OCTA2 lays it out: strips of preview, raw layer and mask.
+#[test]
+fn octa500_follows_one_layer_through_the_others() {
+    let host = Host::new();
+    let folder = host.path("FAZ_LayerSequence/10301");
+    fs::create_dir_all(&folder).unwrap();
+    for layer in 0..3u32 {
+        let disc = |x: u32, y: u32| (x - 32).pow(2) + (y - 30 - layer).pow(2) < 200;
+        let strip = image::RgbImage::from_fn(192, 64, |x, y| {
+            let inside = disc(32.max(x % 64), (30 + layer).max(y));
+            let value = match (x / 64, inside) {
+                (2, inside) => {
+                    if inside {
+                        255
+                    } else {
+                        0
+                    }
+                }
+                (_, true) => 20,
+                (_, false) => 120 + (x * 7 + y * 13) as u8 % 60,
+            };
+            image::Rgb([value; 3])
+        });
+        strip.save(folder.join(format!("{}.png", 300 + layer))).unwrap();
+    }
+    let script = root().join("scripts/octa500.rhai").display().to_string();
+    let demo = demo();
+    let arguments: Vec<&str> =
+        ["run", &script, "--set", "root=."].into_iter().chain(demo.iter().map(String::as_str).skip(2)).collect();
+    let stdout = host.run(&[&arguments[..], &["--set", "layer=1"]].concat()).ok();
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines.len() == 4 && lines[1].ends_with(", given"), "{stdout}");
+    let areas: Vec<u32> = lines[1].split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+    assert!(areas[1].abs_diff(areas[2]) * 50 < areas[2], "the given layer is as it was given: {stdout}");
+    assert!(lines[3].starts_with("all layers: Dice 0."), "{stdout}");
+    assert_eq!(info(&host, "octa500-output/labels.nii.gz")["shape"], json!([3, 64, 64]));
 }

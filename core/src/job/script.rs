@@ -18,7 +18,8 @@ use tch::Kind;
 /// read.
 pub fn script(session: &Session, input: Option<&InputRequest>, model: &LoadedModel) -> Result<String> {
     let volume = session.volume();
-    let arguments = [
+    let adapter = model.request.adapter.as_ref();
+    let mut arguments = vec![
         ("input", input.map(|input| absolute(&input.input)), "the volume"),
         ("model", Some(named(&model.request.model)), "the model"),
         ("config", Some(model.request.model_config.as_deref().map(named).unwrap_or_default()), "its configuration"),
@@ -28,6 +29,9 @@ pub fn script(session: &Session, input: Option<&InputRequest>, model: &LoadedMod
         ("differs", Some("error".to_owned()), "what another volume or model is: `error`, or `warn` to go on"),
         ("out", Some(String::new()), "label file to write"),
     ];
+    if let Some(adapter) = adapter {
+        arguments.insert(3, ("adapter", Some(absolute(adapter)), "what fine-tuning has learnt for it"));
+    }
     let argument = |name: &str| match arguments.iter().find(|(known, ..)| *known == name) {
         Some((_, Some(default), _)) => format!("arg({}, {})", literal(name), literal(default)),
         _ => format!("arg({})", literal(name)),
@@ -39,8 +43,9 @@ pub fn script(session: &Session, input: Option<&InputRequest>, model: &LoadedMod
     text.push_str(&format!("let volume = if type_of(input) == \"string\" {{ {open} }} else {{ input }};\n"));
     text.push_str(&format!("same(\"volume\", volume.fingerprint, \"{}\");\n", volume.fingerprint(0..volume.frames)?));
     let [config, device, precision] = ["config", "device", "precision"].map(argument);
+    let adapter = adapter.map(|_| format!("adapter: {}, ", argument("adapter"))).unwrap_or_default();
     text.push_str(&format!(
-        "let model = load_model({}, #{{config: {config}, device: {device}, precision: {precision}}});\n",
+        "let model = load_model({}, #{{config: {config}, {adapter}device: {device}, precision: {precision}}});\n",
         argument("model"),
     ));
     text.push_str(&format!("same(\"model\", model.fingerprint, \"{}\");\n", session.model().fingerprint()));
