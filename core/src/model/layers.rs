@@ -6,7 +6,7 @@ use super::lora::Lora;
 use super::params::Params;
 use crate::progress::checkpoint;
 use std::fmt;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Affine map of the last dimension.
 pub struct Linear {
@@ -199,6 +199,25 @@ pub fn to_image(tokens: &Tensor, side: i64) -> Tensor {
 
 /// Scaled dot-product attention of `[B, heads, N, C]` tensors.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    /// queries of one piece, after which someone may want the work to stop; fewer would be slower (libtorch's kernel takes 256 at a time,
+    /// but only of 768 and more)
+    const PIECE: i64 = 1024;
+    /// multiplications and additions from which on it matters: some 25 ms of two cores
+    const LONG: i64 = 8_000_000_000;
+    let long = 4 * q.size().iter().product::<i64>() * k.size()[2] > LONG;
+    if long && q.device() == Device::Cpu { in_pieces(q, k, v, PIECE) } else { attend(q, k, v) }
+}
+
+/// The same, so many queries at a time: each query's answer is its own.
+fn in_pieces(q: &Tensor, k: &Tensor, v: &Tensor, queries: i64) -> Tensor {
+    let pieces = q.split(queries, 2).into_iter().map(|q| {
+        checkpoint();
+        attend(&q, k, v)
+    });
+    Tensor::cat(&pieces.collect::<Vec<_>>(), 2)
+}
+
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)
 }
 
@@ -220,5 +239,19 @@ pub fn f32(x: &Tensor) -> Tensor {
 impl fmt::Debug for Linear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Linear{:?}", self.weight.size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attention_in_pieces_is_attention() {
+        tch::manual_seed(3);
+        let random = |tokens: i64| Tensor::randn([1, 2, tokens, 32], (Kind::Float, Device::Cpu));
+        let (q, k, v) = (random(700), random(900), random(900));
+        let difference = (in_pieces(&q, &k, &v, 256) - attend(&q, &k, &v)).abs().max().double_value(&[]);
+        assert!(difference < 1e-6, "{difference}");
     }
 }
