@@ -207,6 +207,14 @@ fn data_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn a_loss_that_is_no_number_names_its_sample() {
+    let folder = folder();
+    let more = json!({"optimizer": {"learning_rate": 1e30}});
+    let error = train(&request(folder.path(), "out", &more)).unwrap_err().to_string();
+    assert!(error.starts_with("disc.nii.gz: ") && error.contains("NaN"), "{error}");
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused() {
     let folder = folder();
     for (more, part) in [

@@ -68,7 +68,7 @@ pub struct Clip {
 impl Clip {
     /// An error where the parts do not fit together.
     pub fn check(&self) -> Result<()> {
-        let wrong = |what: String| Err(Error::invalid(format!("{}: {what}", self.name)));
+        let wrong = |what: String| Err(Error::invalid(what)); // the step adds the name
         let frames = self.images.len();
         for object in &self.objects {
             if object.truth.len() != frames {

@@ -75,17 +75,17 @@ struct Done {
 impl Stepper<'_> {
     /// Adds the gradients of a clip to those of the trained parameters. `seed` fixes dropout and drawn clicks; `scale` multiplies the loss.
     pub fn gradients(&self, clip: &Clip, seed: u64, scale: f64) -> Result<Vec<SliceLoss>> {
-        clip.check()?;
-        let result = guard_with_graph(|| self.forward_and_back(clip, seed, scale));
+        let work = || clip.check().and_then(|()| self.forward_and_back(clip, seed, scale));
+        let result = guard_with_graph(work);
         self.trainee.training.stop();
-        result
+        named(clip, result)
     }
 
     /// The losses and masks of a clip, without gradients and dropout.
     pub fn evaluate(&self, clip: &Clip, seed: u64) -> Result<Vec<SliceLoss>> {
-        clip.check()?;
         let frames = clip.images.len();
-        guard(|| {
+        let result = guard(|| {
+            clip.check()?;
             let features: Vec<_> = clip.images.iter().map(|image| self.trainee.model.encode_image(image)).collect();
             let mut losses = Vec::new();
             for object in &clip.objects {
@@ -100,7 +100,8 @@ impl Stepper<'_> {
                 }
             }
             Ok(losses)
-        })
+        });
+        named(clip, result)
     }
 
     fn visitor(&self) -> Visitor<'_> {
@@ -202,6 +203,14 @@ impl Stepper<'_> {
         let visited = if graph { visit() } else { no_grad(visit) };
         Done { visited, leaves: graph.then_some(leaves) }
     }
+}
+
+/// An error that a clip's data cause says which clip.
+fn named<T>(clip: &Clip, result: Result<T>) -> Result<T> {
+    result.map_err(|error| match error {
+        Error::Invalid(what) => Error::Invalid(format!("{}: {what}", clip.name)),
+        other => other,
+    })
 }
 
 /// Backward through one visit: its own loss, and what later visits sent back to its memory and pointer.

@@ -104,3 +104,43 @@ fn blur(x: &Tensor, sigma: f64) -> Tensor {
     let size = 2 * reach + 1;
     line(&line(x, [1, 1, 1, size], [0, reach]), [1, 1, size, 1], [reach, 0])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::clip::ClipObject;
+    use rand::SeedableRng;
+    use tch::Device;
+
+    /// An image that is bright where the mask is, and nowhere symmetric.
+    fn clip() -> Clip {
+        let mask = Tensor::zeros([1, 1, 64, 64], (Kind::Float, Device::Cpu));
+        let _ = mask.narrow(2, 10, 12).narrow(3, 20, 30).fill_(1.0);
+        let _ = mask.narrow(2, 22, 20).narrow(3, 20, 8).fill_(1.0);
+        let object =
+            ClipObject { id: 1, truth: vec![mask.shallow_clone(), mask.shallow_clone()], prompts: Default::default() };
+        let images = (0..2).map(|_| mask.expand([1, 3, 64, 64], false) * 2.0 - 1.0).collect();
+        Clip { name: "bars".into(), images, objects: vec![object] }
+    }
+
+    #[test]
+    fn masks_go_where_the_image_goes() {
+        let all = Augment { flip: 0.5, rotation: 40.0, contrast: 0.2, brightness: 0.1, blur: 0.5 };
+        for seed in 0..8 {
+            let (before, mut varied) = (clip(), clip());
+            all.apply(&mut varied, &mut ChaCha8Rng::seed_from_u64(seed));
+            let (image, mask) = (&varied.images[0].select(1, 0), varied.objects[0].truth[0].select(1, 0));
+            let middle = (image.max() + image.min()) / 2.0;
+            let differ = image.ge_tensor(&middle).to_kind(Kind::Float).ne_tensor(&mask).count_nonzero(None);
+            assert!(differ.int64_value(&[]) < 60, "seed {seed}: {differ:?} pixels");
+            assert_ne!(mask, before.objects[0].truth[0].select(1, 0), "seed {seed}: nothing moved");
+            assert_eq!(varied.images[0], varied.images[1], "all slices alike");
+            let mut again = clip();
+            all.apply(&mut again, &mut ChaCha8Rng::seed_from_u64(seed));
+            assert_eq!(again.images[0], varied.images[0], "the same seed does the same");
+        }
+        let mut same = clip();
+        Augment::NONE.apply(&mut same, &mut ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(same.objects[0].truth[0], clip().objects[0].truth[0]);
+    }
+}
