@@ -206,6 +206,25 @@ pub enum Task {
         definitions: Option<PathBuf>,
     },
 
+    /// Write a checkpoint with what fine-tuning learnt as one file
+    ///
+    /// OUTPUT ends in .pt, .pth or .safetensors. The layout official is read by SAM 2's own programs; sam_octa2 is what SAM-OCTA2 saves
+    /// (adapters beside their layers).
+    #[command(after_long_help = "Example:
+  host-demo export merged.pt --model tiny --adapter tuned/adapter.safetensors")]
+    Export {
+        /// File to write
+        output: PathBuf,
+        #[command(flatten)]
+        model: Model,
+        /// Names and form: official or sam_octa2
+        #[arg(long, value_name = "LAYOUT", default_value = "official", value_parser = ["official", "sam_octa2"])]
+        layout: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
     /// List the checkpoints that --model finds by name
     Models {
         /// Print JSON

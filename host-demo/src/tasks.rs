@@ -64,6 +64,9 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             let request = json!({"path": text(script)?, "args": args});
             ("script", with(request, scripts::bounds(bounds, script.parent(), set)?), *json)
         }
+        Task::Export { output, model, layout, json } => {
+            ("export", with(choice(model), json!({"output": text(output)?, "layout": layout})), *json)
+        }
         Task::Models { json } => ("models", json!({}), *json),
         Task::Check { .. } | Task::Reference { .. } => bail!("not a task of one reply"),
     })

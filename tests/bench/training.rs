@@ -30,7 +30,11 @@ fn main() {
     let trainee = trainee(size);
     let clip = clip(trainee.model.config.image_size, frames);
     let memory = Memory { kind: Kind::BFloat16, pointers_ahead: true };
-    let stepper = Stepper { trainee: &trainee, config: StepConfig { objective: Objective::reference(), memory, keep } };
+    let stepper = Stepper {
+        trainee: &trainee,
+        config: StepConfig { objective: Objective::reference(), memory, keep },
+        cache: None,
+    };
     println!(
         "{size}, {frames} slices, {} threads, {keep:?}; before the first step {:.2} GB",
         device::threads(),

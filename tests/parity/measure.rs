@@ -2,7 +2,8 @@
 
 use crate::fixture::*;
 use sam_octa2_core::measure::{Connectivity, Grid, compare, components, fill_holes, remove_small, smooth};
-use tch::Tensor;
+use sam_octa2_core::train::data::regions::Region;
+use tch::{Kind, Tensor};
 
 fn misc(name: &str) -> Option<Fixture> {
     Some(Fixture::read(full()?.join("misc").join(name)))
@@ -60,5 +61,27 @@ fn cleaning_up_is_scikit_images() {
         let (ours, theirs) = (smooth(&filled, 5.0), bits("out"));
         let differ = ours.inside.iter().zip(&theirs.inside).filter(|(a, b)| a != b).count();
         assert!(differ <= 2, "case {at}: {differ} pixels differ");
+    }
+}
+
+/// Parts, and the rings around them that negative points come from.
+#[test]
+fn prompts_lie_where_the_reference_lets_them() {
+    let Some(fixture) = misc("prompt_regions") else { return };
+    for (name, case) in fixture.json["cases"].as_object().unwrap() {
+        let (object, ring) = name.split_once('.').unwrap();
+        let Some((inner, outer)) = ring.split_once('_').filter(|(inner, _)| *inner != "0") else { continue };
+        let Grid { inside, .. } = unpacked(&fixture.get(&format!("{object}.mask.bits")));
+        let region = Region { rows: 512, columns: 512, inside };
+        let (numbers, count) = region.parts();
+        let theirs =
+            Vec::<i64>::try_from(fixture.get(&format!("{object}.labelmap")).to_kind(Kind::Int64).flatten(0, -1));
+        assert_eq!(count as u64, case["components"].as_u64().unwrap(), "{name}");
+        assert!(numbers.iter().map(|&n| i64::from(n)).eq(theirs.unwrap()), "{name}: parts");
+        let ring = |region: &Region| region.ring([inner.parse().unwrap(), outer.parse().unwrap()]);
+        let negative = |what: &str| unpacked(&fixture.get(&format!("{name}.negative_{what}.bits"))).inside;
+        assert!(ring(&region) == negative("binary"), "{name}: around all");
+        let first = Region { inside: numbers.iter().map(|&number| number == 1).collect(), ..region };
+        assert!(ring(&first) == negative("component1"), "{name}: around the first part");
     }
 }

@@ -84,7 +84,8 @@ fn loss_and_gradients_are_the_references() {
         let bias = case["obj_bias_extra"].as_f64().unwrap();
         for (mode, training) in [("eval", false), ("train", true)] {
             let trainee = trainee(&fixture, bias);
-            let stepper = Stepper { trainee: &trainee, config: config(bfloat16, training, Keep::default()) };
+            let stepper =
+                Stepper { trainee: &trainee, config: config(bfloat16, training, Keep::default()), cache: None };
             let clip = clip(&fixture, case);
             let losses = stepper.gradients(&clip, 7, 1.0).unwrap();
             let loss: f64 = losses.iter().map(|slice| slice.loss).sum();
@@ -112,7 +113,7 @@ fn adam_goes_the_references_way() {
     let fixture = Fixture::read(root.join("mini/lora_training"));
     let case = &fixture.json["frame0_f32mem"];
     let trainee = trainee(&fixture, 6.0);
-    let stepper = Stepper { trainee: &trainee, config: config(false, true, Keep::default()) };
+    let stepper = Stepper { trainee: &trainee, config: config(false, true, Keep::default()), cache: None };
     let clip = clip(&fixture, case);
     let settings = OptimizerConfig { learning_rate: 1e-3, clip: 0.0, ..OptimizerConfig::default() };
     let parameters = trainee.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
@@ -136,6 +137,7 @@ fn computing_twice_gives_the_same_gradients() {
         let stepper = Stepper {
             trainee: &trainee,
             config: StepConfig { objective: Objective::default(), ..config(true, false, keep) },
+            cache: None,
         };
         trainee.parameters.iter().for_each(|(_, tensor)| tensor.shallow_clone().zero_grad());
         let losses = stepper.gradients(&clip, 3, 1.0).unwrap();
@@ -163,7 +165,7 @@ fn gradients_point_where_the_loss_grows() {
         prompt.corrections = 0; // another answer draws another click, and the loss jumps
     }
     let config = StepConfig { objective: Objective::default(), ..config(false, false, Keep::default()) };
-    let stepper = Stepper { trainee: &trainee, config };
+    let stepper = Stepper { trainee: &trainee, config, cache: None };
     let sum =
         |losses: Vec<_>| losses.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>();
     let before = sum(stepper.gradients(&clip, 3, 1.0).unwrap());

@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
 
+mod machine;
+mod records;
+
 use sam_octa2_core::io;
 use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::{Flow, Progress};
 use sam_octa2_core::train::data::{self, DataConfig, Subset, octa500::Octa500, octa500::Task};
-use sam_octa2_core::train::trainer::{BadData, RunConfig};
+use sam_octa2_core::train::request::{BadData, RunConfig};
 use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
 use sam_octa2_core::volume::{Geometry, Labels, Volume, Voxels};
 use sam_octa2_core::{Error, Result};

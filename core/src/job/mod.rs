@@ -1,6 +1,7 @@
 //! Whole jobs as a person at a terminal asks for them: a request in, files and a report out.
 
 mod description;
+mod export;
 mod logits;
 mod prompts;
 mod replay;
@@ -8,6 +9,7 @@ mod script;
 mod segment;
 
 pub use description::{SegRequest, probabilities};
+pub use export::{ExportReport, ExportRequest, Layout, export};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
 pub use sam_octa2_volumes::job::InputRequest;

@@ -4,6 +4,7 @@
 use super::config::{Activation, HieraBlock, HieraConfig};
 use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, attention, channels_first, channels_last};
 use super::params::Params;
+use std::ops::Range;
 use tch::Tensor;
 
 const EPS: f64 = 1e-6;
@@ -114,9 +115,31 @@ pub fn window_unpartition(windows: &Tensor, side: i64, height: i64, width: i64) 
     x.narrow(1, 0, height).narrow(2, 0, width)
 }
 
+/// What a block keeps for its gradients is in proportion to its tokens times their width.
+pub(crate) fn middle(blocks: &[HieraBlock]) -> usize {
+    let mut tokens = 1.0;
+    let mut until = Vec::with_capacity(blocks.len());
+    let mut sum = 0.0;
+    for block in blocks {
+        tokens /= block.q_stride.map_or(1.0, |[rows, columns]| (rows * columns) as f64);
+        sum += tokens * block.dim_out as f64;
+        until.push(sum);
+    }
+    until.iter().take_while(|&&until| until <= sum / 2.0).count().max(1)
+}
+
 /// 7 x 7 convolution with stride 4.
 struct PatchEmbed {
     proj: Conv2d,
+}
+
+/// An image in the middle of the trunk.
+#[derive(Debug)]
+pub struct HalfWay {
+    /// `[B, H, W, C]`
+    pub x: Tensor,
+    /// the stages that are done, finest first
+    pub stages: Vec<Tensor>,
 }
 
 /// The trunk: image -> feature maps at strides 4, 8, 16, 32.
@@ -126,6 +149,8 @@ pub struct Hiera {
     pos_embed_window: Tensor,
     blocks: Vec<MultiScaleBlock>,
     stage_ends: Vec<i64>,
+    /// the block that the second half begins with: there, half of what all blocks keep for their gradients lies behind
+    middle: usize,
 }
 
 impl Hiera {
@@ -142,21 +167,35 @@ impl Hiera {
             pos_embed_window: p.get("pos_embed_window", &[1, dim, side, side]),
             blocks: blocks.map(|(i, block)| MultiScaleBlock::new(p.sub("blocks").sub(i), block)).collect(),
             stage_ends: config.stage_ends(),
+            middle: middle(&config.blocks()),
         }
     }
 
     /// `[B, 3, S, S]` -> one `[B, C_i, S / 2^(i+2), S / 2^(i+2)]` per stage, finest first.
     pub fn forward(&self, image: &Tensor) -> Vec<Tensor> {
-        let mut x = channels_last(&self.patch_embed.proj.forward(image));
-        x = &x + self.position(x.size()[1], x.size()[2]);
-        let mut features = Vec::with_capacity(self.stage_ends.len());
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x);
+        self.second_half(self.first_half(image))
+    }
+
+    /// The blocks up to the middle, as memory counts.
+    pub fn first_half(&self, image: &Tensor) -> HalfWay {
+        let x = channels_last(&self.patch_embed.proj.forward(image));
+        let x = &x + self.position(x.size()[1], x.size()[2]);
+        self.run(HalfWay { x, stages: Vec::new() }, 0..self.middle)
+    }
+
+    /// The blocks from the middle on, to the features of all stages.
+    pub fn second_half(&self, half_way: HalfWay) -> Vec<Tensor> {
+        self.run(half_way, self.middle..self.blocks.len()).stages
+    }
+
+    fn run(&self, HalfWay { mut x, mut stages }: HalfWay, blocks: Range<usize>) -> HalfWay {
+        for i in blocks {
+            x = self.blocks[i].forward(&x);
             if self.stage_ends.contains(&(i as i64)) {
-                features.push(channels_first(&x));
+                stages.push(channels_first(&x));
             }
         }
-        features
+        HalfWay { x, stages }
     }
 
     /// The position embedding of an image of `height` x `width` tokens, `[1, height, width, C]`: a coarse table resized (bicubic) plus a

@@ -1,7 +1,7 @@
 //! Trunk and feature pyramid. Source: `modeling/backbones/image_encoder.py`.
 
 use super::config::{FpnNeckConfig, Fuse, ImageEncoderConfig, Interpolation};
-use super::hiera::Hiera;
+use super::hiera::{HalfWay, Hiera};
 use super::layers::{Conv, Conv2d, resize_bilinear};
 use super::params::Params;
 use super::position::sine_2d;
@@ -66,7 +66,17 @@ impl ImageEncoder {
 
     /// Normalised images `[B, 3, S, S]` -> pyramid levels `[B, d_model, S / 4, S / 4]`, `S / 8`, `S / 16` (`scalp` coarsest dropped).
     pub fn forward(&self, image: &Tensor) -> Vec<Tensor> {
-        let mut levels = self.neck.forward(&self.trunk.forward(image));
+        self.second_half(self.first_half(image))
+    }
+
+    /// As far as the middle of the trunk: training goes back through one half after the other.
+    pub fn first_half(&self, image: &Tensor) -> HalfWay {
+        self.trunk.first_half(image)
+    }
+
+    /// From the middle of the trunk to the pyramid.
+    pub fn second_half(&self, half_way: HalfWay) -> Vec<Tensor> {
+        let mut levels = self.neck.forward(&self.trunk.second_half(half_way));
         levels.truncate(levels.len() - self.scalp);
         levels
     }

@@ -23,6 +23,7 @@ pub use prompt_encoder::Points;
 
 use crate::Result;
 use config::Activation;
+use hiera::HalfWay;
 use image_encoder::ImageEncoder;
 use layers::{Conv, Conv2d, Linear, Mlp, resize_bilinear, resize_bilinear_antialias, to_image, to_tokens};
 use mask_decoder::MaskDecoder;
@@ -234,7 +235,17 @@ impl Sam2 {
 
     /// A normalised image `[1, 3, S, S]` to features (`forward_image`).
     pub fn encode_image(&self, image: &Tensor) -> ImageFeatures {
-        let levels = self.image_encoder.forward(&image.to_device(self.device).to_kind(self.kind));
+        self.second_half(self.first_half(image))
+    }
+
+    /// The first half of [`Self::encode_image`]: to the middle of the trunk.
+    pub fn first_half(&self, image: &Tensor) -> HalfWay {
+        self.image_encoder.first_half(&image.to_device(self.device).to_kind(self.kind))
+    }
+
+    /// The second half of [`Self::encode_image`].
+    pub fn second_half(&self, half_way: HalfWay) -> ImageFeatures {
+        let levels = self.image_encoder.second_half(half_way);
         let high_res = self.sam_mask_decoder.project_high_res(&levels);
         ImageFeatures { vision: levels[levels.len() - 1].shallow_clone(), high_res }
     }

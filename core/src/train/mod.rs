@@ -6,13 +6,17 @@
 
 pub mod clip;
 pub mod data;
+pub mod estimate;
+pub mod features;
 pub mod losses;
 pub mod optimizer;
 pub mod records;
+pub mod request;
 pub mod state;
 pub mod step;
 pub mod trainee;
 pub mod trainer;
 pub mod visit;
 
-pub use trainer::{FineTuneReport, FineTuneRequest, fine_tune};
+pub use request::FineTuneRequest;
+pub use trainer::{FineTuneReport, fine_tune};

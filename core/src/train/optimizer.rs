@@ -101,6 +101,26 @@ impl Adam {
         self.parameters.iter_mut().for_each(|(_, parameter)| parameter.zero_grad());
     }
 
+    /// A copy of the gradients as they are.
+    pub fn gradients(&self) -> Vec<Tensor> {
+        self.parameters
+            .iter()
+            .map(|(_, parameter)| parameter.grad())
+            .map(|gradient| if gradient.defined() { gradient.copy() } else { gradient })
+            .collect()
+    }
+
+    /// The gradients as they were; what had none then has zeros.
+    pub fn set_gradients(&mut self, gradients: &[Tensor]) {
+        for ((_, parameter), before) in self.parameters.iter_mut().zip(gradients) {
+            let mut now = parameter.grad();
+            match (before.defined(), now.defined()) {
+                (true, true) => no_grad(|| now.copy_(before)),
+                _ => parameter.zero_grad(),
+            }
+        }
+    }
+
     /// One step at `learning_rate`. -> the norm of all gradients before clipping
     pub fn step(&mut self, learning_rate: f64) -> Result<f64> {
         let norm = self.gradient_norm();

@@ -4,15 +4,14 @@
 use super::optimizer::Adam;
 use super::trainee::{Adapt, Trainee};
 use crate::guard::torch;
-use crate::io::{atomic_file, write_text};
-use crate::weights::{PEFT, Tensors, dtype_of};
+use crate::io::write_text;
+use crate::weights::{PEFT, Tensors, write_safetensors};
 use crate::{Error, Result};
-use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use tch::{Device, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 /// `format` in the metadata of a checkpoint of training
 const CHECKPOINT: &str = "sam_octa2.training/1";
@@ -32,29 +31,6 @@ pub struct Position {
     pub skipped: usize,
 }
 
-/// Writes tensors with metadata, atomically.
-pub fn write(path: &Path, tensors: &Tensors, metadata: HashMap<String, String>) -> Result<()> {
-    let bytes = |tensor: &Tensor| {
-        let tensor = torch(|| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous())?;
-        let mut bytes = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-        torch(|| tensor.f_copy_data_u8(&mut bytes, tensor.numel()))?;
-        Ok::<_, Error>(bytes)
-    };
-    let data: Vec<_> =
-        tensors.iter().map(|(name, tensor)| Ok((name, tensor, bytes(tensor)?))).collect::<Result<_>>()?;
-    let views = data.iter().map(|(name, tensor, bytes)| {
-        let dtype = dtype_of(tensor.kind()).ok_or_else(|| Error::invalid(format!("{name} is {:?}", tensor.kind())))?;
-        let shape = tensor.size().into_iter().map(|n| n as usize).collect();
-        let view = TensorView::new(dtype, shape, bytes).map_err(|error| Error::invalid(format!("{name}: {error}")))?;
-        Ok((name.as_str(), view))
-    });
-    let views: Vec<_> = views.collect::<Result<_>>()?;
-    atomic_file(path, |temporary| {
-        safetensors::serialize_to_file(views, Some(metadata), temporary)
-            .map_err(|error| Error::format(path, error.to_string()))
-    })
-}
-
 fn metadata(format: &str, entries: &[(&str, &Value)]) -> HashMap<String, String> {
     let entries = entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_string()));
     entries.chain([("format".to_owned(), format.to_owned())]).collect()
@@ -68,7 +44,18 @@ impl Trainee {
         let base = Value::String(self.base.clone());
         let config = serde_json::to_value(&self.model.config).unwrap_or_default();
         let entries = [("adapt", &adapt), ("base", &base), ("base_config", &config), ("metrics", metrics)];
-        write(path, &tensors, metadata(ADAPTER, &entries))
+        write_safetensors(path, &tensors, metadata(ADAPTER, &entries))
+    }
+
+    /// The parameters as [`Self::write_adapter`] wrote them.
+    pub fn read_adapter(&self, path: &Path) -> Result<()> {
+        let read: BTreeMap<_, _> = torch(|| Tensor::read_safetensors(path))?.into_iter().collect();
+        for (name, parameter) in &self.parameters {
+            let saved = read.get(name).filter(|saved| saved.size() == parameter.size());
+            let saved = saved.ok_or_else(|| Error::format(path, format!("{name} is not in it as it is trained")))?;
+            no_grad(|| parameter.shallow_clone().copy_(saved));
+        }
+        Ok(())
     }
 
     /// Writes the adapters as PEFT does, into a folder: around the image encoder, as SAM-OCTA2 wraps it, where nothing else was adapted.
@@ -93,7 +80,7 @@ impl Trainee {
             tensors.insert(format!("base_model.model.{name}"), tensor.shallow_clone());
         }
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        write(&folder.join(PEFT[0]), &tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
+        write_safetensors(&folder.join(PEFT[0]), &tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
         let Adapt { rank, alpha, dropout, .. } = self.adapt;
         let config = json!({
             "peft_type": "LORA", "r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "target_modules": layers,
@@ -112,7 +99,7 @@ pub fn save(path: &Path, trainee: &Trainee, adam: &Adam, state: &Value) -> Resul
     let (moments, steps) = adam.state();
     tensors.extend(moments);
     let (steps, base) = (Value::from(steps), Value::String(trainee.base.clone()));
-    write(path, &tensors, metadata(CHECKPOINT, &[("state", state), ("steps", &steps), ("base", &base)]))
+    write_safetensors(path, &tensors, metadata(CHECKPOINT, &[("state", state), ("steps", &steps), ("base", &base)]))
 }
 
 /// Goes on from a checkpoint of the same training: parameters, optimizer, and the state that was saved with them.

@@ -3,15 +3,17 @@
 //! The chain image -> features -> masks and memories -> loss is cut at the features and at the memories. Forward, nothing but the values
 //! at the cuts is kept. Backward, each piece is computed once more with a graph and left again at once: visits from the last to the first,
 //! each handing its gradients to the memories that it looked at, then one image after the other with the gradients that have come
-//! together at its features. The sums are those of the plain backward pass (Chen et al., arXiv 1604.06174); dropout repeats because every
+//! together at its features, its second half before its first (what lies between is kept, 40 to 70 MB at 1024 pixels). The sums are those of the plain backward pass (Chen et al., arXiv 1604.06174); dropout repeats because every
 //! piece starts from a seed of its own.
 
 use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
+use super::features::FeatureCache;
 use super::losses::Objective;
 use super::trainee::Trainee;
 use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
+use crate::model::hiera::HalfWay;
 use crate::session::Point;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -64,6 +66,8 @@ pub struct Stepper<'a> {
     pub trainee: &'a Trainee,
     /// how
     pub config: StepConfig,
+    /// features that need not be computed again
+    pub cache: Option<FeatureCache>,
 }
 
 /// A visit that was computed: its result, the leaves of its graph where the graph was kept, and the clicks to repeat.
@@ -86,7 +90,7 @@ impl Stepper<'_> {
         let frames = clip.images.len();
         let result = guard(|| {
             clip.check()?;
-            let features: Vec<_> = clip.images.iter().map(|image| self.trainee.model.encode_image(image)).collect();
+            let features = clip.images.iter().map(|image| self.features(image)).collect::<Result<Vec<_>>>()?;
             let mut losses = Vec::new();
             for object in &clip.objects {
                 let mut known = BTreeMap::new();
@@ -104,6 +108,11 @@ impl Stepper<'_> {
         named(clip, result)
     }
 
+    /// The features of a clip's images, computed and let go: for the time it takes.
+    pub fn encode(&self, clip: &Clip) -> Result<()> {
+        guard(|| clip.images.iter().try_for_each(|image| self.features(image).map(drop)))
+    }
+
     fn visitor(&self) -> Visitor<'_> {
         let StepConfig { objective, memory, .. } = &self.config;
         Visitor { model: &self.trainee.model, objective, memory: *memory }
@@ -115,38 +124,40 @@ impl Stepper<'_> {
 
     fn forward_and_back(&self, clip: &Clip, seed: u64, scale: f64) -> Result<Vec<SliceLoss>> {
         let encoder = self.trainee.parameters.iter().any(|(name, _)| is_encoder(name));
-        let mut kept = BTreeMap::new();
+        let mut images = Vec::new();
         let mut leaves = Vec::new();
         for (at, image) in clip.images.iter().enumerate() {
-            let keep = encoder && at < self.config.keep.images;
-            let features = self.encode(image, seed, at, keep);
-            leaves.push(if encoder { as_leaves(&features) } else { features.shallow_clone() });
-            if keep {
-                kept.insert(at, features);
+            if encoder {
+                let image = EncodedImage::new(self, image, seed, at, at < self.config.keep.images);
+                leaves.push(as_leaves(&image.features));
+                images.push(image);
+            } else {
+                leaves.push(self.features(image)?);
             }
         }
         let mut losses = Vec::new();
         for object in &clip.objects {
             losses.extend(self.object(object, &leaves, seed, scale)?);
         }
-        if encoder {
-            for (at, image) in clip.images.iter().enumerate() {
-                let features = kept.remove(&at).unwrap_or_else(|| self.encode(image, seed, at, true));
-                let gradients: Vec<_> = tensors(&leaves[at]).into_iter().map(Tensor::grad).collect();
-                let pairs: Vec<_> = tensors(&features).into_iter().zip(&gradients).collect();
-                if let Some(sum) = surrogate(&pairs).filter(Tensor::requires_grad) {
-                    sum.backward();
-                }
-            }
+        for (at, (image, leaves)) in images.into_iter().zip(&leaves).enumerate() {
+            image.go_back(self, &clip.images[at], leaves, seed, at);
         }
         Ok(losses)
     }
 
-    /// One image; dropout starts from a seed of its own, so that it repeats.
-    fn encode(&self, image: &Tensor, seed: u64, at: usize, graph: bool) -> ImageFeatures {
-        self.trainee.training.start(seed ^ at as u64);
-        let encode = || self.trainee.model.encode_image(image);
-        if graph { encode() } else { no_grad(encode) }
+    /// The features of an image where nothing before them is trained.
+    fn features(&self, image: &Tensor) -> Result<ImageFeatures> {
+        let encode = || no_grad(|| self.trainee.model.encode_image(image));
+        match &self.cache {
+            Some(cache) => cache.get(image, encode),
+            None => Ok(encode()),
+        }
+    }
+
+    /// One half of the encoder; dropout starts from a seed of its own, so that it repeats.
+    fn half<T>(&self, seed: u64, at: usize, half: u64, graph: bool, compute: impl FnOnce() -> T) -> T {
+        self.trainee.training.start(seed ^ at as u64 ^ (half << 56));
+        if graph { compute() } else { no_grad(compute) }
     }
 
     /// Losses and gradients of one object, down to the features (and to the parameters behind them).
@@ -205,6 +216,70 @@ impl Stepper<'_> {
     }
 }
 
+/// An image that went through the encoder: what lies between the halves, and the features; with graphs where they were kept.
+struct EncodedImage {
+    half_way: HalfWay,
+    features: ImageFeatures,
+    /// the half way as leaves of the second half, where graphs were kept
+    leaves: Option<HalfWay>,
+}
+
+impl EncodedImage {
+    fn new(stepper: &Stepper, image: &Tensor, seed: u64, at: usize, keep: bool) -> Self {
+        let model = &stepper.trainee.model;
+        let half_way = stepper.half(seed, at, 0, keep, || model.first_half(image));
+        let leaves = keep.then(|| half_way_leaves(&half_way));
+        let middle = leaves.as_ref().unwrap_or(&half_way);
+        let features = stepper.half(seed, at, 1, keep, || model.second_half(shallow(middle)));
+        Self { half_way, features, leaves }
+    }
+
+    /// Backward from the gradients at the features, second half first.
+    fn go_back(self, stepper: &Stepper, image: &Tensor, gradients: &ImageFeatures, seed: u64, at: usize) {
+        let model = &stepper.trainee.model;
+        let (keep, gradients) = (self.leaves.is_some(), gradients_of(tensors(gradients)));
+        let leaves = self.leaves.unwrap_or_else(|| half_way_leaves(&self.half_way));
+        let features = match keep {
+            true => self.features,
+            false => stepper.half(seed, at, 1, true, || model.second_half(shallow(&leaves))),
+        };
+        backward(tensors(&features), &gradients);
+        drop(features);
+        let gradients = gradients_of(parts(&leaves));
+        drop(leaves);
+        let half_way = match keep {
+            true => self.half_way,
+            false => stepper.half(seed, at, 0, true, || model.first_half(image)),
+        };
+        backward(parts(&half_way), &gradients);
+    }
+}
+
+fn parts(half_way: &HalfWay) -> Vec<&Tensor> {
+    std::iter::once(&half_way.x).chain(&half_way.stages).collect()
+}
+
+fn shallow(HalfWay { x, stages }: &HalfWay) -> HalfWay {
+    HalfWay { x: x.shallow_clone(), stages: stages.iter().map(Tensor::shallow_clone).collect() }
+}
+
+fn half_way_leaves(HalfWay { x, stages }: &HalfWay) -> HalfWay {
+    let leaf = |tensor: &Tensor| tensor.detach().set_requires_grad(true);
+    HalfWay { x: leaf(x), stages: stages.iter().map(leaf).collect() }
+}
+
+fn gradients_of(leaves: Vec<&Tensor>) -> Vec<Tensor> {
+    leaves.into_iter().map(Tensor::grad).collect()
+}
+
+/// Backward from some outputs with their gradients, as far as anything before them is trained.
+fn backward(outputs: Vec<&Tensor>, gradients: &[Tensor]) {
+    let pairs: Vec<_> = outputs.into_iter().zip(gradients).collect();
+    if let Some(sum) = surrogate(&pairs).filter(Tensor::requires_grad) {
+        sum.backward();
+    }
+}
+
 /// An error that a clip's data cause says which clip.
 fn named<T>(clip: &Clip, result: Result<T>) -> Result<T> {
     result.map_err(|error| match error {
@@ -252,7 +327,7 @@ fn slice_loss(object: &ClipObject, frame: usize, visited: &Visited) -> Result<Sl
 }
 
 /// Whether the image encoder has to be gone back through for this parameter: all that lies before the features.
-fn is_encoder(name: &str) -> bool {
+pub(super) fn is_encoder(name: &str) -> bool {
     ["image_encoder.", "sam_mask_decoder.conv_s"].iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -4,116 +4,25 @@
 //! on is the same run.
 
 use super::clip::Clip;
-use super::data::augment::Augment;
-use super::data::sample::{LoadedCase, SampleConfig};
-use super::data::{self, Case, DataConfig, Subset};
-use super::losses::Objective;
-use super::optimizer::{Adam, OptimizerConfig};
-use super::records::{EpochRecord, Records, SliceRecord};
+use super::data::sample::LoadedCase;
+use super::data::{self, Case, Subset};
+use super::estimate::{self, Estimate};
+use super::features::FeatureCache;
+use super::optimizer::Adam;
+use super::records::{EpochRecord, Means, Records, SliceRecord, measure, sheet, write_test};
+use super::request::{BadData, FineTuneRequest};
 use super::state::{self, Position};
-use super::step::{Keep, StepConfig, Stepper};
-use super::trainee::{Adapt, Trainee};
-use super::visit::Memory;
-use crate::loader::ModelRequest;
+use super::step::{Stepper, is_encoder};
+use super::trainee::Trainee;
 use crate::progress::{Flow, Observer};
-use crate::{Error, Result, weights};
+use crate::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use tch::Kind;
-
-/// What to train, on what, how, and where the results go.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FineTuneRequest {
-    /// the model to start from
-    pub model: ModelRequest,
-    /// what to learn from
-    pub data: DataConfig,
-    /// folder for adapters, checkpoints, tables, pictures
-    pub output: PathBuf,
-    /// the parts that are trained
-    #[serde(default)]
-    pub adapt: Adapt,
-    /// what is made small
-    #[serde(default)]
-    pub objective: Objective,
-    /// how parameters change
-    #[serde(default)]
-    pub optimizer: OptimizerConfig,
-    /// how clips are made
-    #[serde(default)]
-    pub sample: SampleConfig,
-    /// how they are varied
-    #[serde(default)]
-    pub augment: Augment,
-    /// the run
-    #[serde(default)]
-    pub run: RunConfig,
-}
-
-/// How long, how repeatable, how careful.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RunConfig {
-    /// times that all training cases are gone through
-    pub epochs: usize,
-    /// clips of each case in an epoch
-    pub clips_per_case: usize,
-    /// clips whose gradients are added up before the parameters change
-    pub accumulate: usize,
-    /// fixes everything that is random
-    pub seed: u64,
-    /// epochs between two validations
-    pub validate_every: usize,
-    /// memories are rounded to bfloat16, as at inference in the reference
-    pub bf16_memory: bool,
-    /// tracked slices look at prompts ahead of them, as the reference does in training
-    pub pointers_ahead: bool,
-    /// images whose activations are kept instead of computed twice
-    pub keep_images: usize,
-    /// visits whose activations are kept instead of computed twice
-    pub keep_visits: usize,
-    /// write the best adapters as PEFT does, too (folder `peft`)
-    pub peft: bool,
-    /// go on where the output folder's checkpoint stands
-    pub resume: bool,
-    /// what becomes of a clip or a case that cannot be used
-    pub on_bad_data: BadData,
-}
-
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            epochs: 20,
-            clips_per_case: 1,
-            accumulate: 1,
-            seed: 1,
-            validate_every: 1,
-            bf16_memory: false,
-            pointers_ahead: false,
-            keep_images: 0,
-            keep_visits: 0,
-            peft: false,
-            resume: false,
-            on_bad_data: BadData::Stop,
-        }
-    }
-}
-
-/// What becomes of data that cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BadData {
-    /// the training stops and names them
-    #[default]
-    Stop,
-    /// they are left out and counted
-    Skip,
-}
+use std::time::Instant;
 
 /// How it went.
 #[derive(Debug, Clone, Serialize)]
@@ -128,6 +37,10 @@ pub struct FineTuneReport {
     pub trained_parameters: usize,
     /// left out, in all epochs
     pub skipped: usize,
+    /// means over the test cases with the best adapters, where there are any
+    pub test: Option<Means>,
+    /// memory and time, as they were estimated at the start
+    pub estimate: Estimate,
 }
 
 /// Trains. `on_epoch` hears about every epoch and may end the training there. Progress: stage `"train"` counts clips. A cancelled run leaves a checkpoint to resume from.
@@ -140,41 +53,22 @@ pub fn fine_tune(
     let trainee = request.trainee()?;
     let cases = data::cases(&request.data)?;
     std::fs::create_dir_all(&request.output).map_err(Error::io(&request.output))?;
-    Training::new(request, &trainee, cases)?.run(observer, on_epoch)
+    let training = Training::new(request, &trainee, cases)?;
+    let estimate = training.estimate()?;
+    if request.run.dry_run {
+        return Ok(training.report(estimate, None));
+    }
+    training.run(estimate, observer, on_epoch)
 }
 
-impl FineTuneRequest {
-    fn check(&self) -> Result<()> {
-        let RunConfig { epochs, clips_per_case, accumulate, validate_every, .. } = self.run;
-        let counts = [
-            ("epochs", epochs),
-            ("clips_per_case", clips_per_case),
-            ("accumulate", accumulate),
-            ("validate_every", validate_every),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(Error::invalid(format!("run.{name} is 0; 1 is the least")));
-        }
-        self.sample.check()?;
-        self.augment.check()
+fn feature_cache(request: &FineTuneRequest, trainee: &Trainee) -> Result<FeatureCache> {
+    if let Some((name, _)) = trainee.parameters.iter().find(|(name, _)| is_encoder(name)) {
+        return Err(Error::invalid(format!(
+            "run.cache_features needs an image encoder that stays as it is, and {name} is trained; choose other adapt.targets"
+        )));
     }
-
-    /// The model with its trained parts.
-    fn trainee(&self) -> Result<Trainee> {
-        let (checkpoint, config, device, kind) = self.model.parts()?;
-        let weights::Checkpoint { path, tensors, adapters, .. } = checkpoint;
-        crate::guard::guard(|| Trainee::new(tensors, adapters, config, self.adapt.clone(), device, kind, self.run.seed))
-            .map_err(|error| Error::format(path, error.to_string()))
-    }
-
-    fn step(&self) -> StepConfig {
-        let RunConfig { bf16_memory, pointers_ahead, keep_images, keep_visits, .. } = self.run;
-        StepConfig {
-            objective: self.objective.clone(),
-            memory: Memory { kind: if bf16_memory { Kind::BFloat16 } else { Kind::Float }, pointers_ahead },
-            keep: Keep { images: keep_images, visits: keep_visits },
-        }
-    }
+    let model = format!("{} {:?}", trainee.base, trainee.model.kind());
+    FeatureCache::new(request.output.join("features"), model)
 }
 
 /// A training under way.
@@ -184,6 +78,8 @@ struct Training<'a> {
     adam: Adam,
     train: Vec<LoadedCase>,
     validation: Vec<LoadedCase>,
+    /// read at the end
+    test: Vec<Box<dyn Case>>,
     records: Records,
     position: Position,
     skipped: usize,
@@ -192,13 +88,18 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn new(request: &'a FineTuneRequest, trainee: &'a Trainee, cases: Vec<Box<dyn Case>>) -> Result<Self> {
         let parameters = trainee.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+        let cache = match request.run.cache_features {
+            true => Some(feature_cache(request, trainee)?),
+            false => None,
+        };
         let mut training = Self {
             request,
-            stepper: Stepper { trainee, config: request.step() },
+            stepper: Stepper { trainee, config: request.step(), cache },
             adam: Adam::new(parameters.collect(), request.optimizer.clone()),
             train: Vec::new(),
             validation: Vec::new(),
-            records: Records::new(&request.output),
+            test: Vec::new(),
+            records: Records::new(&request.output, serde_json::to_value(request).unwrap_or_default()),
             position: Position::default(),
             skipped: 0,
         };
@@ -206,10 +107,13 @@ impl<'a> Training<'a> {
             let target = match case.subset() {
                 Subset::Train => &mut training.train,
                 Subset::Validation => &mut training.validation,
-                Subset::Test => continue,
+                Subset::Test => {
+                    training.test.push(case);
+                    continue;
+                }
             };
-            match case.read() {
-                Ok((volume, labels)) => target.push(LoadedCase { name: case.name().to_owned(), volume, labels }),
+            match LoadedCase::read(case.as_ref()) {
+                Ok(case) => target.push(case),
                 Err(_) if request.run.on_bad_data == BadData::Skip => training.skipped += 1,
                 Err(error) => return Err(error),
             }
@@ -220,8 +124,27 @@ impl<'a> Training<'a> {
         Ok(training)
     }
 
+    /// Memory and time; refused where the memory cannot be enough.
+    fn estimate(&self) -> Result<Estimate> {
+        let estimate = estimate::memory(self.request, &self.stepper)?;
+        let size = self.stepper.trainee.model.config.image_size;
+        let drawn = self.request.sample.draw(&self.train[0], size, &self.request.augment, &mut self.rng(1, 0));
+        let Ok(clip) = drawn else { return Ok(estimate) }; // the training will say what is wrong, or skip it
+        let start = Instant::now();
+        self.stepper.encode(&clip)?;
+        let encoding = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let evaluated = self.stepper.evaluate(&clip, 0);
+        let forward = start.elapsed().as_secs_f64();
+        let run = &self.request.run;
+        let clips = self.train.len() * run.clips_per_case * run.epochs;
+        let encoder = self.stepper.trainee.parameters.iter().any(|(name, _)| is_encoder(name));
+        Ok(evaluated.map_or(estimate, |_| estimate.with_time(forward, encoding, encoder, clips)))
+    }
+
     fn run(
         mut self,
+        estimate: Estimate,
         observer: &mut dyn Observer,
         on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<Flow>,
     ) -> Result<FineTuneReport> {
@@ -244,13 +167,20 @@ impl<'a> Training<'a> {
                 break;
             }
         }
-        Ok(FineTuneReport {
+        let test = self.measure_test(observer)?;
+        Ok(self.report(estimate, test))
+    }
+
+    fn report(self, estimate: Estimate, test: Option<Means>) -> FineTuneReport {
+        FineTuneReport {
             best_epoch: self.records.best().map(|record| record.epoch),
             adapter: self.file("adapter.safetensors"),
             trained_parameters: self.stepper.trainee.parameters.iter().map(|(_, tensor)| tensor.numel()).sum(),
             skipped: self.skipped,
+            test,
+            estimate,
             epochs: self.records.epochs,
-        })
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -282,19 +212,33 @@ impl<'a> Training<'a> {
             self.adam.zero_grad();
             let (mut loss, mut skipped, mut used) = (0.0, 0, 0);
             for (at, &case) in order.iter().enumerate().take(until).skip(self.position.clip) {
+                let before = self.adam.gradients();
                 match self.clip(&self.train[case], at) {
                     Ok(clip_loss) => (loss, used) = (loss + clip_loss, used + 1),
-                    Err(Error::Invalid(_)) if run.on_bad_data == BadData::Skip => skipped += 1,
+                    Err(Error::Invalid(_)) if run.on_bad_data == BadData::Skip => {
+                        skipped += 1;
+                        self.adam.set_gradients(&before); // an object before the bad one may have left some
+                    }
                     Err(error) => return Err(error),
                 }
             }
-            if used > 0 {
-                self.adam.step(rate)?;
+            match if used > 0 { self.adam.step(rate).map(|_| ()) } else { Ok(()) } {
+                Ok(()) => {}
+                Err(Error::Invalid(_)) if run.on_bad_data == BadData::Skip => {
+                    (loss, skipped, used) = (0.0, skipped + used, 0);
+                }
+                Err(error) => {
+                    let names: Vec<_> =
+                        order[self.position.clip..until].iter().map(|&i| &*self.train[i].name).collect();
+                    return Err(Error::invalid(format!("{}: {error}", names.join(", "))));
+                }
             }
             self.position.clip = until;
             self.position.loss += loss;
             self.position.skipped += skipped;
-            self.records.step(self.adam.steps(), loss / used.max(1) as f64, rate);
+            if used > 0 {
+                self.records.step(self.adam.steps(), loss / used as f64, rate);
+            }
         }
         observer.step("train", (self.position.epoch + 1) * order.len(), total)
     }
@@ -329,6 +273,7 @@ impl<'a> Training<'a> {
         let metrics = serde_json::to_value(&record).unwrap_or_default();
         if best {
             self.stepper.trainee.write_adapter(&self.file("adapter.safetensors"), &metrics)?;
+            self.keep_sheets()?;
             if self.request.run.peft {
                 self.stepper.trainee.write_peft(&self.file("peft"))?;
             }
@@ -347,40 +292,88 @@ impl<'a> Training<'a> {
             (&self.validation, Subset::Validation)
         };
         let mut records = Vec::new();
+        let mut sheets = self.request.run.sheets;
         for (at, case) in cases.iter().enumerate() {
             observer.step("validate", at, cases.len())?;
-            // the same prompts after every epoch
-            let mut rng = ChaCha8Rng::seed_from_u64(self.request.run.seed ^ 0x5eed ^ at as u64);
-            let clips: Vec<Clip> = self.request.sample.fixed(case, size, &mut rng)?;
-            for clip in &clips {
-                let losses = self.stepper.evaluate(clip, at as u64)?;
-                records.extend(self.records.measure(epoch, subset, case, clip, &losses)?);
+            records.extend(self.measure_case(epoch, subset, at, case, size, &mut sheets)?);
+        }
+        Ok(records)
+    }
+
+    fn measure_case(
+        &self,
+        epoch: usize,
+        subset: Subset,
+        at: usize,
+        case: &LoadedCase,
+        size: i64,
+        sheets: &mut usize,
+    ) -> Result<Vec<SliceRecord>> {
+        let mut records = Vec::new();
+        // the same prompts after every epoch
+        let mut rng = ChaCha8Rng::seed_from_u64(self.request.run.seed ^ 0x5eed ^ at as u64);
+        let clips: Vec<Clip> = self.request.sample.fixed(case, size, &mut rng)?;
+        for clip in &clips {
+            let losses = self.stepper.evaluate(clip, at as u64)?;
+            records.extend(measure(epoch, subset, case, clip, &losses)?);
+            if *sheets > 0 {
+                *sheets -= 1;
+                let object = clip.objects.first().map_or(0, |object| object.id);
+                sheet(&self.file("sheets/last").join(format!("{}_{object}.png", case.file_name())), clip, &losses)?;
             }
         }
         Ok(records)
     }
 
+    /// The sheets of the last validation become those of the best.
+    fn keep_sheets(&self) -> Result<()> {
+        let (last, best) = (self.file("sheets/last"), self.file("sheets/best"));
+        let Ok(entries) = std::fs::read_dir(&last) else { return Ok(()) };
+        std::fs::create_dir_all(&best).map_err(Error::io(&best))?;
+        for entry in entries.flatten() {
+            let target = best.join(entry.file_name());
+            std::fs::copy(entry.path(), &target).map_err(Error::io(&target))?;
+        }
+        Ok(())
+    }
+
+    /// The test cases with the best parameters, one after the other; their slices go into `test.csv`.
+    fn measure_test(&mut self, observer: &mut dyn Observer) -> Result<Option<Means>> {
+        let best = self.file("adapter.safetensors");
+        if self.test.is_empty() || !best.exists() {
+            return Ok(None);
+        }
+        self.stepper.trainee.read_adapter(&best)?;
+        let size = self.stepper.trainee.model.config.image_size;
+        let epoch = self.records.best().map_or(0, |record| record.epoch);
+        let mut slices = Vec::new();
+        let cases = std::mem::take(&mut self.test);
+        for (at, case) in cases.iter().enumerate() {
+            observer.step("test", at, cases.len())?;
+            match LoadedCase::read(case.as_ref()) {
+                Ok(case) => slices.extend(self.measure_case(epoch, Subset::Test, at, &case, size, &mut 0)?),
+                Err(_) if self.request.run.on_bad_data == BadData::Skip => self.skipped += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        write_test(&self.request.output, &slices)?;
+        Ok(Means::of(&slices))
+    }
+
     fn save(&self, path: &Path) -> Result<()> {
         let state = json!({"position": self.position, "records": self.records.state(), "skipped": self.skipped,
-            "request": self.request_hash()});
+            "request": self.request.identity()});
         state::save(path, self.stepper.trainee, &self.adam, &state)
     }
 
     fn restore(&mut self, path: &Path, state: Value) -> Result<()> {
         let damaged = |_| Error::format(path, "where the training stood cannot be read");
-        if state["request"] != self.request_hash() {
+        if state["request"] != self.request.identity() {
             let what = "the training there had another configuration; take that one, or another output folder";
             return Err(Error::format(path, what));
         }
         self.position = serde_json::from_value(state["position"].clone()).map_err(damaged)?;
         self.skipped = state["skipped"].as_u64().unwrap_or(0) as usize;
         self.records.set_state(&state["records"]).map_err(damaged)
-    }
-
-    /// The configuration as far as it decides the numbers; more epochs may be asked for.
-    fn request_hash(&self) -> Value {
-        let FineTuneRequest { data, adapt, objective, optimizer, sample, augment, run, .. } = self.request;
-        let run = RunConfig { epochs: 0, resume: false, keep_images: 0, keep_visits: 0, ..run.clone() };
-        json!([data, adapt, objective, optimizer, sample, augment, run])
     }
 }

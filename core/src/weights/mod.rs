@@ -9,12 +9,14 @@ mod names;
 mod pickle;
 mod safe;
 mod torch;
+mod write;
 
 pub(crate) use adapters::PEFT;
 pub use adapters::{AdapterFile, fingerprint};
 pub use find::{default_dirs, find, own_file};
 pub use names::Adapter;
 pub(crate) use safe::{dtype_of, kind_of};
+pub(crate) use write::{write_safetensors, write_torch};
 
 use crate::model::ModelConfig;
 use crate::model::config::{Official, Size, Version};

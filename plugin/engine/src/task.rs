@@ -23,6 +23,7 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let observer = &mut ToHost(host);
     let reply = match name {
         "segment" => job::segment(&request(name, json)?, observer).map(told),
+        "export" => job::export(&request(name, json)?).map(|report| json!({"report": report})),
         "replay" => job::replay(&request(name, json)?, observer).map(told),
         "script" => return script::run(&request(name, json)?, host),
         "check" => return script::check(&request(name, json)?, host),

@@ -1,5 +1,6 @@
 //! A case becomes a clip: some slices, evenly spaced, some objects on them, and prompts on some of the slices.
 
+use super::Case;
 use super::augment::Augment;
 use super::regions::{PointRules, Region};
 use crate::intensity::Intensity;
@@ -217,6 +218,18 @@ pub struct LoadedCase {
 }
 
 impl LoadedCase {
+    /// Reads a case.
+    pub fn read(case: &dyn Case) -> Result<Self> {
+        let (volume, labels) = case.read()?;
+        Ok(Self { name: case.name().to_owned(), volume, labels })
+    }
+
+    /// Its name as the name of a file: what would be a folder becomes `_`.
+    pub fn file_name(&self) -> String {
+        let allowed = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+        self.name.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+    }
+
     /// Slices as the model sees them at inference, and the truth of some objects; no prompts yet.
     pub fn clip(&self, frames: &[usize], objects: &[u16], size: i64) -> Result<Clip> {
         let windows = Intensity::Auto.of(&self.volume)?;

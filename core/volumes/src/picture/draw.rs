@@ -4,6 +4,8 @@
 //! algebra for the same handful of lines.
 
 use super::colours;
+use super::{Mark, MarkKind};
+use crate::{Error, Result};
 use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage, imageops};
 
@@ -11,14 +13,15 @@ use image::{Rgb, RgbImage, imageops};
 const FILL: f32 = 0.35;
 
 /// A slice being drawn on, in picture pixels.
-pub(super) struct Canvas {
+#[derive(Debug, Clone)]
+pub struct Canvas {
     picture: RgbImage,
     zoom: f32,
 }
 
 impl Canvas {
     /// Scales the slice: smoothly when it shrinks, as plain squares when it grows.
-    pub fn new(slice: RgbImage, zoom: f32) -> Self {
+    pub(super) fn new(slice: RgbImage, zoom: f32) -> Self {
         let side = |n: u32| ((n as f32 * zoom).round() as u32).max(1);
         let (width, height) = (side(slice.width()), side(slice.height()));
         let filter = if zoom < 1.0 { imageops::FilterType::Triangle } else { imageops::FilterType::Nearest };
@@ -26,7 +29,19 @@ impl Canvas {
         Self { picture, zoom }
     }
 
-    pub fn into_picture(self) -> RgbImage {
+    /// From grey values, row by row. Errors: there are not `columns * rows` of them.
+    pub fn grey(values: &[u8], columns: usize, rows: usize, zoom: f32) -> Result<Self> {
+        let bytes = values.iter().flat_map(|&value| [value; 3]).collect();
+        let slice = RgbImage::from_raw(columns as u32, rows as u32, bytes);
+        let wrong = || Error::invalid(format!("{} values are no slice of {columns} x {rows}", values.len()));
+        Ok(Self::new(slice.ok_or_else(wrong)?, zoom))
+    }
+
+    pub(super) fn picture(&self) -> &RgbImage {
+        &self.picture
+    }
+
+    pub(super) fn into_picture(self) -> RgbImage {
         self.picture
     }
 
@@ -50,6 +65,14 @@ impl Canvas {
                 let colour = colours::of_object(colours::number(object));
                 self.blend(x as i64, y as i64, colour, if edge { 1.0 } else { FILL });
             }
+        }
+    }
+
+    /// A click or a box.
+    pub fn mark(&mut self, mark: &Mark) {
+        match mark.kind {
+            MarkKind::Point { x, y, positive } => self.point(x, y, positive),
+            MarkKind::Box(corners) => self.rectangle(corners, colours::of_object(colours::number(mark.object))),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::io::atomic_file;
 use crate::progress::checkpoint;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
-use draw::Canvas;
+pub use draw::Canvas;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, ImageEncoder, RgbImage};
 use std::collections::BTreeSet;
@@ -25,6 +25,8 @@ use std::time::Duration;
 const SHEET_SLICES: usize = 36;
 /// frames of an animation, at most
 const GIF_SLICES: usize = 240;
+/// pixels between the slices of a sheet
+const GAP: u32 = 4;
 const FRAME_TIME: Duration = Duration::from_millis(200);
 /// longest and shortest side of a drawn slice: larger ones are shrunk, small ones magnified by a whole number
 const MAX_SIDE: usize = 512;
@@ -109,21 +111,11 @@ impl Scene<'_> {
         let all = || (0..self.volume.frames).collect();
         let slices = pick(if used.is_empty() { all() } else { used.into_iter().collect() }, SHEET_SLICES);
         let tiles = slices.iter().map(|&frame| self.slice(frame)).collect::<Result<Vec<_>>>()?;
-        let (width, height) = tiles[0].dimensions();
-        let gap = 4;
+        let (width, height) = (f64::from(tiles[0].width()), f64::from(tiles[0].height()));
         // about as wide as high
-        let across = ((tiles.len() as f64 * f64::from(height) / f64::from(width)).sqrt().ceil() as u32)
-            .clamp(1, tiles.len() as u32);
-        let down = (tiles.len() as u32).div_ceil(across);
-        let mut sheet = RgbImage::new(across * (width + gap) - gap, down * (height + gap) - gap);
-        for (i, tile) in (0u32..).zip(&tiles) {
-            let (x, y) = (i % across * (width + gap), i / across * (height + gap));
-            image::imageops::replace(&mut sheet, tile, x.into(), y.into());
-        }
-        write_file(path, |out| {
-            let encoder = image::codecs::png::PngEncoder::new(out);
-            encoder.write_image(sheet.as_raw(), sheet.width(), sheet.height(), image::ExtendedColorType::Rgb8)
-        })
+        let across = ((tiles.len() as f64 * height / width).sqrt().ceil() as usize).clamp(1, tiles.len());
+        let rows: Vec<_> = tiles.chunks(across).map(|row| row.iter().collect()).collect();
+        write_rows(path, &rows)
     }
 
     /// The slices of an animation, drawn.
@@ -176,10 +168,7 @@ impl Scene<'_> {
         let mut canvas = Canvas::new(picture, self.zoom);
         canvas.objects(self.labels.frame(frame), columns, rows);
         for mark in self.marks.iter().filter(|mark| mark.frame == frame) {
-            match mark.kind {
-                MarkKind::Box(corners) => canvas.rectangle(corners, colours::of_object(colours::number(mark.object))),
-                MarkKind::Point { x, y, positive } => canvas.point(x, y, positive),
-            }
+            canvas.mark(mark);
         }
         canvas.text(4, 4, &frame.to_string());
         Ok(canvas.into_picture())
@@ -201,6 +190,28 @@ fn pick(slices: Vec<usize>, most: usize) -> Vec<usize> {
         return slices;
     }
     (0..most).map(|i| slices[i * (slices.len() - 1) / (most - 1)]).collect()
+}
+
+/// Writes drawn slices as one PNG, row by row; a row may be shorter than the others. All are of the size of the first.
+pub fn write_grid(path: impl AsRef<Path>, rows: &[Vec<Canvas>]) -> Result<()> {
+    let rows: Vec<Vec<&RgbImage>> = rows.iter().map(|row| row.iter().map(Canvas::picture).collect()).collect();
+    write_rows(path.as_ref(), &rows)
+}
+
+fn write_rows(path: &Path, rows: &[Vec<&RgbImage>]) -> Result<()> {
+    let first = rows.first().and_then(|row| row.first()).ok_or_else(|| Error::invalid("a picture of nothing"))?;
+    let (width, height) = first.dimensions();
+    let across = rows.iter().map(Vec::len).max().unwrap_or(1) as u32;
+    let mut sheet = RgbImage::new(across * (width + GAP) - GAP, rows.len() as u32 * (height + GAP) - GAP);
+    for (y, row) in (0u32..).zip(rows) {
+        for (x, tile) in (0u32..).zip(row) {
+            image::imageops::replace(&mut sheet, *tile, (x * (width + GAP)).into(), (y * (height + GAP)).into());
+        }
+    }
+    write_file(path, |out| {
+        let encoder = image::codecs::png::PngEncoder::new(out);
+        encoder.write_image(sheet.as_raw(), sheet.width(), sheet.height(), image::ExtendedColorType::Rgb8)
+    })
 }
 
 fn write_file(path: &Path, encode: impl FnOnce(&mut BufWriter<File>) -> image::ImageResult<()>) -> Result<()> {

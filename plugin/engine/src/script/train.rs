@@ -10,23 +10,27 @@ use super::values::{Checked, Fallible, native, refused};
 use crate::convert::ToHost;
 use rhai::{Dynamic, FnPtr, NativeCallContext};
 use sam_octa2_core::Error;
+use sam_octa2_core::job::{ExportRequest, export};
+use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::train::data::DataConfig;
 use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Makes training known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files) = (context.host, context.files.clone());
-    let same = context.files.clone();
+    let (same, again) = (context.files.clone(), context.files.clone());
     library
         .room("Training", "Fine-tuning on labelled volumes; docs/training.md says what every option does.")
         .function(
             "fine_tune(options: #{model, data, output, adapt, objective, optimizer, sample, augment, run}, closure?: FnPtr) -> Map",
             "Trains adapters (or whole parts) of a model on volumes with labels; writes `adapter.safetensors`, a checkpoint to resume from, \
-             `metrics.csv` and `steps.csv` into the folder `output`. `model`: a name, a file, or `#{model, config, adapter, device, \
+             tables, curves and pictures into the folder `output`; `run: #{dry_run: true}` only estimates memory and time. `model`: a name, a file, or `#{model, config, adapter, device, \
              precision}`; `data`: `#{manifest: FILE}` or `#{octa500: #{root, task}}`. The closure hears `#{epoch, loss, skipped, validation: \
-             #{dice, ...}}` after every epoch; `false` stops there. Returns `#{epochs, best_epoch, adapter, trained_parameters, skipped}`.",
+             #{dice, ...}}` after every epoch; `false` stops there. Returns `#{epochs, best_epoch, adapter, \
+             trained_parameters, skipped, test, estimate}`.",
             "labels.save(\"truth.nii.gz\"); write_json(\"pairs.json\", [#{image: arg(\"input\"), labels: \"truth.nii.gz\"}]); \
              fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: \"pairs.json\"}, output: \"tuned\", \
              adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
@@ -36,7 +40,46 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         )
         .also("fine_tune", move |call: NativeCallContext, options: Dynamic| -> Fallible<Dynamic> {
             run(&call, host, &same, &options, None)
-        });
+        })
+        .function(
+            "export_checkpoint(options: #{model, model_config, adapter, layout}, path: String) -> Map",
+            "Writes a checkpoint with what fine-tuning learnt as one file: `.pt`, `.pth` or `.safetensors`. `layout`: `\"official\"` (adapters added \
+             to their layers; SAM 2's own programs read it) or `\"sam_octa2\"` (adapters beside their layers, as SAM-OCTA2 saves them). \
+             Returns `#{output, layout, tensors, adapters, size}`.",
+            "export_checkpoint(#{model: arg(\"model\"), model_config: arg(\"config\")}, \"merged.pt\")",
+            move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
+                native(&call, || written(&again, &options, &path))
+            },
+        );
+}
+
+fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
+    let mut value = object("export_checkpoint", options)?;
+    let path = path.clone().into_string().map_err(|_| refused("export_checkpoint: path", "a text", path))?;
+    value["output"] = json!(path);
+    let request: ExportRequest = serde_path_to_error::deserialize(value).map_err(|error| {
+        Failure::invalid(format!("export_checkpoint: option `{}`: {}", error.path(), error.inner()))
+    })?;
+    readable(files, &request.model)?;
+    files.check_write(&request.output)?;
+    rhai::serde::to_dynamic(export(&request)?).map_err(|error| Failure::invalid(error.to_string()))
+}
+
+/// An option map as JSON.
+fn object(function: &str, options: &Dynamic) -> Checked<Value> {
+    rhai::serde::from_dynamic(options)
+        .ok()
+        .filter(Value::is_object)
+        .ok_or_else(|| refused(&format!("{function}: options"), "an option map", options))
+}
+
+/// Whether the script may read what a model is made of.
+fn readable(files: &Files, model: &ModelRequest) -> Checked<()> {
+    let readable = |path: &Path| files.check_read(path);
+    model.adapter.as_deref().map_or(Ok(()), readable)?;
+    let named = [Some(&model.model), model.model_config.as_ref()];
+    let paths = named.into_iter().flatten().map(Path::new);
+    paths.filter(|path| path.components().count() > 1 || path.exists()).try_for_each(readable)
 }
 
 fn run(
@@ -70,24 +113,17 @@ fn told(report: &FineTuneReport) -> Checked<Dynamic> {
 
 /// The option map as a request; only files that the host allows.
 fn request(files: &Files, options: &Dynamic) -> Checked<FineTuneRequest> {
-    let mut value: Value = rhai::serde::from_dynamic(options)
-        .ok()
-        .filter(Value::is_object)
-        .ok_or_else(|| refused("fine_tune: options", "an option map", options))?;
+    let mut value = object("fine_tune", options)?;
     if value["model"].is_string() {
         value["model"] = json!({"model": value["model"]});
     }
     let request: FineTuneRequest = serde_path_to_error::deserialize(value)
         .map_err(|error| Failure::invalid(format!("fine_tune: option `{}`: {}", error.path(), error.inner())))?;
-    let readable = |path: &std::path::Path| files.check_read(path);
     match &request.data {
-        DataConfig::Manifest(path) => readable(path)?,
-        DataConfig::Octa500(octa500) => readable(&octa500.root)?,
+        DataConfig::Manifest(path) => files.check_read(path)?,
+        DataConfig::Octa500(octa500) => files.check_read(&octa500.root)?,
     }
-    request.model.adapter.as_deref().map_or(Ok(()), readable)?;
-    let named = [Some(&request.model.model), request.model.model_config.as_ref()];
-    let paths = named.into_iter().flatten().map(std::path::Path::new);
-    paths.filter(|path| path.components().count() > 1 || path.exists()).try_for_each(readable)?;
+    readable(files, &request.model)?;
     files.check_write(&request.output)?;
     Ok(request)
 }

@@ -1,0 +1,151 @@
+//! Before a training begins: the memory that it will need and the time it will take, and what to change where it cannot fit.
+//!
+//! Memory is counted from the configuration: what the process holds already, gradients and moments of what is trained, what is kept of every
+//! slice of a clip, and the largest piece that is computed with a graph at a time (`step`). The factors are fitted to the peaks that
+//! `tests/bench/training.rs` measures; they are right within about a fifth. Time is measured: one clip forward.
+
+use super::request::FineTuneRequest;
+use super::step::{Stepper, is_encoder};
+use crate::model::ModelConfig;
+use crate::{Error, Result};
+use serde::Serialize;
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+const GB: f64 = 1e9;
+/// numbers that a block of the encoder keeps, in units of its tokens times their width
+const BLOCK: f64 = 20.0;
+/// the same for the feature pyramid, in units of all its cells times their width
+const PYRAMID: f64 = 6.0;
+/// numbers that memory attention keeps for a cell of the features, in units of their width, without and for every memory
+const ATTENTION: [f64; 2] = [110.0, 10.0];
+/// numbers that masks and losses keep for a pixel of the input: with Dice, focal and the like; with the soft skeletons of clDice
+const MASK: [f64; 2] = [30.0, 160.0];
+/// going back keeps about three times as long as going forward takes
+const BACKWARD: f64 = 3.0;
+
+/// What a training will need.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// peak of the whole process
+    pub memory_gb: f64,
+    /// what there is for it: the option, or what the machine has free; none on a GPU without the option
+    pub available_gb: Option<f64>,
+    /// one clip, forward and back
+    pub seconds_per_clip: f64,
+    /// all epochs, without validation
+    pub hours: f64,
+}
+
+/// What decides the memory.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    encoder: bool,
+    frames: usize,
+    keep_images: usize,
+    keep_visits: usize,
+}
+
+impl Needs {
+    fn of(request: &FineTuneRequest, encoder: bool) -> Self {
+        let run = &request.run;
+        let frames = request.sample.frames;
+        Self { encoder, frames, keep_images: run.keep_images.min(frames), keep_visits: run.keep_visits.min(frames) }
+    }
+
+    /// Bytes of the activations at their peak.
+    fn bytes(&self, request: &FineTuneRequest, config: &ModelConfig) -> f64 {
+        let (first, second, half_way) = encoder(config);
+        let side = config.feature_size() as f64;
+        let (cells, pixels) = (side * side, (config.image_size * config.image_size) as f64);
+        // vision, and the two finer levels that the decoder uses
+        let features = cells * config.hidden_dim() as f64 * (1.0 + 2.0 + 2.0);
+        let memories = self.frames.saturating_sub(1).min(config.num_maskmem as usize) as f64;
+        let attention = cells * config.hidden_dim() as f64 * (ATTENTION[0] + ATTENTION[1] * memories);
+        let skeletons = request.objective.cldice != 0.0;
+        let answers = 1.0 + request.sample.corrections as f64;
+        let visit = attention + pixels * MASK[usize::from(skeletons)] * answers;
+        let image = if self.encoder { first.max(second) } else { 0.0 };
+        let gradients = if self.encoder { 2.0 } else { 1.0 };
+        let frame = features * gradients + if self.encoder { half_way } else { 0.0 };
+        let kept =
+            self.keep_images as f64 * (first + second) * f64::from(self.encoder) + self.keep_visits as f64 * visit;
+        let inputs = pixels * self.frames as f64 * (3.0 + request.sample.objects as f64);
+        4.0 * (inputs + self.frames as f64 * frame + kept + image.max(visit))
+    }
+}
+
+/// Numbers kept by the two halves of the encoder, and between them.
+fn encoder(config: &ModelConfig) -> (f64, f64, f64) {
+    let trunk = &config.image_encoder.trunk;
+    let mut tokens = (config.image_size / 4).pow(2) as f64;
+    let (mut units, mut stages) = (Vec::new(), Vec::new());
+    for (at, block) in trunk.blocks().iter().enumerate() {
+        tokens /= block.q_stride.map_or(1.0, |[rows, columns]| (rows * columns) as f64);
+        units.push(tokens * block.dim_out as f64);
+        if trunk.stage_ends().contains(&(at as i64)) {
+            stages.push((at, tokens * block.dim_out as f64));
+        }
+    }
+    let middle = crate::model::hiera::middle(&trunk.blocks());
+    let [first, second] = [&units[..middle], &units[middle..]].map(|units| units.iter().sum::<f64>() * BLOCK);
+    let finest = (config.image_size / 4).pow(2) as f64 * config.hidden_dim() as f64;
+    let done: f64 = stages.iter().filter(|(at, _)| *at < middle).map(|(_, unit)| unit).sum();
+    (first, second + finest * PYRAMID, done + units[middle.max(1) - 1])
+}
+
+/// Counts memory; an error with advice where it cannot fit.
+pub fn memory(request: &FineTuneRequest, stepper: &Stepper) -> Result<Estimate> {
+    let trainee = stepper.trainee;
+    let encoder = trainee.parameters.iter().any(|(name, _)| is_encoder(name));
+    let trained: usize = trainee.parameters.iter().map(|(_, tensor)| tensor.numel()).sum();
+    let (resident, free) = machine();
+    let bytes = |needs: Needs| resident + 12.0 * trained as f64 + needs.bytes(request, &trainee.model.config);
+    let needs = Needs::of(request, encoder);
+    let needed = bytes(needs);
+    let limit = request.run.memory_limit * GB;
+    let available = match trainee.model.device() {
+        _ if limit > 0.0 => Some(limit),
+        tch::Device::Cpu => Some(resident + free),
+        _ => None,
+    };
+    if let Some(available) = available.filter(|&available| needed > available) {
+        let plain = Needs { keep_images: 0, keep_visits: 0, ..needs };
+        let ways = [
+            ("run.keep_images and run.keep_visits 0", plain),
+            ("sample.frames 2", Needs { frames: needs.frames.min(2), ..plain }),
+            ("nothing of the image encoder among adapt.targets and adapt.train", Needs { encoder: false, ..plain }),
+        ];
+        let ways = ways.map(|(what, needs)| (what, bytes(needs)));
+        let ways = ways.iter().filter(|(_, bytes)| *bytes < 0.95 * needed);
+        let ways = ways.map(|(what, bytes)| format!("{what} ({:.1} GB)", bytes / GB)).collect::<Vec<_>>();
+        return Err(Error::invalid(format!(
+            "the training needs about {:.1} GB of memory, and there are {:.1} GB; what would help: {}a smaller model; or allow more with \
+             run.memory_limit",
+            needed / GB,
+            available / GB,
+            ways.iter().map(|way| format!("{way}; ")).collect::<String>()
+        )));
+    }
+    let available_gb = available.map(|bytes| bytes / GB);
+    Ok(Estimate { memory_gb: needed / GB, available_gb, seconds_per_clip: 0.0, hours: 0.0 })
+}
+
+impl Estimate {
+    /// With the time, from that of one clip forward (`encoding`: of its images alone), in seconds.
+    pub fn with_time(self, forward: f64, encoding: f64, trained_encoder: bool, clips: usize) -> Self {
+        let images = encoding * if trained_encoder { 1.0 + BACKWARD } else { 1.0 };
+        let seconds_per_clip = images + (forward - encoding).max(0.0) * (1.0 + BACKWARD);
+        Self { seconds_per_clip, hours: seconds_per_clip * clips as f64 / 3600.0, ..self }
+    }
+}
+
+/// What this process holds, and what it could have besides, in bytes.
+fn machine() -> (f64, f64) {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let free = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory).min(system.available_memory());
+    (resident.unwrap_or(0.0) * 1024.0, free as f64)
+}
