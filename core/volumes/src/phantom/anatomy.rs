@@ -3,7 +3,7 @@
 //! Vessel flow, capillaries and depths are maps in 0 to 1 or micrometres on the A-scan grid (304 or 400, as OCTA-500's); the truth is drawn
 //! from the same rods on the output grid.
 
-use super::mesh::Mesh;
+use super::mesh::{Loss, Mesh};
 use super::options::PhantomOptions;
 use super::random::Random;
 use super::raster::Plane;
@@ -52,7 +52,7 @@ impl Anatomy {
         let mut map = Self {
             depths: pixels.clone().map(|i| retina.at(place(i))).collect(),
             large: drawn(native, &nodes[..first_twig], 0, &width),
-            twigs: drawn(native, &nodes, first_twig, |node| node.radius.max(0.45 * native.pixel)),
+            twigs: drawn(native, &nodes, first_twig, |node| node.radius.max(0.6 * native.pixel)),
             superficial: Vec::new(),
             deep: Vec::new(),
             retina,
@@ -70,28 +70,32 @@ impl Anatomy {
         let field = options.field as f32;
         let native = self.native;
         let mut random = Random::new(options.seed, 4);
-        let fine = 0.42 * native.pixel;
-        let (near, far) = (random.between(0.066, 0.085), random.between(0.045, 0.058));
+        let fine = (0.62 * native.pixel).max(0.0045);
+        let (near, far) = (random.between(0.050, 0.066), random.between(0.042, 0.056));
         let meshes = [
-            Mesh::new(&mut random, field, near, fine.max(0.0042), 1.3),
-            Mesh::new(&mut random, field, far, fine.max(0.0042), 1.1),
+            Mesh::new(&mut random, field, near, fine, 1.7),
+            Mesh::new(&mut random, field, 1.45 * near, fine, 1.5),
+            Mesh::new(&mut random, field, far, fine, 1.3),
+            Mesh::new(&mut random, field, 1.5 * far, fine, 1.3),
         ];
+        let lost = Loss::new(&mut random, field, options.dropout);
         // arteries keep capillaries away
         let mut free = vec![1f32; native.side * native.side];
         let artery = |node: &Node| if node.artery { node.radius + 0.025 } else { 0.0 };
         native.rods(large, 0, 0.0, artery, |i, inside, _, _| free[i] = free[i].min(1.0 - inside / 0.03).max(0.0));
         let ring = random.between(0.3, 0.9);
         let trees = tree::deep(&self.retina, field, options.seed);
-        let trees = drawn(native, &trees, 0, |node| node.radius.max(0.45 * native.pixel));
+        let trees = drawn(native, &trees, 0, |node| node.radius.max(0.6 * native.pixel));
         for (i, &tree) in trees.iter().enumerate() {
             let place = native.place(i);
             let border = self.retina.from_faz(place);
             // the capillary ring around the avascular zone
             let arcade = ring * (-((border - 0.012) / 0.009).powi(2)).exp();
-            let shallow = meshes[0].at(place, options.dropout) * free[i];
-            self.superficial.push(shallow.max(0.5 * arcade));
-            let flow = 0.55 + 0.45 * meshes[0].at(place, 0.0);
-            self.deep.push(meshes[1].at(place, options.dropout).max(tree * flow).max(0.8 * arcade));
+            // a second, wider mesh across the first: the bed is not one sheet
+            let [a, b, c, d] = [0, 1, 2, 3].map(|k| meshes[k].at(place));
+            let left = lost.left(place);
+            self.superficial.push((a.max(0.8 * b) * free[i] * left).max(0.5 * arcade));
+            self.deep.push((c.max(0.75 * d) * left).max(tree * (0.6 + 0.4 * c)).max(0.7 * arcade));
         }
     }
 
@@ -108,7 +112,7 @@ impl Anatomy {
 
 /// How wide a vessel looks: 1.3 times its calibre (Kreitner 2024), and no narrower than the scanner's spot.
 fn widths(pixel: f32) -> impl Fn(&Node) -> f32 {
-    move |node| (1.3 * node.radius).max(1.15 * pixel)
+    move |node| (1.3 * node.radius).max(1.25 * pixel)
 }
 
 /// Rods with a soft edge, 0 to 1; wide vessels are brighter.

@@ -13,7 +13,6 @@ pub struct Mesh {
     salt: u64,
     turn: Field,
     bent: [Field; 2],
-    loss: Field,
     stretch: f32,
 }
 
@@ -23,17 +22,11 @@ impl Mesh {
         let salt = random.whole(0, usize::MAX >> 1) as u64;
         let turn = Field::new(random, 0.7, field);
         let bent = [0, 1].map(|_| Field::new(random, spacing * 1.6, field));
-        let loss = Field::new(random, 0.35, field);
-        Self { spacing, width, gaps: random.between(0.12, 0.3), salt, turn, bent, loss, stretch }
+        Self { spacing, width, gaps: random.between(0.12, 0.3), salt, turn, bent, stretch }
     }
 
-    /// Brightness 0 to 1 at a place in millimetres; `lost` is the share of the field without capillaries.
-    pub fn at(&self, place: [f32; 2], lost: f32) -> f32 {
-        // the field's values crowd around 0: its square root spreads them
-        let loss = self.loss.at(place);
-        if lost > 0.0 && (loss.signum() * loss.abs().sqrt() + 1.0) / 2.0 < lost {
-            return 0.0;
-        }
+    /// Brightness 0 to 1 at a place in millimetres.
+    pub fn at(&self, place: [f32; 2]) -> f32 {
         let (sin, cos) = (self.turn.at(place) * 2.2).sin_cos();
         let bent = [0, 1].map(|k| (place[k] + 0.3 * self.spacing * self.bent[k].at(place)) / self.spacing);
         let home = bent.map(|v| v.floor() as i32);
@@ -57,5 +50,28 @@ impl Mesh {
         let [flow, _] = hash(cell[0] ^ other[0], (cell[1] ^ other[1]).wrapping_add(cell[0].wrapping_mul(other[0])), !self.salt);
         let flow = if flow < self.gaps { 0.1 } else { 0.45 + 0.55 * flow };
         flow * (-(edge / self.width).powi(2)).exp()
+    }
+}
+
+/// Where capillaries are lost (non-perfusion): patches that take up a share of the field.
+pub struct Loss {
+    field: Field,
+    below: f32,
+}
+
+impl Loss {
+    /// `share` of the field, 0 to 1.
+    pub fn new(random: &mut Random, extent: f32, share: f32) -> Self {
+        let field = Field::new(random, 0.45, extent);
+        let mut values: Vec<f32> =
+            (0..1600).map(|i| field.at([i % 40, i / 40].map(|k| (k as f32 + 0.5) / 40.0 * extent))).collect();
+        values.sort_by(f32::total_cmp);
+        let below = if share > 0.0 { values[((share * 1600.0) as usize).min(1599)] } else { f32::NEG_INFINITY };
+        Self { field, below }
+    }
+
+    /// How much of the capillaries is left at a place, 0 or 1 with a soft border.
+    pub fn left(&self, place: [f32; 2]) -> f32 {
+        ((self.field.at(place) - self.below) / 0.1 + 0.5).clamp(0.0, 1.0)
     }
 }

@@ -10,7 +10,7 @@ pub struct Motion {
     /// factor of each row and column: faint stripes
     rows: Vec<f32>,
     columns: Vec<f32>,
-    /// rows whose decorrelation is the eye's, not the blood's, and how bright they are
+    /// rows whose decorrelation is the eye's, not the blood's, and by how much they are brighter
     broken: Vec<(usize, f32)>,
     /// from row to row (parts of the height), displaced by so much (part of the width), which dies away
     moved: Vec<(f32, f32, f32)>,
@@ -21,14 +21,14 @@ impl Motion {
     pub fn new(random: &mut Random, side: usize, options: &PhantomOptions) -> Self {
         let strength = options.motion;
         let mut stripes = |size: f32| (0..side).map(|_| 1.0 + strength * size * random.normal()).collect();
-        let (rows, columns) = (stripes(0.06), stripes(0.03));
+        let (rows, columns) = (stripes(0.06), stripes(0.02));
         let mut times = |mean: f32| (0..4).filter(|_| random.chance((mean * strength / 4.0).min(1.0))).count();
-        let (lines, moves, start) = (times(1.0), times(0.7), times(0.25) > 0);
+        let (lines, moves, start) = (times(0.6), times(0.7), times(0.25) > 0);
         let mut broken: Vec<(usize, f32)> =
-            (0..lines).map(|_| (random.whole(0, side - 1), random.between(8.0, 60.0))).collect();
+            (0..lines).map(|_| (random.whole(0, side - 1), random.between(0.2, 1.5))).collect();
         if start {
             let height = random.whole(1, 4);
-            broken.extend((0..height).map(|row| (row, random.between(20.0, 110.0))));
+            broken.extend((0..height).map(|row| (row, random.between(0.5, 3.0))));
         }
         let moved = (0..moves)
             .map(|_| {
@@ -47,7 +47,7 @@ impl Motion {
         for &(row, bright) in &self.broken {
             let line = &mut grey[row * self.side..(row + 1) * self.side];
             let patchy = random.between(0.1, 1.0);
-            line.iter_mut().for_each(|v| *v += bright * (patchy + random.normal()).max(0.0));
+            line.iter_mut().for_each(|v| *v += bright * (v.max(0.0) + 5.0) * (patchy + random.normal()).max(0.0));
         }
     }
 

@@ -11,7 +11,9 @@ use std::f32::consts::PI;
 /// Murray exponent of the superficial plexus (Kreitner 2024).
 const MURRAY: f32 = 2.55;
 /// Radius of the last named branches, mm.
-const LEAF: [f32; 2] = [0.0065, 0.0095];
+const LEAF: [f32; 2] = [0.0055, 0.0085];
+/// Shorter branches at the end of large vessels are taken off, mm.
+const THORN: f32 = 0.22;
 
 /// A piece of vessel ends here; it begins at its parent.
 #[derive(Clone)]
@@ -54,9 +56,9 @@ pub fn grow(retina: &Retina, field: f32, seed: u64) -> (Vec<Node>, usize) {
     let scale = if field > 4.0 { 1.5 } else { 1.0 };
     let mut nodes = roots(&mut random, retina, field);
     let step = 0.045 * scale;
-    let end = random.between(0.17, 0.24) * scale;
+    let end = random.between(0.145, 0.21) * scale;
     let large = Growth {
-        rounds: (1.9 * (field / 3.0).sqrt() / step) as usize,
+        rounds: (2.3 * (field / 3.0).sqrt() / step) as usize,
         sinks: (60.0 * field) as usize,
         step,
         free: [0.42 * scale, end],
@@ -66,6 +68,7 @@ pub fn grow(retina: &Retina, field: f32, seed: u64) -> (Vec<Node>, usize) {
         homing: 0.22,
     };
     colonise(&mut nodes, &large, retina, field, &mut random);
+    let mut nodes = without_thorns(&nodes, THORN * scale);
     smooth(&mut nodes);
     radii(&mut nodes, &mut random);
     let first_twig = nodes.len();
@@ -128,7 +131,7 @@ fn roots(random: &mut Random, retina: &Retina, field: f32) -> Vec<Node> {
     } else if random.chance(0.6) {
         corner(random, field, &mut nodes, &mut tree);
     }
-    let wanted = if field > 4.0 { random.whole(8, 13) } else { random.whole(7, 12) };
+    let wanted = if field > 4.0 { random.whole(11, 18) } else { random.whole(8, 13) };
     let apart = 0.3 * (field / 3.0).sqrt();
     for _ in 0..wanted * 8 {
         if usize::from(tree) >= wanted + 2 {
@@ -162,7 +165,7 @@ fn arcade(r: &mut Random, retina: &Retina, field: f32, side: f32, up: f32, nodes
             [x, retina.fovea[1] + up * y]
         })
         .collect();
-    line(nodes, *tree, r.chance(0.5), &points, r.between(0.030, 0.050));
+    line(nodes, *tree, r.chance(0.5), &points, r.between(0.020, 0.038));
     *tree += 1;
 }
 
@@ -180,7 +183,7 @@ fn corner(random: &mut Random, field: f32, nodes: &mut Vec<Node>, tree: &mut u16
             [if flip_x { field - x } else { x }, if flip_y { field - y } else { y }]
         })
         .collect();
-    line(nodes, *tree, random.chance(0.5), &points, random.between(0.030, 0.062));
+    line(nodes, *tree, random.chance(0.5), &points, random.between(0.024, 0.060));
     *tree += 1;
 }
 
@@ -245,7 +248,8 @@ fn sprout(nodes: &mut Vec<Node>, pulls: &[(usize, [f32; 2])], growth: &Growth, r
         }
         return;
     }
-    let keep = if tip { growth.inertia } else { 0.0 };
+    // side branches leave their stem at an acute angle
+    let keep = if tip { growth.inertia } else { growth.inertia * 0.7 };
     let home = direction(at, retina.fovea);
     let pull = growth.homing * far;
     let way = [0, 1].map(|i| keep * ahead[i] + (1.0 - keep) * mean[i] + pull * home[i] + 0.10 * random.normal());
@@ -260,6 +264,33 @@ fn push(nodes: &mut Vec<Node>, from: usize, way: [f32; 2], growth: &Growth, reti
     let Node { tree, artery, .. } = nodes[from];
     nodes[from].children += 1;
     nodes.push(Node { at, parent: from, tree, artery, radius: 0.0, children: 0, trunk: 0.0 });
+}
+
+/// The same trees without short branches at the ends; indices are new.
+fn without_thorns(nodes: &[Node], shortest: f32) -> Vec<Node> {
+    // length from each node to its farthest tip, and from there back to the last bifurcation
+    let mut beyond = vec![0f32; nodes.len()];
+    for i in (0..nodes.len()).rev() {
+        let parent = nodes[i].parent;
+        beyond[parent] = beyond[parent].max(beyond[i] + distance(nodes[i].at, nodes[parent].at));
+    }
+    let mut place = vec![usize::MAX; nodes.len()];
+    let mut kept: Vec<Node> = Vec::with_capacity(nodes.len());
+    for (i, node) in nodes.iter().enumerate() {
+        let root = node.parent == i;
+        let forked = nodes[node.parent].children > 1;
+        let long = beyond[i] + distance(node.at, nodes[node.parent].at) >= shortest;
+        if !root && (place[node.parent] == usize::MAX || (forked && !long)) {
+            continue;
+        }
+        place[i] = kept.len();
+        let parent = if root { kept.len() } else { place[node.parent] };
+        kept.push(Node { parent, children: 0, ..node.clone() });
+        if !root {
+            kept[parent].children += 1;
+        }
+    }
+    kept
 }
 
 /// Takes the corners out of stems. Neighbours: the parent and the last child; bifurcations stay.
@@ -298,13 +329,13 @@ fn radii(nodes: &mut [Node], random: &mut Random) {
 /// Tortuosity: a smooth random displacement of everything, less so near the avascular zone.
 fn bend(nodes: &mut [Node], retina: &Retina, field: f32, random: &mut Random) {
     let scale = if field > 4.0 { 1.5 } else { 1.0 };
-    let strength = random.between(0.4, 1.3) * scale;
+    let strength = random.between(0.6, 1.7) * scale;
     let fields: Vec<[Field; 2]> =
         [0.5, 0.22].map(|pitch| [0, 1].map(|_| Field::new(random, pitch * scale, field))).into_iter().collect();
     for node in nodes {
         let at = node.at;
         let near = (retina.from_faz(at) / 0.15).clamp(0.0, 1.0) * strength;
-        let moved = |k: usize| 0.050 * fields[0][k].at(at) + 0.022 * fields[1][k].at(at);
+        let moved = |k: usize| 0.050 * fields[0][k].at(at) + 0.026 * fields[1][k].at(at);
         node.at = [0, 1].map(|k| at[k] + near * moved(k));
     }
 }
