@@ -70,7 +70,7 @@ impl Anatomy {
         let field = options.field as f32;
         let native = self.native;
         let mut random = Random::new(options.seed, 4);
-        let fine = (0.62 * native.pixel).max(0.0045);
+        let fine = (0.58 * native.pixel).max(0.0045);
         let (near, far) = (random.between(0.050, 0.066), random.between(0.042, 0.056));
         let meshes = [
             Mesh::new(&mut random, field, near, fine, 1.7),
@@ -94,8 +94,8 @@ impl Anatomy {
             // a second, wider mesh across the first: the bed is not one sheet
             let [a, b, c, d] = [0, 1, 2, 3].map(|k| meshes[k].at(place));
             let left = lost.left(place);
-            self.superficial.push((a.max(0.8 * b) * free[i] * left).max(0.5 * arcade));
-            self.deep.push((c.max(0.75 * d) * left).max(tree * (0.6 + 0.4 * c)).max(0.7 * arcade));
+            self.superficial.push((a.max(0.6 * b) * free[i] * left).max(0.5 * arcade));
+            self.deep.push((c.max(0.6 * d) * left).max(tree * (0.6 + 0.4 * c)).max(0.7 * arcade));
         }
     }
 

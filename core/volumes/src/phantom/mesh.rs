@@ -48,7 +48,7 @@ impl Mesh {
         // half the difference of the distances is the distance to the edge, near the line between the centres
         let edge = (b.sqrt() - a.sqrt()) * self.spacing / 2.0;
         let [flow, _] = hash(cell[0] ^ other[0], (cell[1] ^ other[1]).wrapping_add(cell[0].wrapping_mul(other[0])), !self.salt);
-        let flow = if flow < self.gaps { 0.1 } else { 0.45 + 0.55 * flow };
+        let flow = if flow < self.gaps { 0.1 } else { 0.35 + 0.65 * flow };
         flow * (-(edge / self.width).powi(2)).exp()
     }
 }

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 
 /// Depth of the large vessels below the inner surface, in parts of the thickness of the inner retina; half the depth they take up.
 const VESSELS: [f32; 2] = [0.22, 0.15];
-/// No plexus is thinner than this, µm.
-const THINNEST: f32 = 14.0;
+/// No bed of capillaries takes up less than this half depth, µm: around the avascular zone they merge.
+const THINNEST: f32 = 22.0;
 /// The same for the capillaries of the superficial and of the deep plexus.
 const SUPERFICIAL: [f32; 2] = [0.28, 0.18];
 const DEEP: [f32; 2] = [0.84, 0.17];
@@ -90,14 +90,15 @@ impl<'a> Scan<'a> {
                 return 0.0; // vitreous
             }
             let at = below / thickness;
-            let bell = |[centre, half]: [f32; 2]| (-((at - centre) / half.max(THINNEST / thickness)).powi(2)).exp();
+            let bell = |[centre, half]: [f32; 2]| (-((at - centre) / half).powi(2)).exp();
+            let bed = |[centre, half]: [f32; 2]| bell([centre, half.max(THINNEST / thickness)]);
             let large = map.large[i];
             // below the vessels: 0 at their lower side, 1 further down
             let under = ((at - VESSELS[0] - VESSELS[1]) / 0.25).clamp(0.0, 1.0);
             let lit = 1.0 - self.shadow * under * large.min(1.0);
             let vessel = large * (bell(VESSELS) + self.tail * under * (1.2 - at).clamp(0.0, 1.0));
-            let twig = 0.70 * map.twigs[i] * bell(SUPERFICIAL);
-            let fine = 0.52 * map.superficial[i] * bell(SUPERFICIAL) + 0.62 * map.deep[i] * bell(DEEP) * lit;
+            let twig = 0.70 * map.twigs[i] * bed(SUPERFICIAL);
+            let fine = 0.52 * map.superficial[i] * bed(SUPERFICIAL) + 0.62 * map.deep[i] * bed(DEEP) * lit;
             let flow = vessel.max(twig * lit).max(capillaries * fine);
             let retina = (below / 12.0).clamp(0.0, 1.0);
             let tissue = retina * lit * self.tissue * (1.0 - 0.5 * ((below - thickness) / 45.0).clamp(0.0, 1.0));
@@ -125,12 +126,12 @@ impl<'a> Scan<'a> {
         let mut random = Random::new(self.options.seed, 7);
         let mut grey: Vec<f32> = (0..map.large.len())
             .map(|i| {
-                let fine = capillaries * (0.60 * map.superficial[i]).max(0.42 * map.deep[i]);
+                let fine = capillaries * (0.62 * map.superficial[i] + 0.10 * map.deep[i]);
                 let flow = map.large[i].max(0.72 * map.twigs[i]).max(fine);
                 let away = self.anatomy.retina.from_faz(self.anatomy.native.place(i));
-                let haze = 0.02 + 0.12 * (away / 0.25 + 0.3).clamp(0.0, 1.0);
-                let noise = self.options.noise * (0.14 * flow + 0.05) * random.normal();
-                (flow * 0.95 + haze + noise) * self.light[i] * 255.0
+                let haze = 0.04 + 0.09 * (away / 0.25 + 0.3).clamp(0.0, 1.0);
+                let noise = self.options.noise * (0.22 * flow + 0.04) * random.normal();
+                (flow + haze + noise) * self.light[i] * 255.0
             })
             .collect();
         self.motion.lines(&mut random, &mut grey);
