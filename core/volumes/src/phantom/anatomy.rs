@@ -93,7 +93,8 @@ impl Anatomy {
             let arcade = ring * (-((border - 0.012) / 0.009).powi(2)).exp();
             // a second, wider mesh across the first: the bed is not one sheet
             let [a, b, c, d] = [0, 1, 2, 3].map(|k| meshes[k].at(place));
-            let left = lost.left(place);
+            // fewer and thinner towards the avascular zone
+            let left = lost.left(place) * (0.45 + 0.55 * (border / 0.2).clamp(0.0, 1.0));
             self.superficial.push((a.max(0.6 * b) * free[i] * left).max(0.5 * arcade));
             self.deep.push((c.max(0.6 * d) * left).max(tree * (0.6 + 0.4 * c)).max(0.7 * arcade));
         }

@@ -82,6 +82,9 @@ impl Default for PhantomOptions {
 impl PhantomOptions {
     /// Options from JSON. Errors: an unknown key, a value of the wrong type or out of its range.
     pub fn from_json(value: serde_json::Value) -> Result<Self> {
+        if !value.is_object() {
+            return Err(Error::invalid("phantom: the options must be a JSON object"));
+        }
         let options: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             let place = error.path().to_string();
             let place = if place == "." { String::new() } else { format!(" `{place}`") };

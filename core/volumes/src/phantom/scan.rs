@@ -50,7 +50,7 @@ impl<'a> Scan<'a> {
             Scanner::Bright => (random.between(130.0, 230.0), random.between(0.0, 0.06)),
         };
         let tissue = match scanner {
-            Scanner::Dark => random.between(0.06, 0.12),
+            Scanner::Dark => random.between(0.08, 0.15),
             Scanner::Bright => random.between(0.10, 0.18),
         };
         let tail = if random.chance(0.6) { random.between(0.0, 0.12) } else { random.between(0.12, 0.4) };
@@ -97,7 +97,7 @@ impl<'a> Scan<'a> {
             let under = ((at - VESSELS[0] - VESSELS[1]) / 0.25).clamp(0.0, 1.0);
             let lit = 1.0 - self.shadow * under * large.min(1.0);
             let vessel = large * (bell(VESSELS) + self.tail * under * (1.2 - at).clamp(0.0, 1.0));
-            let twig = 0.70 * map.twigs[i] * bed(SUPERFICIAL);
+            let twig = 0.78 * map.twigs[i] * bed(SUPERFICIAL);
             let fine = 0.52 * map.superficial[i] * bed(SUPERFICIAL) + 0.62 * map.deep[i] * bed(DEEP) * lit;
             let flow = vessel.max(twig * lit).max(capillaries * fine);
             let retina = (below / 12.0).clamp(0.0, 1.0);
@@ -129,7 +129,7 @@ impl<'a> Scan<'a> {
                 let fine = capillaries * (0.62 * map.superficial[i] + 0.10 * map.deep[i]);
                 let flow = map.large[i].max(0.72 * map.twigs[i]).max(fine);
                 let away = self.anatomy.retina.from_faz(self.anatomy.native.place(i));
-                let haze = 0.04 + 0.09 * (away / 0.25 + 0.3).clamp(0.0, 1.0);
+                let haze = 0.03 + 0.10 * (away / 0.5 + 0.6).clamp(0.0, 1.0);
                 let noise = self.options.noise * (0.22 * flow + 0.04) * random.normal();
                 (flow + haze + noise) * self.light[i] * 255.0
             })

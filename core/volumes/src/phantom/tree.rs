@@ -73,12 +73,12 @@ pub fn grow(retina: &Retina, field: f32, seed: u64) -> (Vec<Node>, usize) {
     radii(&mut nodes, &mut random);
     let first_twig = nodes.len();
     let twigs = Growth {
-        rounds: 9,
+        rounds: 13,
         sinks: (550.0 * field) as usize,
         step: 0.03 * scale.sqrt(),
-        free: [0.13 * scale, 0.075 * scale],
+        free: [0.15 * scale, 0.075 * scale],
         reach: 1.6,
-        inertia: 0.15,
+        inertia: 0.3,
         cone: 0.0,
         homing: 0.0,
     };
