@@ -39,7 +39,7 @@ impl Retina {
         let pit_width = random.between(0.45, 0.65);
         Self {
             fovea,
-            bowl: random.between(3.0, 38.0) * flat * flat.sqrt(),
+            bowl: random.between(3.0, 30.0) * flat * flat.sqrt(),
             tilt: [0, 1].map(|_| random.normal() * 22.0 * flat),
             pit: random.between(70.0, 110.0),
             pit_width,

@@ -13,7 +13,7 @@ use crate::progress::check;
 use crate::{Error, Result};
 
 /// Depth of the large vessels below the inner surface, in parts of the thickness of the inner retina; half the depth they take up.
-const VESSELS: [f32; 2] = [0.22, 0.15];
+const VESSELS: [f32; 2] = [0.22, 0.18];
 /// No bed of capillaries takes up less than this half depth, µm: around the avascular zone they merge.
 const THINNEST: f32 = 22.0;
 /// The same for the capillaries of the superficial and of the deep plexus.
@@ -46,7 +46,7 @@ impl<'a> Scan<'a> {
         let mut random = Random::new(options.seed, 5);
         let scanner = options.scanner.unwrap_or(if random.chance(0.65) { Scanner::Dark } else { Scanner::Bright });
         let (gain, offset) = match scanner {
-            Scanner::Dark => (random.between(95.0, 170.0), -random.between(0.02, 0.08)),
+            Scanner::Dark => (random.between(105.0, 185.0), -random.between(0.02, 0.08)),
             Scanner::Bright => (random.between(130.0, 230.0), random.between(0.0, 0.06)),
         };
         let tissue = match scanner {
@@ -95,10 +95,12 @@ impl<'a> Scan<'a> {
             let large = map.large[i];
             // below the vessels: 0 at their lower side, 1 further down
             let under = ((at - VESSELS[0] - VESSELS[1]) / 0.25).clamp(0.0, 1.0);
-            let lit = 1.0 - self.shadow * under * large.min(1.0);
+            // wide vessels hide more
+            let shade = 0.15 * large + 0.85 * ((large - 0.6) / 0.4).max(0.0);
+            let lit = 1.0 - self.shadow * under * shade;
             let vessel = large * (bell(VESSELS) + self.tail * under * (1.2 - at).clamp(0.0, 1.0));
             let twig = 0.78 * map.twigs[i] * bed(SUPERFICIAL);
-            let fine = 0.52 * map.superficial[i] * bed(SUPERFICIAL) + 0.62 * map.deep[i] * bed(DEEP) * lit;
+            let fine = 0.52 * map.superficial[i] * bed(SUPERFICIAL) + 0.68 * map.deep[i] * bed(DEEP) * lit;
             let flow = vessel.max(twig * lit).max(capillaries * fine);
             let retina = (below / 12.0).clamp(0.0, 1.0);
             let tissue = retina * lit * self.tissue * (1.0 - 0.5 * ((below - thickness) / 45.0).clamp(0.0, 1.0));
@@ -230,7 +232,7 @@ fn slices(random: &mut Random, anatomy: &Anatomy, options: &PhantomOptions) -> R
     };
     let count = options.slices as f32;
     let pitch = random.between(3.1, 4.2); // OCTA-500's voxels are 2 mm / 640 = 3.1 µm deep
-    let share = random.between(0.02, 0.35);
+    let share = random.between(0.02, 0.55);
     let range = match options.layers {
         Layers::Whole => {
             let top = quantile(&sampled(&|_| true, &|surface, thickness| surface + 0.1 * thickness), 0.01);
