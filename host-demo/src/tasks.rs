@@ -1,6 +1,6 @@
 //! The plugin's tasks: what was typed becomes a JSON request, the reply becomes lines.
 
-use crate::cli::{Cli, Input, Model, Seg, Spacing, Task};
+use crate::cli::{Cli, Input, Model, PhantomFiles, PhantomOptions, Seg, Spacing, Task};
 use crate::observer::Terminal;
 use crate::viewer::Viewer;
 use crate::{find, output, scripts};
@@ -67,6 +67,7 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         Task::Export { output, model, layout, json } => {
             ("export", with(choice(model), json!({"output": text(output)?, "layout": layout})), *json)
         }
+        Task::Phantom { options, out, json } => ("phantom", phantom(options, out)?, *json),
         Task::Models { json } => ("models", json!({}), *json),
         Task::Check { .. } | Task::Reference { .. } => bail!("not a task of one reply"),
     })
@@ -92,6 +93,23 @@ fn choice(model: &Model) -> Value {
         "model": model.model, "model_config": model.model_config, "device": model.device, "precision": model.precision,
         "adapter": model.adapter, "compat": model.compat,
     })
+}
+
+/// Only what was typed: the plugin knows the defaults.
+fn phantom(options: &PhantomOptions, files: &PhantomFiles) -> anyhow::Result<Value> {
+    let PhantomOptions { seed, size, slices, field, layers, scanner, .. } = options;
+    let given = json!({
+        "seed": seed, "size": size, "slices": slices, "field": field, "layers": layers, "scanner": scanner, "faz_mm2": options.faz_mm2,
+        "noise": options.noise, "motion": options.motion, "vignetting": options.vignetting, "projection": options.projection,
+        "capillaries": options.capillaries, "dropout": options.dropout,
+    });
+    let given = given.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let given: Map<String, Value> = given.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Ok(json!({
+        "options": given, "out": text(&files.out)?, "labels": optional(files.labels.as_deref())?,
+        "region": optional(files.region.as_deref())?, "en_face": optional(files.en_face.as_deref())?,
+        "en_face_labels": optional(files.en_face_labels.as_deref())?,
+    }))
 }
 
 /// The fields of two objects in one.

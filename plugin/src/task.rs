@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::ffi::c_char;
 
 /// The tasks of this library.
-const HERE: [&str; 2] = ["info", "convert"];
+const HERE: [&str; 3] = ["info", "convert", "phantom"];
 
 /// All names as a JSON array.
 pub extern "C" fn list() -> RString {
@@ -57,6 +57,7 @@ fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let reply = match name {
         "info" => job::info(&request(name, json)?, observer).map(told),
         "convert" => job::convert(&request(name, json)?, observer).map(|report| json!({"report": report})),
+        "phantom" => job::phantom(&request(name, json)?, observer).map(told),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names().join(", ")))),
     };
     reply.map_err(convert::error)

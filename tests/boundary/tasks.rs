@@ -8,7 +8,7 @@ use serde_json::json;
 use std::path::Path;
 
 #[test]
-fn info_and_convert_need_neither_engine_nor_libtorch() {
+fn info_convert_and_phantom_need_neither_engine_nor_libtorch() {
     let alone = folder(None);
     for (library, beside) in [(library(), "true"), (alone.path().join("libsam_octa2.so"), "false")] {
         let scratch = tempfile::tempdir().unwrap();
@@ -51,6 +51,7 @@ fn does_them_through_both_doors() {
         let output = scratch.join(format!("{door}.npy"));
         check_info(task);
         check_convert(task, &output);
+        check_phantom(task, scratch);
         check_errors(task, scratch);
     }
     let read = |door: &str| std::fs::read(scratch.join(format!("{door}.npy"))).unwrap();
@@ -85,6 +86,18 @@ fn does_them_through_both_doors() {
         assert!(output.is_file());
     }
 
+    fn check_phantom(task: Task<'_>, scratch: &Path) {
+        let [out, labels] = ["phantom.npy", "truth.npy"].map(|name| scratch.join(name));
+        let options = json!({"size": 64, "slices": 2, "seed": 5});
+        let request = json!({"options": options, "out": out, "labels": labels}).to_string();
+        let mut host = Host::default();
+        let reply = json(&task("phantom", &request, &mut host).unwrap());
+        assert_eq!(reply["report"]["shape"], json!([2, 64, 64]));
+        assert!(reply["text"].as_str().unwrap().contains("seed 5"), "{reply}");
+        assert_eq!(host.stages, ["phantom", "write"]);
+        assert!(out.is_file() && labels.is_file());
+    }
+
     fn check_errors(task: Task<'_>, scratch: &Path) {
         let damaged = scratch.join("damaged.tif");
         std::fs::write(&damaged, b"II*\0\xff\xff\xff\xff").unwrap();
@@ -95,6 +108,8 @@ fn does_them_through_both_doors() {
             ("info", &damaged, "format", "damaged.tif"),
             ("info", "{", "invalid_argument", "the request of the task `info`"),
             ("convert", &gone, "invalid_argument", "output"),
+            ("phantom", r#"{"out": "p.npy", "options": {"size": 1}}"#, "invalid_argument", "size is 1"),
+            ("phantom", r#"{"options": {}}"#, "invalid_argument", "missing field `out`"),
             ("magic", "{}", "not_found", "there are info, convert, segment"),
         ] {
             let error = task(name, request, &mut Host::default()).unwrap_err();

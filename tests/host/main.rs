@@ -12,6 +12,7 @@ mod errors;
 mod imports;
 mod interrupt;
 mod loading;
+mod phantom;
 mod record;
 mod reference;
 mod repl;

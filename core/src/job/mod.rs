@@ -12,7 +12,7 @@ pub use description::{SegRequest, probabilities};
 pub use export::{ExportReport, ExportRequest, Layout, export};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
-pub use sam_octa2_volumes::job::InputRequest;
+pub use sam_octa2_volumes::job::{InputRequest, PhantomReport};
 pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 

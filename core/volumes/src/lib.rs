@@ -8,6 +8,7 @@ pub mod intensity;
 pub mod io;
 pub mod job;
 pub mod measure;
+pub mod phantom;
 pub mod picture;
 pub mod progress;
 pub mod prompts;

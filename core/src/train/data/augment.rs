@@ -58,6 +58,9 @@ impl Augment {
         let contrast = (1.0 + self.contrast).powf(upto(1.0, rng));
         let brightness = upto(self.brightness, rng);
         let sigma = if self.blur > 0.0 { rng.random_range(0.0..=self.blur) } else { 0.0 };
+        if *self == Self::NONE {
+            return; // turning by nothing would round
+        }
         for image in &mut clip.images {
             let least = image.amin([2, 3].as_slice(), true); // what is outside of the picture is as dark as its darkest
             let turned = place(&(&*image - &least), flip_x, flip_y, angle, false) + &least;

@@ -3,7 +3,9 @@
 mod convert;
 mod info;
 mod input;
+mod phantom;
 
 pub use convert::{ConvertReport, ConvertRequest, convert};
 pub use info::info;
 pub use input::InputRequest;
+pub use phantom::{PhantomReport, PhantomRequest, VesselReport, phantom};

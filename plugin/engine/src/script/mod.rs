@@ -18,6 +18,7 @@ mod limits;
 mod listing;
 mod model;
 mod modules;
+mod phantom;
 mod pixels;
 mod prompting;
 mod propagate;
@@ -111,6 +112,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     labels::register(&mut library, context);
     regions::register(&mut library, context);
     tables::register(&mut library, context);
+    phantom::register(&mut library, context);
     train::register(&mut library, context);
     library.into_rooms()
 }
