@@ -68,7 +68,7 @@ fn clip(side: i64, frames: usize) -> Clip {
     let click = Point { x: side as f32 / 3.0, y: side as f32 / 3.0, positive: true };
     let prompt = Prompt { points: vec![click], ..Prompt::default() };
     let object = ClipObject { id: 1, truth, prompts: [(0, prompt)].into() };
-    Clip { name: "noise".into(), images, objects: vec![object] }
+    Clip { name: "noise".into(), images, objects: vec![object], dense: Vec::new() }
 }
 
 /// The largest resident size of this process so far, in GB.

@@ -56,7 +56,7 @@ fn clip(fixture: &Fixture, case: &Value) -> Clip {
         (frame.parse().unwrap(), Prompt { points: points.collect(), ..Prompt::default() })
     });
     let object = ClipObject { id: 1, truth: frames(&truth), prompts: prompts.collect() };
-    Clip { name: "fixture".into(), images: frames(&images), objects: vec![object] }
+    Clip { name: "fixture".into(), images: frames(&images), objects: vec![object], dense: Vec::new() }
 }
 
 fn config(bfloat16: bool, training: bool, keep: Keep) -> StepConfig {
@@ -88,7 +88,7 @@ fn loss_and_gradients_are_the_references() {
                 Stepper { trainee: &trainee, config: config(bfloat16, training, Keep::default()), cache: None };
             let clip = clip(&fixture, case);
             let losses = stepper.gradients(&clip, 7, 1.0).unwrap();
-            let loss: f64 = losses.iter().map(|slice| slice.loss).sum();
+            let loss: f64 = losses.slices.iter().map(|slice| slice.loss).sum();
             let expected = case[mode]["loss"].as_f64().unwrap();
             println!("{name} {mode}: loss {loss:.6}, reference {expected:.6}");
             assert!((loss - expected).abs() < 1e-4);
@@ -142,7 +142,7 @@ fn computing_twice_gives_the_same_gradients() {
         trainee.parameters.iter().for_each(|(_, tensor)| tensor.shallow_clone().zero_grad());
         let losses = stepper.gradients(&clip, 3, 1.0).unwrap();
         let gradients: Vec<_> = trainee.parameters.iter().map(|(_, tensor)| tensor.grad().copy()).collect();
-        (losses.iter().map(|slice| slice.loss).sum::<f64>(), gradients)
+        (losses.slices.iter().map(|slice| slice.loss).sum::<f64>(), gradients)
     };
     let (loss, plain) = gradients(Keep::ALL);
     for keep in [Keep::default(), Keep { images: 2, visits: 1 }] {
@@ -166,8 +166,9 @@ fn gradients_point_where_the_loss_grows() {
     }
     let config = StepConfig { objective: Objective::default(), ..config(false, false, Keep::default()) };
     let stepper = Stepper { trainee: &trainee, config, cache: None };
-    let sum =
-        |losses: Vec<_>| losses.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>();
+    let sum = |losses: Vec<_>| {
+        losses.slices.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>()
+    };
     let before = sum(stepper.gradients(&clip, 3, 1.0).unwrap());
     let square: f64 =
         trainee.parameters.iter().map(|(_, t)| t.grad().square().sum(Kind::Double).double_value(&[])).sum();
@@ -223,7 +224,7 @@ fn synthetic_clip(trainee: &Trainee) -> Clip {
     let boxed = Prompt { bounds: Some([95.0, 85.0, 165.0, 155.0]), ..Prompt::default() };
     let images = images.collect();
     let object = ClipObject { id: 1, truth, prompts: [(1, clicks), (4, boxed)].into() };
-    Clip { name: "disc".into(), images, objects: vec![object] }
+    Clip { name: "disc".into(), images, objects: vec![object], dense: Vec::new() }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A checkpoint with what fine-tuning learnt, as one file for other programs.
 
 use crate::loader::ModelRequest;
+use crate::model::params::Params;
+use crate::model::{ModelConfig, Sam2};
 use crate::weights::{self, Checkpoint, Tensors};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use tch::{Device, Kind};
 
 /// What to write.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,4 +98,36 @@ fn wrapped(checkpoint: Checkpoint) -> Result<Tensors> {
         written.insert(format!("{}.lora_B.default.weight", rename(&layer)), b);
     }
     Ok(written)
+}
+
+/// Random weights to train from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FreshRequest {
+    /// an official size by name, or a configuration file
+    pub model_config: String,
+    /// equal seeds give equal weights on the same machine
+    #[serde(default)]
+    pub seed: i64,
+    /// `.safetensors`, which carries the configuration
+    pub output: PathBuf,
+}
+
+/// Writes random weights of a configuration.
+pub fn fresh(request: &FreshRequest) -> Result<ExportReport> {
+    let FreshRequest { model_config, seed, output } = request;
+    let config = ModelConfig::load(model_config)?;
+    if output.extension().is_none_or(|ending| ending != "safetensors") {
+        return Err(Error::format(
+            output,
+            "random weights are written as .safetensors, which carry their configuration",
+        ));
+    }
+    let params = Params::random(*seed, Device::Cpu, Kind::Float).remembering();
+    crate::guard::guard(|| Sam2::new(params.clone(), config.clone()))?;
+    let tensors = params.given();
+    let text = serde_json::to_string(&config).map_err(|error| Error::invalid(error.to_string()))?;
+    weights::write_safetensors(output, &tensors, HashMap::from([("config".to_owned(), text)]))?;
+    let size = std::fs::metadata(output).map_err(Error::io(output))?.len();
+    Ok(ExportReport { output: output.clone(), layout: Layout::Official, tensors: tensors.len(), adapters: 0, size })
 }

@@ -9,7 +9,7 @@ mod script;
 mod segment;
 
 pub use description::{SegRequest, probabilities};
-pub use export::{ExportReport, ExportRequest, Layout, export};
+pub use export::{ExportReport, ExportRequest, FreshRequest, Layout, export, fresh};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
 pub use sam_octa2_volumes::job::{InputRequest, PhantomReport};

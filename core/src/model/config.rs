@@ -18,6 +18,7 @@ mod validate;
 pub use parts::*;
 pub use presets::{Official, Size, Version};
 
+use super::dense_head::DenseHeadConfig;
 use crate::{Error, Result};
 use parts::{int, null_is_default, one, yes};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub struct ModelConfig {
     pub memory_attention: MemoryAttentionConfig,
     /// mask and features to a memory
     pub memory_encoder: MemoryEncoderConfig,
+    /// vessels and avascular zone without a prompt; not part of SAM 2, and not written where there is none, so that fingerprints stay
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense_head: Option<DenseHeadConfig>,
     /// memories that a frame sees: the prompted one and the previous ones
     #[serde(default = "int::<7>")]
     pub num_maskmem: i64,

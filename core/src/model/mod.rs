@@ -6,6 +6,7 @@
 //! into errors at the session's and the jobs' doors.
 
 pub mod config;
+pub mod dense_head;
 pub mod hiera;
 pub mod image_encoder;
 pub mod layers;
@@ -23,6 +24,7 @@ pub use prompt_encoder::Points;
 
 use crate::Result;
 use config::Activation;
+use dense_head::DenseHead;
 use hiera::HalfWay;
 use image_encoder::ImageEncoder;
 use layers::{Conv, Conv2d, Linear, Mlp, resize_bilinear, resize_bilinear_antialias, to_image, to_tokens};
@@ -122,6 +124,7 @@ pub struct Sam2 {
     sam_mask_decoder: MaskDecoder,
     obj_ptr_proj: PointerProjection,
     obj_ptr_tpos_proj: Option<Linear>,
+    dense_head: Option<DenseHead>,
     device: Device,
     kind: Kind,
     constants: Constants,
@@ -172,6 +175,7 @@ impl Sam2 {
             obj_ptr_tpos_proj: config
                 .proj_tpos_enc_in_obj_ptrs
                 .then(|| Linear::new(p.sub("obj_ptr_tpos_proj"), width, mem_dim)),
+            dense_head: config.dense_head.as_ref().map(|head| DenseHead::new(p.sub("dense_head"), width, head)),
             device: p.device(),
             kind: p.kind(),
             constants,
@@ -248,6 +252,11 @@ impl Sam2 {
         let levels = self.image_encoder.second_half(half_way);
         let high_res = self.sam_mask_decoder.project_high_res(&levels);
         ImageFeatures { vision: levels[levels.len() - 1].shallow_clone(), high_res }
+    }
+
+    /// Logits `[1, 2, S / 4, S / 4]` of `dense_head::CLASSES` for a whole slice, without a prompt; none from a model without that head.
+    pub fn dense(&self, features: &ImageFeatures) -> Option<Tensor> {
+        self.dense_head.as_ref()?.forward(features)
     }
 
     /// Features of a slice that has no memory, `[1, C, side, side]`.

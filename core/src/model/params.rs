@@ -47,7 +47,7 @@ impl Params {
         Self::new(Some(tensors), device, kind)
     }
 
-    /// Random parameters (normal, scaled by fan-in; norms 1, biases 0): for training from scratch and for speed measurements.
+    /// Random parameters: for training from scratch and for speed measurements.
     pub fn random(seed: i64, device: Device, kind: Kind) -> Self {
         tch::manual_seed(seed);
         Self::new(None, device, kind)
@@ -206,15 +206,24 @@ pub(crate) fn head(tensor: &Tensor) -> Vec<u8> {
     shape.chain(numbers.into_iter().flat_map(f32::to_le_bytes)).collect()
 }
 
+/// A start for training (PyTorch's and SAM 2's own, where they matter): norms 1, biases 0, tables of positions and what stands for "nothing"
+/// small, prompt embeddings and the frequencies of coordinates standard normal, layer scales next to 0, the rest normal by fan-in.
 fn random(name: &str, shape: &[i64]) -> Tensor {
+    const SMALL: [&str; 6] = ["pos_embed", "tpos_enc", "no_mem_", "no_obj_", "pos_embed_window", "relative_position"];
     let options = (Kind::Float, Device::Cpu);
-    let norm = name.contains("norm") && shape.len() == 1;
+    let normal = |deviation: f64| Tensor::randn(shape, options) * deviation;
     if name.ends_with("bias") {
-        return Tensor::zeros(shape, options);
+        Tensor::zeros(shape, options)
+    } else if SMALL.iter().any(|part| name.contains(part)) {
+        normal(0.02)
+    } else if name.ends_with("gamma") {
+        Tensor::ones(shape, options) * 1e-6
+    } else if name.ends_with("weight") && shape.len() == 1 {
+        Tensor::ones(shape, options)
+    } else if name.contains("gaussian_matrix") || name.contains("embed") && shape.len() == 2 {
+        normal(1.0)
+    } else {
+        let fan_in: i64 = shape.iter().skip(1).product();
+        normal((fan_in.max(1) as f64).powf(-0.5))
     }
-    if norm || (name.ends_with("weight") && shape.len() == 1) {
-        return Tensor::ones(shape, options);
-    }
-    let fan_in: i64 = shape.iter().skip(1).product();
-    Tensor::randn(shape, options) * (fan_in.max(1) as f64).powf(-0.5)
 }

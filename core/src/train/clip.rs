@@ -63,6 +63,8 @@ pub struct Clip {
     pub images: Vec<Tensor>,
     /// the objects
     pub objects: Vec<ClipObject>,
+    /// what is true of every slice as a whole, `[1, 2, S, S]` of 0 and 1 (`dense_head::CLASSES`); empty where the data do not tell
+    pub dense: Vec<Tensor>,
 }
 
 impl Clip {

@@ -75,6 +75,17 @@ pub fn iou(logits: &Tensor, truth: &Tensor) -> Tensor {
     (&both / any.clamp_min(1.0)).where_self(&any.gt(0.0), &both.ones_like())
 }
 
+/// The loss of the head that needs no prompt: logits `[1, C, h, w]`, truth `[1, C, S, S]` of 0 and 1; mean over the classes.
+pub fn dense(logits: &Tensor, truth: &Tensor) -> Tensor {
+    let truth = truth.adaptive_avg_pool2d([logits.size()[2], logits.size()[3]]);
+    let classes = logits.size()[1];
+    let each = (0..classes).map(|class| {
+        let (logits, truth) = (logits.narrow(1, class, 1), truth.narrow(1, class, 1));
+        dice(&logits.sigmoid(), &truth, 1.0) + bce(&logits, &truth)
+    });
+    each.fold(Tensor::zeros([], (Kind::Float, logits.device())), |sum, loss| sum + loss) / classes as f64
+}
+
 /// Which of several masks the mask losses look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +119,8 @@ pub struct Objective {
     pub iou: f64,
     /// weight of the cross-entropy of the presence score
     pub object_score: f64,
+    /// weight of the head that needs no prompt (Dice and cross-entropy of vessels and avascular zone), where model and data have both
+    pub dense: f64,
     /// which of several masks counts
     pub choice: Choice,
     /// hide the masks of objects that the model takes for absent, as at inference: no gradient comes from them (SAM-OCTA2)
@@ -134,9 +147,16 @@ impl Objective {
             bce: 0.0,
             iou: 0.0,
             object_score: 0.0,
+            dense: 0.0,
             choice: Choice::Predicted,
             hide_absent: true,
         }
+    }
+
+    /// Whether prompts are answered at all.
+    pub fn has_masks(&self) -> bool {
+        let Self { dice, cldice, focal, bce, iou, object_score, .. } = *self;
+        [dice, cldice, focal, bce, iou, object_score].iter().any(|weight| *weight != 0.0)
     }
 
     /// The losses of one mask: logits and truth `[1, 1, H, W]`.

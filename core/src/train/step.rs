@@ -8,12 +8,13 @@
 
 use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
 use super::features::FeatureCache;
-use super::losses::Objective;
+use super::losses::{self, Objective};
 use super::trainee::Trainee;
 use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
 use crate::model::hiera::HalfWay;
+use crate::model::layers::resize_bilinear;
 use crate::session::Point;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -60,6 +61,14 @@ pub struct SliceLoss {
     pub score: f64,
 }
 
+/// What a step found out.
+pub struct ClipLosses {
+    /// every object on every slice
+    pub slices: Vec<SliceLoss>,
+    /// mean loss of the head that needs no prompt, where it counts
+    pub dense: Option<f64>,
+}
+
 /// Computes losses and gradients of a model in training.
 pub struct Stepper<'a> {
     /// the model and what is trained in it
@@ -78,7 +87,7 @@ struct Done {
 
 impl Stepper<'_> {
     /// Adds the gradients of a clip to those of the trained parameters. `seed` fixes dropout and drawn clicks; `scale` multiplies the loss.
-    pub fn gradients(&self, clip: &Clip, seed: u64, scale: f64) -> Result<Vec<SliceLoss>> {
+    pub fn gradients(&self, clip: &Clip, seed: u64, scale: f64) -> Result<ClipLosses> {
         let work = || clip.check().and_then(|()| self.forward_and_back(clip, seed, scale));
         let result = guard_with_graph(work);
         self.trainee.training.stop();
@@ -92,7 +101,7 @@ impl Stepper<'_> {
             clip.check()?;
             let features = clip.images.iter().map(|image| self.features(image)).collect::<Result<Vec<_>>>()?;
             let mut losses = Vec::new();
-            for object in &clip.objects {
+            for object in clip.objects.iter().filter(|_| self.config.objective.has_masks()) {
                 let mut known = BTreeMap::new();
                 for (at, visit) in self.plan(object, frames).iter().enumerate() {
                     let mut rng = rng(seed, object.id, at);
@@ -122,7 +131,7 @@ impl Stepper<'_> {
         Visit::plan(&self.trainee.model, object, frames, self.config.memory)
     }
 
-    fn forward_and_back(&self, clip: &Clip, seed: u64, scale: f64) -> Result<Vec<SliceLoss>> {
+    fn forward_and_back(&self, clip: &Clip, seed: u64, scale: f64) -> Result<ClipLosses> {
         let encoder = self.trainee.parameters.iter().any(|(name, _)| is_encoder(name));
         let mut images = Vec::new();
         let mut leaves = Vec::new();
@@ -135,14 +144,56 @@ impl Stepper<'_> {
                 leaves.push(self.features(image)?);
             }
         }
-        let mut losses = Vec::new();
-        for object in &clip.objects {
-            losses.extend(self.object(object, &leaves, seed, scale)?);
+        let mut slices = Vec::new();
+        for object in clip.objects.iter().filter(|_| self.config.objective.has_masks()) {
+            slices.extend(self.object(object, &leaves, seed, scale)?);
         }
+        let visits = clip.objects.iter().map(|object| object.truth.len()).sum::<usize>();
+        let dense = self.dense(clip, &leaves, scale * visits as f64)?;
         for (at, (image, leaves)) in images.into_iter().zip(&leaves).enumerate() {
             image.go_back(self, &clip.images[at], leaves, seed, at);
         }
-        Ok(losses)
+        Ok(ClipLosses { slices, dense })
+    }
+
+    /// The head that needs no prompt: its mean loss over the slices, whose gradients go to the features.
+    fn dense(&self, clip: &Clip, features: &[ImageFeatures], scale: f64) -> Result<Option<f64>> {
+        let weight = self.config.objective.dense;
+        let mut sum = 0.0;
+        for (features, truth) in features.iter().zip(&clip.dense).filter(|_| weight != 0.0) {
+            let Some(logits) = self.trainee.model.dense(features) else { return Ok(None) };
+            let loss = losses::dense(&logits.to_kind(Kind::Float), &truth.to_device(logits.device())) * weight;
+            sum += torch(|| loss.f_double_value(&[]))?;
+            let loss = loss * (scale / clip.dense.len() as f64);
+            if loss.requires_grad() {
+                loss.backward();
+            }
+        }
+        if !sum.is_finite() {
+            return Err(Error::invalid(format!("the loss of the head that needs no prompt is {sum}")));
+        }
+        Ok((weight != 0.0 && !clip.dense.is_empty()).then(|| sum / clip.dense.len() as f64))
+    }
+
+    /// Dice of the head that needs no prompt, over all slices of a clip, for each of `dense_head::CLASSES`; none where model or data lack it.
+    pub fn evaluate_dense(&self, clip: &Clip) -> Result<Option<[f64; 2]>> {
+        guard(|| {
+            let mut counts = Tensor::zeros([2, 2], (Kind::Double, tch::Device::Cpu));
+            for (image, truth) in clip.images.iter().zip(&clip.dense) {
+                let Some(logits) = self.trainee.model.dense(&self.features(image)?) else { return Ok(None) };
+                let size = [truth.size()[2], truth.size()[3]];
+                let found = resize_bilinear(&logits.to_kind(Kind::Float), size).gt(0.0).to_device(truth.device());
+                let truth = truth.gt(0.5);
+                let sum = |x: &Tensor| x.sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Double);
+                let both = Tensor::stack(&[sum(&found.logical_and(&truth)) * 2.0, sum(&found) + sum(&truth)], 0);
+                counts += both.to_device(tch::Device::Cpu);
+            }
+            let dice = |class: i64| match counts.double_value(&[1, class]) {
+                0.0 => 1.0,
+                all => counts.double_value(&[0, class]) / all,
+            };
+            Ok((!clip.dense.is_empty()).then(|| [dice(0), dice(1)]))
+        })
     }
 
     /// The features of an image where nothing before them is trained.

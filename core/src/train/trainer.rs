@@ -71,6 +71,9 @@ fn feature_cache(request: &FineTuneRequest, trainee: &Trainee) -> Result<Feature
     FeatureCache::new(request.output.join("features"), model)
 }
 
+/// The slices that were measured, and Dice without prompts.
+type Validated = (Vec<SliceRecord>, Option<[f64; 2]>);
+
 /// A training under way.
 struct Training<'a> {
     request: &'a FineTuneRequest,
@@ -155,13 +158,15 @@ impl<'a> Training<'a> {
         }
         let epochs = self.request.run.epochs;
         while self.position.epoch < epochs {
-            if let Err(error) = self.epoch(observer) {
-                if matches!(error, Error::Cancelled) {
-                    self.save(&checkpoint)?; // to be resumed
+            let record = match self.epoch(observer).and_then(|()| self.finish_epoch(observer)) {
+                Ok(record) => record,
+                Err(error) => {
+                    if matches!(error, Error::Cancelled) {
+                        self.save(&checkpoint)?; // to be resumed
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-            let record = self.finish_epoch(observer)?;
+            };
             self.save(&checkpoint)?;
             if on_epoch(&record)? == Flow::Cancel {
                 break;
@@ -253,22 +258,30 @@ impl<'a> Training<'a> {
         let seed =
             self.request.run.seed.wrapping_mul(0x9e37_79b9).wrapping_add((self.position.epoch * 1_000_003 + at) as u64);
         let losses = self.stepper.gradients(&clip, seed, scale)?;
-        Ok(losses.iter().map(|slice| slice.loss).sum::<f64>() / visits as f64)
+        Ok(losses.slices.iter().map(|slice| slice.loss).sum::<f64>() / visits as f64 + losses.dense.unwrap_or(0.0))
     }
 
-    /// Validation, records, adapters.
+    /// Validation, records, adapters; all of the running mean of the parameters where there is one.
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<EpochRecord> {
+        self.adam.exchange();
+        let record = self.measure_epoch(observer);
+        self.adam.exchange();
+        let record = record?;
+        self.position = Position { epoch: record.epoch, ..Position::default() };
+        Ok(record)
+    }
+
+    fn measure_epoch(&mut self, observer: &mut dyn Observer) -> Result<EpochRecord> {
         let clips = self.position.clip - self.position.skipped;
         let loss = self.position.loss / clips.max(1) as f64;
         let epoch = self.position.epoch + 1;
         let last = epoch == self.request.run.epochs;
-        let slices = if epoch.is_multiple_of(self.request.run.validate_every) || last {
+        let (slices, dense) = if epoch.is_multiple_of(self.request.run.validate_every) || last {
             self.validate(epoch, observer)?
         } else {
-            Vec::new()
+            Default::default()
         };
-        self.skipped += self.position.skipped;
-        let record = EpochRecord::new(epoch, loss, self.position.skipped, &slices);
+        let record = EpochRecord::new(epoch, loss, self.position.skipped, &slices, dense);
         let best = self.records.epoch(record.clone(), &slices)?;
         let metrics = serde_json::to_value(&record).unwrap_or_default();
         if best {
@@ -279,25 +292,31 @@ impl<'a> Training<'a> {
             }
         }
         self.stepper.trainee.write_adapter(&self.file("last.safetensors"), &metrics)?;
-        self.position = Position { epoch, ..Position::default() };
+        self.skipped += self.position.skipped;
         Ok(record)
     }
 
     /// Every object of every validation case (of the training cases where there is none for validation), without dropout.
-    fn validate(&self, epoch: usize, observer: &mut dyn Observer) -> Result<Vec<SliceRecord>> {
+    fn validate(&self, epoch: usize, observer: &mut dyn Observer) -> Result<Validated> {
         let size = self.stepper.trainee.model.config.image_size;
         let (cases, subset) = if self.validation.is_empty() {
             (&self.train, Subset::Train)
         } else {
             (&self.validation, Subset::Validation)
         };
-        let mut records = Vec::new();
+        let (mut records, mut dense) = (Vec::new(), Vec::new());
         let mut sheets = self.request.run.sheets;
         for (at, case) in cases.iter().enumerate() {
             observer.step("validate", at, cases.len())?;
             records.extend(self.measure_case(epoch, subset, at, case, size, &mut sheets)?);
+            if self.request.objective.dense != 0.0 && case.faz.is_some() {
+                let frames: Vec<_> = (0..case.volume.frames).collect();
+                dense.extend(self.stepper.evaluate_dense(&case.clip(&frames, &[], size)?)?);
+            }
         }
-        Ok(records)
+        let mean = |class: usize| dense.iter().map(|dice: &[f64; 2]| dice[class]).sum::<f64>() / dense.len() as f64;
+        let dense = (!dense.is_empty()).then(|| [mean(0), mean(1)]);
+        Ok((records, dense))
     }
 
     fn measure_case(

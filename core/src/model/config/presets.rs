@@ -84,6 +84,7 @@ impl Official {
     pub fn config(self) -> ModelConfig {
         let is_2_1 = self.version == Version::V2_1;
         ModelConfig {
+            dense_head: None,
             image_encoder: image_encoder(self.size),
             memory_attention: memory_attention(),
             memory_encoder: memory_encoder(),

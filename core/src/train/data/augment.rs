@@ -68,7 +68,7 @@ impl Augment {
             let range = (image.amax([2, 3].as_slice(), true) - &least).clamp_min(1e-3);
             *image = (&*image - &least) * contrast + &least + range * brightness;
         }
-        for mask in clip.objects.iter_mut().flat_map(|object| &mut object.truth) {
+        for mask in clip.objects.iter_mut().flat_map(|object| &mut object.truth).chain(&mut clip.dense) {
             *mask = place(&mask.to_kind(Kind::Float), flip_x, flip_y, angle, true);
         }
     }

@@ -4,12 +4,14 @@
 pub mod augment;
 pub mod manifest;
 pub mod octa500;
+pub mod phantom;
 pub mod regions;
 pub mod sample;
 
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use octa500::Octa500;
+use phantom::Phantoms;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -33,6 +35,8 @@ pub enum DataConfig {
     Octa500(Octa500),
     /// a table of files: `.csv` with the columns `image`, `labels` and perhaps `subset`, `name`, `axis`, `channel`; or `.json`, a list of the same
     Manifest(PathBuf),
+    /// phantoms (docs/phantoms.md), made as they are needed
+    Phantoms(Phantoms),
 }
 
 /// One volume with its truth, read when it is needed.
@@ -41,6 +45,10 @@ pub trait Case: Send + Sync {
     fn name(&self) -> &str;
     /// what it is for
     fn subset(&self) -> Subset;
+    /// The number of the foveal avascular zone in the labels, where all other numbers are vessels and nothing is left out.
+    fn faz(&self) -> Option<u16> {
+        None
+    }
     /// Reads it. Volume and labels have the same grid.
     fn read(&self) -> Result<(Volume, Labels)>;
 }
@@ -50,6 +58,7 @@ pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     let cases = match config {
         DataConfig::Octa500(octa500) => octa500.cases()?,
         DataConfig::Manifest(path) => manifest::cases(path)?,
+        DataConfig::Phantoms(phantoms) => phantoms.cases()?,
     };
     if cases.iter().any(|case| case.subset() == Subset::Train) {
         return Ok(cases);
@@ -57,6 +66,7 @@ pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     Err(Error::invalid(match config {
         DataConfig::Octa500(octa500) => format!("{}: no sample to train with", octa500.root.display()),
         DataConfig::Manifest(path) => format!("{}: no row is for training", path.display()),
+        DataConfig::Phantoms(_) => "data.phantoms.train is 0".to_owned(),
     }))
 }
 

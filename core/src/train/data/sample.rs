@@ -79,6 +79,20 @@ pub struct SampleConfig {
     pub points: PointRules,
     /// clicks that follow where the answer was wrong
     pub corrections: usize,
+    /// an easier truth, for models that begin from nothing
+    pub lesson: Option<Lesson>,
+}
+
+/// A lesson on the way from random weights to whole objects: only what lies near the first click counts. Without it such a model soon gives every click
+/// the same mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lesson {
+    /// radius around the click, in pixels of the model's input
+    pub reach: usize,
+    /// the image is blank and the truth the whole disc: places alone are learnt
+    #[serde(default)]
+    pub blank: bool,
 }
 
 impl Default for SampleConfig {
@@ -91,6 +105,7 @@ impl Default for SampleConfig {
             prompt: PromptKind::Points,
             points: PointRules::default(),
             corrections: 0,
+            lesson: None,
         }
     }
 }
@@ -104,6 +119,13 @@ impl SampleConfig {
             Self { objects: 0, .. } => Err(Error::invalid("sample.objects is 0: a clip has at least one object")),
             Self { points: PointRules { positive: 0, .. }, prompt: PromptKind::Points | PromptKind::Any, .. } => {
                 Err(Error::invalid("sample.points.positive is 0: a prompt needs a point on the object"))
+            }
+            Self { lesson: Some(_), prompt, points, corrections, .. }
+                if *prompt != PromptKind::Points || points.negative > 0 || *corrections > 0 =>
+            {
+                Err(Error::invalid(
+                    "sample.lesson goes with points on the object alone: no boxes, masks, negative points or corrections",
+                ))
             }
             Self { points: PointRules { ring: [inner, outer], .. }, .. } if inner >= outer => {
                 Err(Error::invalid(format!("sample.points.ring is [{inner}, {outer}]: the second must be larger")))
@@ -166,6 +188,9 @@ impl SampleConfig {
             }
         }
         clip.objects.retain(|object| object.prompts.contains_key(&0));
+        if let Some(lesson) = self.lesson {
+            lesson.apply(clip);
+        }
         !clip.objects.is_empty()
     }
 
@@ -200,6 +225,26 @@ impl SampleConfig {
     }
 }
 
+impl Lesson {
+    fn apply(self, clip: &mut Clip) {
+        for object in &mut clip.objects {
+            let Some(click) = object.prompts.get(&0).and_then(|prompt| prompt.points.first()) else { continue };
+            for truth in &mut object.truth {
+                let along = |centre: f32| {
+                    (Tensor::arange(truth.size()[3], (Kind::Float, truth.device())) - f64::from(centre)).square()
+                };
+                let distance = along(click.y).view([-1, 1]) + along(click.x).view([1, -1]);
+                let disc = distance.le((self.reach * self.reach) as f64).to_kind(Kind::Float).view_as(truth);
+                *truth = if self.blank { disc } else { &*truth * disc };
+            }
+        }
+        if self.blank {
+            clip.images.iter_mut().for_each(|image| *image = image.zeros_like());
+            clip.dense.clear();
+        }
+    }
+}
+
 fn objects_on(labels: &Labels, frame: usize) -> Vec<u16> {
     let mut objects: Vec<_> = labels.frame(frame).iter().copied().filter(|&label| label != 0).collect();
     objects.sort_unstable();
@@ -215,13 +260,15 @@ pub struct LoadedCase {
     pub volume: Volume,
     /// its truth
     pub labels: Labels,
+    /// the number of the avascular zone, where the labels are all that is true (`Case::faz`)
+    pub faz: Option<u16>,
 }
 
 impl LoadedCase {
     /// Reads a case.
     pub fn read(case: &dyn Case) -> Result<Self> {
         let (volume, labels) = case.read()?;
-        Ok(Self { name: case.name().to_owned(), volume, labels })
+        Ok(Self { name: case.name().to_owned(), volume, labels, faz: case.faz() })
     }
 
     /// Its name as the name of a file: what would be a folder becomes `_`.
@@ -237,12 +284,25 @@ impl LoadedCase {
             frames.iter().map(|&frame| prepare(&self.volume, frame, windows, size)).collect::<Result<_>>()?;
         let truth = |object: u16| frames.iter().map(move |&frame| self.truth(frame, object, size)).collect();
         let objects = objects.iter().map(|&id| ClipObject { id, truth: truth(id), prompts: Default::default() });
-        Ok(Clip { name: self.name.clone(), images, objects: objects.collect() })
+        let dense = |&frame: &usize| self.dense(frame, size);
+        let dense = frames.iter().filter_map(dense).collect();
+        Ok(Clip { name: self.name.clone(), images, objects: objects.collect(), dense })
+    }
+
+    /// All vessels, and the avascular zone, `[1, 2, S, S]`.
+    fn dense(&self, frame: usize, size: i64) -> Option<Tensor> {
+        let faz = self.faz?;
+        let vessels = self.mask(frame, size, |label| label != 0 && label != faz);
+        Some(Tensor::cat(&[vessels, self.truth(frame, faz, size)], 1))
     }
 
     /// One object on one slice at the model's size, 0 and 1, `[1, 1, S, S]`.
     fn truth(&self, frame: usize, object: u16, size: i64) -> Tensor {
-        let pixels: Vec<u8> = self.labels.frame(frame).iter().map(|&label| u8::from(label == object)).collect();
+        self.mask(frame, size, |label| label == object)
+    }
+
+    fn mask(&self, frame: usize, size: i64, inside: impl Fn(u16) -> bool) -> Tensor {
+        let pixels: Vec<u8> = self.labels.frame(frame).iter().map(|&label| u8::from(inside(label))).collect();
         let [rows, columns] = [self.labels.rows as i64, self.labels.columns as i64];
         let mask = Tensor::from_slice(&pixels).view([1, 1, rows, columns]).to_kind(Kind::Float);
         if (rows, columns) == (size, size) {

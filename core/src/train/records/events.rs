@@ -72,6 +72,13 @@ impl EventFile {
         }
         for (epoch, &(step, time)) in epochs.iter().zip(ends).skip(self.written.1) {
             self.numbers(step, time, [("epoch/loss", epoch.loss), ("epoch/epoch", epoch.epoch as f64)])?;
+            if let Some([vessel, faz]) = epoch.dense {
+                self.numbers(
+                    step,
+                    time,
+                    [("validation/dense_vessel_dice", vessel), ("validation/dense_faz_dice", faz)],
+                )?;
+            }
             if let Some(means) = &epoch.validation {
                 let named = means.named();
                 self.numbers(step, time, named.iter().map(|(name, value)| (name.as_str(), *value)))?;

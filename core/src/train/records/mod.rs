@@ -31,6 +31,8 @@ pub struct EpochRecord {
     pub skipped: usize,
     /// mean over the validated slices; none where nothing was validated
     pub validation: Option<Means>,
+    /// Dice of vessels and avascular zone without a prompt, mean over the validated cases; none where model or data lack it
+    pub dense: Option<[f64; 2]>,
 }
 
 /// Means over slices.
@@ -105,8 +107,8 @@ pub struct SliceRecord {
 
 impl EpochRecord {
     /// From the slices that were validated.
-    pub fn new(epoch: usize, loss: f64, skipped: usize, slices: &[SliceRecord]) -> Self {
-        Self { epoch, loss, skipped, validation: Means::of(slices) }
+    pub fn new(epoch: usize, loss: f64, skipped: usize, slices: &[SliceRecord], dense: Option<[f64; 2]>) -> Self {
+        Self { epoch, loss, skipped, validation: Means::of(slices), dense }
     }
 }
 
@@ -195,9 +197,13 @@ impl Records {
         Ok(())
     }
 
-    /// The epoch with the highest validation Dice; where nothing was validated, the one with the smallest loss.
+    /// The epoch with the highest validation Dice (without prompts, where only that is trained); where nothing was validated, the one with the smallest loss.
     pub fn best(&self) -> Option<&EpochRecord> {
-        let score = |record: &EpochRecord| record.validation.map_or(-1.0 - record.loss, |means| means.dice);
+        let score = |record: &EpochRecord| match (record.validation, record.dense) {
+            (Some(means), _) => means.dice,
+            (None, Some([vessel, faz])) => (vessel + faz) / 2.0,
+            (None, None) => -1.0 - record.loss,
+        };
         self.epochs.iter().reduce(|best, record| if score(record) > score(best) { record } else { best })
     }
 

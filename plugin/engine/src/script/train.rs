@@ -10,18 +10,20 @@ use super::values::{Checked, Fallible, native, refused};
 use crate::convert::ToHost;
 use rhai::{Dynamic, FnPtr, NativeCallContext};
 use sam_octa2_core::Error;
-use sam_octa2_core::job::{ExportRequest, export};
+use sam_octa2_core::job::{ExportRequest, FreshRequest, export, fresh};
 use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::train::data::DataConfig;
-use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
+use sam_octa2_core::train::{FineTuneRequest, fine_tune};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// Makes training known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files) = (context.host, context.files.clone());
-    let (same, again) = (context.files.clone(), context.files.clone());
+    let [same, again, begin] = [0; 3].map(|_| context.files.clone());
     library
         .room("Training", "Fine-tuning on labelled volumes; docs/training.md says what every option does.")
         .function(
@@ -50,19 +52,38 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
                 native(&call, || written(&again, &options, &path))
             },
+        )
+        .function(
+            "new_checkpoint(options: #{model_config, seed}, path: String) -> Map",
+            "Writes random weights to train from, as `.safetensors` (which carries the configuration). Returns what `export_checkpoint` returns.",
+            "new_checkpoint(#{model_config: arg(\"config\"), seed: 1}, \"start.safetensors\")",
+            move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
+                native(&call, || begun(&begin, &options, &path))
+            },
         );
 }
 
-fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
-    let mut value = object("export_checkpoint", options)?;
-    let path = path.clone().into_string().map_err(|_| refused("export_checkpoint: path", "a text", path))?;
+fn begun(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
+    let request: FreshRequest = with_output("new_checkpoint", options, path)?;
+    readable(files, &ModelRequest { model: request.model_config.clone(), ..ModelRequest::default() })?;
+    files.check_write(&request.output)?;
+    told(&fresh(&request)?)
+}
+
+/// An option map and a path as a request.
+fn with_output<T: DeserializeOwned>(function: &str, options: &Dynamic, path: &Dynamic) -> Checked<T> {
+    let mut value = object(function, options)?;
+    let path = path.clone().into_string().map_err(|_| refused(&format!("{function}: path"), "a text", path))?;
     value["output"] = json!(path);
-    let request: ExportRequest = serde_path_to_error::deserialize(value).map_err(|error| {
-        Failure::invalid(format!("export_checkpoint: option `{}`: {}", error.path(), error.inner()))
-    })?;
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Failure::invalid(format!("{function}: option `{}`: {}", error.path(), error.inner())))
+}
+
+fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
+    let request: ExportRequest = with_output("export_checkpoint", options, path)?;
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
-    rhai::serde::to_dynamic(export(&request)?).map_err(|error| Failure::invalid(error.to_string()))
+    told(&export(&request)?)
 }
 
 /// An option map as JSON.
@@ -107,7 +128,7 @@ fn run(
     }
 }
 
-fn told(report: &FineTuneReport) -> Checked<Dynamic> {
+fn told<T: Serialize>(report: &T) -> Checked<Dynamic> {
     rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))
 }
 
@@ -122,6 +143,7 @@ fn request(files: &Files, options: &Dynamic) -> Checked<FineTuneRequest> {
     match &request.data {
         DataConfig::Manifest(path) => files.check_read(path)?,
         DataConfig::Octa500(octa500) => files.check_read(&octa500.root)?,
+        DataConfig::Phantoms(_) => {}
     }
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
