@@ -113,7 +113,7 @@ impl Anatomy {
 
 /// How wide a vessel looks: 1.3 times its calibre (Kreitner 2024), and no narrower than the scanner's spot.
 fn widths(pixel: f32) -> impl Fn(&Node) -> f32 {
-    move |node| (1.3 * node.radius).max(1.25 * pixel)
+    move |node| (1.3 * node.radius).max(1.02 * pixel)
 }
 
 /// Rods with a soft edge, 0 to 1; wide vessels are brighter.

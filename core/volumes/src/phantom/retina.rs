@@ -78,7 +78,7 @@ fn outline(random: &mut Random, area: Option<f64>) -> Vec<f32> {
     let drawn = (0.257 + 0.104 * random.normal()).clamp(0.10, 0.50);
     let area = area.map_or(drawn, |area| area as f32);
     let mut waves = vec![(2, random.between(0.0, 0.16), random.angle())];
-    waves.extend((3..=40).map(|k| (k, 0.13 * random.normal() / (k as f32 - 1.0).powf(0.85), random.angle())));
+    waves.extend((3..=40).map(|k| (k, 0.095 * random.normal() / (k as f32 - 1.0).powf(0.85), random.angle())));
     let radius = |i: usize| {
         let angle = i as f32 / OUTLINE as f32 * TAU;
         1.0 + waves.iter().map(|(k, size, phase)| size * (*k as f32 * angle + phase).cos()).sum::<f32>()

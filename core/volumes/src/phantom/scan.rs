@@ -18,7 +18,7 @@ const VESSELS: [f32; 2] = [0.22, 0.18];
 const THINNEST: f32 = 22.0;
 /// The same for the capillaries of the superficial and of the deep plexus.
 const SUPERFICIAL: [f32; 2] = [0.28, 0.18];
-const DEEP: [f32; 2] = [0.84, 0.17];
+const DEEP: [f32; 2] = [0.82, 0.20];
 /// Where the large vessels count as present: this many half depths.
 const PRESENT: f32 = 1.2;
 

@@ -11,7 +11,7 @@ use std::f32::consts::PI;
 /// Murray exponent of the superficial plexus (Kreitner 2024).
 const MURRAY: f32 = 2.55;
 /// Radius of the last named branches, mm.
-const LEAF: [f32; 2] = [0.0055, 0.0085];
+const LEAF: [f32; 2] = [0.0065, 0.0100];
 /// Shorter branches at the end of large vessels are taken off, mm.
 const THORN: f32 = 0.22;
 
@@ -315,7 +315,7 @@ fn radii(nodes: &mut [Node], random: &mut Random) {
     let mut flow = vec![0f32; nodes.len()];
     for i in (0..nodes.len()).rev() {
         if flow[i] == 0.0 {
-            flow[i] = (leaf * random.between(0.85, 1.2)).powf(MURRAY);
+            flow[i] = (leaf * random.between(0.7, 1.35)).powf(MURRAY);
         }
         let radius = flow[i].powf(1.0 / MURRAY).max(nodes[i].trunk);
         nodes[i].radius = radius.min(0.075);
