@@ -114,7 +114,10 @@ fn the_retina_is_curved() {
         let region = &vessels.region;
         let last = region.area(7, 1).unwrap() as f32 / (256.0 * 256.0);
         let moved = region.frame(0).iter().zip(region.frame(7)).filter(|(a, b)| a != b).count();
-        assert!((0.01..0.97).contains(&last) && moved > 1300, "{seed}: {last} of the field, {moved} pixels from slice to slice");
+        assert!(
+            (0.01..0.97).contains(&last) && moved > 1300,
+            "{seed}: {last} of the field, {moved} pixels from slice to slice"
+        );
         let faz = Phantom::new(&PhantomOptions { layers: Layers::Faz, ..small(seed) }).unwrap();
         let whole = faz.en_face_labels.count(FAZ);
         let shares = (0..8).map(|slice| faz.labels.area(slice, FAZ).unwrap() as f32 / whole as f32);

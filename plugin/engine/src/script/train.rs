@@ -143,7 +143,9 @@ fn request(files: &Files, options: &Dynamic) -> Checked<FineTuneRequest> {
     match &request.data {
         DataConfig::Manifest(path) => files.check_read(path)?,
         DataConfig::Octa500(octa500) => files.check_read(&octa500.root)?,
-        DataConfig::Phantoms(_) => {}
+        DataConfig::Phantoms(phantoms) => {
+            phantoms.folder.as_deref().map_or(Ok(()), |folder| files.check_write(folder))?
+        }
     }
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
