@@ -130,8 +130,9 @@ def gallery(host, folder, path):
         for layers in ("vessels", "faz"):
             volume, labels, *_ = phantom(host, folder, field=field, layers=layers, seed=seed, slices=10)
             row += [brighter(volume[2]), brighter(volume[8]), coloured(labels[8])]
-        rows.append(np.hstack([np.array(Image.fromarray(tile).convert("RGB").resize((176, 176), Image.BOX)) for tile in row]))
-    Image.fromarray(np.vstack(rows)).quantize(96).save(path, optimize=True)
+        rows.append(np.hstack([np.array(Image.fromarray(tile).convert("RGB").resize((168, 168), Image.BOX)) for tile in row]))
+    # colours that are rare, the vessels, are to stay
+    Image.fromarray(np.vstack(rows)).quantize(96, method=Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def main():
