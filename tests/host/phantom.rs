@@ -16,7 +16,7 @@ fn a_phantom_is_written_with_all_of_its_truth() {
         "--labels",
         "l.nii.gz",
         "--region",
-        "r",
+        "r.npy",
         "--en-face",
         "e.tif",
         "--en-face-labels",
@@ -26,9 +26,9 @@ fn a_phantom_is_written_with_all_of_its_truth() {
         ["--seed", "7", "--size", "96", "--slices", "4", "--layers", "vessels", "--field", "6", "--scanner", "dark"];
     let text = host.run(&[&["phantom"], &files[..], &options].concat()).ok();
     assert!(text.starts_with("4 slices of 96 x 96, 0.0625 x 0.0625 x ") && text.contains("seed 7"), "{text}");
-    assert!(text.ends_with("\nv.nii.gz\nl.nii.gz\nr\nt.npy\ne.tif\n"), "{text}");
+    assert!(text.ends_with("\nv.nii.gz\nl.nii.gz\nr.npy\nt.npy\ne.tif\n"), "{text}");
     for (path, shape) in
-        [("v.nii.gz", [4, 96, 96]), ("l.nii.gz", [4, 96, 96]), ("r", [4, 96, 96]), ("e.tif", [1, 96, 96])]
+        [("v.nii.gz", [4, 96, 96]), ("l.nii.gz", [4, 96, 96]), ("r.npy", [4, 96, 96]), ("e.tif", [1, 96, 96])]
     {
         assert_eq!(info(&host, path)["shape"], json!(shape), "{path}");
     }
