@@ -13,5 +13,6 @@ pub mod train;
 pub mod weights;
 
 pub use sam_octa2_volumes::{
-    Error, Result, error, intensity, io, measure, phantom, picture, progress, prompts, volume, with_voxels,
+    Error, Result, error, intensity, io, measure, phantom, picture, progress, prompts, propose, regions, review,
+    volume, with_voxels,
 };

@@ -2,7 +2,7 @@
 
 use crate::fixture::*;
 use sam_octa2_core::measure::{Connectivity, Grid, compare, components, fill_holes, remove_small, smooth};
-use sam_octa2_core::train::data::regions::Region;
+use sam_octa2_core::regions::Region;
 use tch::{Kind, Tensor};
 
 fn misc(name: &str) -> Option<Fixture> {

@@ -12,6 +12,9 @@ pub mod phantom;
 pub mod picture;
 pub mod progress;
 pub mod prompts;
+pub mod propose;
+pub mod regions;
+pub mod review;
 pub mod volume;
 
 pub use error::{Error, Result};

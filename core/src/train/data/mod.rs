@@ -1,11 +1,10 @@
 //! What there is to learn from: volumes with labels, set apart for training, validation and test; from OCTA-500 in SAM-OCTA2's layout
-//! (`octa500`) or from any pairs of files (`manifest`). `sample` makes clips of them, `regions` places prompts, `augment` varies.
+//! (`octa500`) or from any pairs of files (`manifest`). `sample` makes clips of them, `crate::regions` places prompts, `augment` varies.
 
 pub mod augment;
 pub mod manifest;
 pub mod octa500;
 pub mod phantom;
-pub mod regions;
 pub mod sample;
 
 use crate::volume::{Labels, Volume};

@@ -2,8 +2,8 @@
 
 use super::Case;
 use super::augment::Augment;
-use super::regions::{PointRules, Region};
 use crate::intensity::Intensity;
+use crate::regions::{PointRules, Region};
 use crate::session::{Point, prepare};
 use crate::train::clip::{Clip, ClipObject, Prompt};
 use crate::volume::{Labels, Volume};
