@@ -12,7 +12,7 @@ import time
 import torch
 from monai.networks.nets import SwinUNETR
 
-size, side, steps = (int(a) for a in (sys.argv[1:] + ["72", "512", "3"][len(sys.argv) - 1:]))
+size, side, steps = (int(a) for a in (sys.argv[1:4] + ["72", "512", "3"][len(sys.argv) - 1:]))
 ours = pathlib.Path(__file__).parents[2] / "target/release/examples/segmenter_memory"
 
 
