@@ -9,6 +9,7 @@ pub mod job;
 pub mod loader;
 pub mod model;
 pub mod session;
+pub mod sparse;
 pub mod train;
 pub mod weights;
 

@@ -47,25 +47,35 @@ pub struct LoadedModel {
 impl LoadedModel {
     /// Where it computes: `cpu`, `cuda:0`.
     pub fn device(&self) -> String {
-        match self.model.device() {
-            tch::Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        }
+        device_name(self.model.device())
     }
 
     /// How exactly it computes: `f32`, `bf16`, `f16`.
     pub fn precision(&self) -> &'static str {
-        match self.model.kind() {
-            tch::Kind::BFloat16 => "bf16",
-            tch::Kind::Half => "f16",
-            _ => "f32",
-        }
+        precision_name(self.model.kind())
+    }
+}
+
+/// Where a model computes: `cpu`, `cuda:0`.
+pub fn device_name(device: tch::Device) -> String {
+    match device {
+        tch::Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// How exactly it computes: `f32`, `bf16`, `f16`.
+pub fn precision_name(kind: tch::Kind) -> &'static str {
+    match kind {
+        tch::Kind::BFloat16 => "bf16",
+        tch::Kind::Half => "f16",
+        _ => "f32",
     }
 }
 
 impl ModelRequest {
     /// Folders to search, nearest first.
-    fn dirs(&self) -> Vec<PathBuf> {
+    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         let files = [std::env::current_exe().ok(), weights::own_file()];
         let beside = files.iter().flatten().flat_map(|file| weights::default_dirs(file));
         let mut dirs = self.weights_dirs.clone();

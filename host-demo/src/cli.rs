@@ -130,6 +130,42 @@ pub enum Task {
         json: bool,
     },
 
+    /// Propose the region of every slice with a small network that was taught a few hand-labelled ones
+    ///
+    /// The network is a SwinUNETR: MONAI's, SAM-OCTA2's, or trained here. Vessels are the region of a slice within an en-face vessel map.
+    #[command(after_long_help = "Examples:
+  host-demo predict layers/ --segmenter rv.safetensors --out region.nii.gz --pictures strips
+  host-demo predict layers/ --segmenter rv.pth --vessels GT_LargeVessel/10301.bmp --vessels-out vessels.nii.gz --threshold 0.5")]
+    Predict {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        segmenter: Segmenter,
+        /// Values that the network sees as 0 and 1, as for segment
+        #[arg(long, value_name = "WINDOW")]
+        window: Option<String>,
+        /// En-face vessel map: a picture of any size, vessels are what is not black
+        #[arg(long, value_name = "FILE")]
+        vessels: Option<PathBuf>,
+        /// Region to write (object 1), by the ending as for segment
+        #[arg(long, value_name = "LABELS.nii.gz")]
+        out: Option<PathBuf>,
+        /// Vessels to write (object 1)
+        #[arg(long, value_name = "LABELS.nii.gz")]
+        vessels_out: Option<PathBuf>,
+        #[command(flatten)]
+        seg: Seg,
+        /// Probabilities to write
+        #[arg(long, value_name = "FILE.nii.gz")]
+        probabilities: Option<PathBuf>,
+        /// Folder for a picture per slice: region, region over slice, vessels over slice, slice
+        #[arg(long, value_name = "DIR")]
+        pictures: Option<PathBuf>,
+        /// Print a JSON report
+        #[arg(long)]
+        json: bool,
+    },
+
     /// Drive one session step by step and keep the logits of each step
     ///
     /// STEPS.json is {"steps": [...]} with objects of "op": points, mask, propagate, clear_frame, remove, reset, undo, redo. Tensors are named
@@ -427,15 +463,50 @@ pub struct Model {
     /// What fine-tuning has learnt for these weights: an adapter file, or PEFT's folder
     #[arg(long, value_name = "FILE")]
     pub adapter: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+    /// "reference": behave as the Python package sam2 1.1.0 does, also where corrections get lost
+    #[arg(long, value_name = "WHAT", value_parser = ["reference"])]
+    pub compat: Option<String>,
+}
+
+/// Where and how exactly to compute.
+#[derive(Args)]
+pub struct Place {
     /// Where to compute: auto, cpu, cuda, cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Number format: auto, f32, bf16, f16
     #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "bf16", "f16"])]
     pub precision: String,
-    /// "reference": behave as the Python package sam2 1.1.0 does, also where corrections get lost
-    #[arg(long, value_name = "WHAT", value_parser = ["reference"])]
-    pub compat: Option<String>,
+}
+
+/// The segmentation network and how its answer is tidied up.
+#[derive(Args)]
+pub struct Segmenter {
+    /// Weights: a .pth or .safetensors file of SwinUNETR
+    #[arg(long, value_name = "NAME|FILE")]
+    pub segmenter: String,
+    /// Side of the square that slices are resized to, a multiple of 32; default: what the weights say, else 512
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<i64>,
+    #[command(flatten)]
+    pub place: Place,
+    /// Slices that go through the network together; default: 1, on a GPU 8
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Inside is what is likelier than this
+    #[arg(long, value_name = "P", default_value_t = 0.8)]
+    pub threshold: f64,
+    /// Remove components of fewer pixels of the network's square; default: 500 at 512
+    #[arg(long, value_name = "PIXELS")]
+    pub min_size: Option<usize>,
+    /// Leave holes open
+    #[arg(long)]
+    pub keep_holes: bool,
+    /// Smooth the region with a Gaussian of so many pixels of the network's square, 0: not; default: 5 at 512
+    #[arg(long, value_name = "PIXELS")]
+    pub sigma: Option<f64>,
 }
 
 #[derive(Subcommand)]

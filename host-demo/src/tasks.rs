@@ -1,6 +1,6 @@
 //! The plugin's tasks: what was typed becomes a JSON request, the reply becomes lines.
 
-use crate::cli::{Cli, Input, Model, PhantomFiles, PhantomOptions, Seg, Spacing, Task};
+use crate::cli::{Cli, Input, Model, PhantomFiles, PhantomOptions, Place, Seg, Segmenter, Spacing, Task};
 use crate::observer::Terminal;
 use crate::viewer::Viewer;
 use crate::{find, output, scripts};
@@ -54,6 +54,14 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             });
             ("segment", with(with(volume(input)?, choice(model)), files), *json)
         }
+        Task::Predict { input, segmenter, window, vessels, out, vessels_out, seg, probabilities, pictures, json } => {
+            let files = json!({
+                "window": window, "vessels": optional(vessels.as_deref())?, "out": optional(out.as_deref())?,
+                "vessels_out": optional(vessels_out.as_deref())?, "probabilities": optional(probabilities.as_deref())?,
+                "pictures": optional(pictures.as_deref())?, "seg": description(seg),
+            });
+            ("predict", with(with(volume(input)?, network(segmenter)), files), *json)
+        }
         Task::Replay { input, steps, model, logits, record, json } => {
             let record = optional(record.as_deref())?;
             let files = json!({"steps": text(steps)?, "logits": text(logits)?, "record": record});
@@ -89,8 +97,9 @@ fn description(seg: &Seg) -> Value {
 }
 
 fn choice(model: &Model) -> Value {
+    let Place { device, precision } = &model.place;
     json!({
-        "model": model.model, "model_config": model.model_config, "device": model.device, "precision": model.precision,
+        "model": model.model, "model_config": model.model_config, "device": device, "precision": precision,
         "adapter": model.adapter, "compat": model.compat,
     })
 }
@@ -110,6 +119,15 @@ fn phantom(options: &PhantomOptions, files: &PhantomFiles) -> anyhow::Result<Val
         "region": optional(files.region.as_deref())?, "en_face": optional(files.en_face.as_deref())?,
         "en_face_labels": optional(files.en_face_labels.as_deref())?,
     }))
+}
+
+fn network(network: &Segmenter) -> Value {
+    let Segmenter { segmenter, image_size, batch, threshold, min_size, keep_holes, sigma, .. } = network;
+    let Place { device, precision } = &network.place;
+    json!({
+        "segmenter": segmenter, "image_size": image_size, "device": device, "precision": precision, "batch": batch,
+        "clean": {"threshold": threshold, "min_size": min_size, "fill_holes": !keep_holes, "sigma": sigma},
+    })
 }
 
 /// The fields of two objects in one.

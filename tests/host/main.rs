@@ -13,6 +13,7 @@ mod imports;
 mod interrupt;
 mod loading;
 mod phantom;
+mod predict;
 mod record;
 mod reference;
 mod repl;

@@ -51,7 +51,9 @@ fn every_example_runs() {
     let set = |key: &str, path: &str| format!("{key}={}", data.join(path).display());
     let (input, prompts) = (set("input", "demo/volume.nii.gz"), set("prompts", "demo/prompts.json"));
     let (model, config) = (set("model", "parity/mini21.pt"), set("config", "parity/mini21.yaml"));
-    let arguments = ["--set", &input, "--set", &prompts, "--set", &model, "--set", &config, "--json"];
+    let segmenter = format!("segmenter={}", host.segmenter());
+    let arguments =
+        ["--set", &input, "--set", &prompts, "--set", &model, "--set", &config, "--set", &segmenter, "--json"];
     let report: Value = serde_json::from_str(&host.script(&format!("{head}{source}"), &arguments).ok()).unwrap();
     assert_eq!(report["result"], serde_json::json!([]));
 }

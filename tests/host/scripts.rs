@@ -71,8 +71,10 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "faz.rhai",
         "fine_tune.rhai",
         "inspect.rhai",
+        "layers.rhai",
         "octa500.rhai",
         "record.rhai",
+        "regions.rhai",
         "segment.rhai",
         "viewer.rhai",
     ];
@@ -381,6 +383,58 @@ fn enface_and_compare_measure_vessels() {
     let told = host.run(&["run", &compare, "--set", &found, "--set", &truth, "--set", "out=c.csv"]).ok();
     assert!(told.starts_with("all: dice 1.0, jaccard 1.0, boundaries within 0.0 mm"), "{told}");
     assert_eq!(fs::read_to_string(host.path("c.csv")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn regions_come_with_pictures_and_doubt() {
+    let host = Host::new();
+    let (segmenter, map) = (host.segmenter(), host.path("map.png"));
+    let input = root().join("tests/data/demo/volume.nii.gz").display().to_string();
+    let flat =
+        "let m = open_volume(arg(\"input\")).project(#{how: \"mean\"}); draw(\"map.png\", m, m.threshold(60, 255));";
+    host.script(&flat.replace("draw", "overlay"), &["--set", &format!("input={input}")]).ok();
+    let script = root().join("scripts/regions.rhai").display().to_string();
+    let sets = [("input", input), ("segmenter", segmenter), ("vessels", map.display().to_string())];
+    let sets: Vec<String> = sets.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut arguments = vec!["run", &script, "--set", "size=64", "--set", "threshold=0.5"];
+    sets.iter().for_each(|set| arguments.extend(["--set", set]));
+    let stdout = host.run(&arguments).ok();
+    assert_eq!(stdout.lines().filter(|line| line.contains(" pixels, doubt 0.")).count(), 12, "{stdout}");
+    assert!(stdout.starts_with("Segmenter(12, 64 px, cpu) on Volume(nifti, 12 x 256 x 256"), "{stdout}");
+    assert_eq!(info(&host, "regions-output/strips")["shape"], json!([12, 64, 256, 3]));
+    assert_eq!(info(&host, "regions-output/region.nii.gz")["shape"], json!([12, 256, 256]));
+    let table = fs::read_to_string(host.path("regions-output/regions.csv")).unwrap();
+    assert!(table.lines().count() == 13 && table.contains("vessels"), "{table}");
+}
+
+#[test]
+fn layers_are_learnt_and_proposed() {
+    let host = Host::new();
+    fs::create_dir(host.path("layers")).unwrap();
+    for at in 0..3u32 {
+        let inside = |x: u32, y: u32| x.abs_diff(12 + 4 * at) < 8 && y.abs_diff(16) < 8;
+        let pixel = |x: u32, y: u32| match x.checked_sub(32) {
+            Some(right) => u8::from(inside(right, y)) * 255,
+            None => {
+                if inside(x, y) {
+                    200
+                } else {
+                    20
+                }
+            }
+        };
+        let picture = image::GrayImage::from_fn(64, 32, |x, y| image::Luma([pixel(x, y)]));
+        picture.save(host.path(&format!("layers/{at}.png"))).unwrap();
+    }
+    let input = format!("input={}", root().join("tests/data/demo/volume.nii.gz").display());
+    let script = root().join("scripts/layers.rhai").display().to_string();
+    let options =
+        ["--set", "layers=layers", "--set", "size=tiny", "--set", "side=32", "--set", "epochs=2", "--set", &input];
+    let stdout = host.run(&[&["run", script.as_str()], &options[..]].concat()).ok();
+    let epochs: Vec<&str> = stdout.lines().filter(|line| line.starts_with("epoch ")).collect();
+    assert!(epochs.len() == 2 && epochs[1].contains("Dice 0."), "{stdout}");
+    assert!(stdout.contains("best: epoch") && stdout.contains("of 12 slices: layers-output/region.nii.gz"), "{stdout}");
+    assert_eq!(info(&host, "layers-output/strips")["shape"], json!([12, 32, 128, 3]));
 }
 
 #[test]

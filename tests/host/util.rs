@@ -1,5 +1,6 @@
 //! A scratch folder per test and the host run in it.
 
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -32,6 +33,27 @@ impl Host {
     /// Where a file of the folder lies.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A small segmentation network with weights of no meaning, under the names of the fixture.
+    pub fn segmenter(&self) -> String {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity/swin/swinunetr.json");
+        let fixture: Value = serde_json::from_slice(&std::fs::read(fixture).unwrap()).unwrap();
+        let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+        for (name, entry) in fixture["parameters"].as_object().unwrap() {
+            let shape: Vec<usize> = serde_json::from_value(entry[0].clone()).unwrap();
+            let (count, start) = (shape.iter().product::<usize>(), data.len());
+            let scale = (count as f32 / shape[0] as f32).powf(-0.5);
+            for i in 0..count {
+                let spread = ((i * 7919 + count * 31) % 1009) as f32 / 504.0 - 1.0;
+                let number = if shape.len() == 1 && name.ends_with("weight") { 1.0 } else { 1.7 * scale * spread };
+                data.extend_from_slice(&number.to_le_bytes());
+            }
+            header.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
+        }
+        let header = Value::Object(header).to_string();
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+        self.file("segmenter.safetensors", bytes).display().to_string()
     }
 
     /// The host with these arguments, not yet started.

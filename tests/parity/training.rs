@@ -7,7 +7,7 @@ use sam_octa2_core::session::Point;
 use sam_octa2_core::train::clip::{Clip, ClipObject, Prompt};
 use sam_octa2_core::train::losses::{self, Objective};
 use sam_octa2_core::train::optimizer::{Adam, OptimizerConfig};
-use sam_octa2_core::train::step::{Keep, StepConfig, Stepper};
+use sam_octa2_core::train::step::{Keep, SliceLoss, StepConfig, Stepper};
 use sam_octa2_core::train::trainee::{Adapt, Trainee};
 use sam_octa2_core::train::visit::Memory;
 use sam_octa2_core::weights::{self, Adapter};
@@ -121,7 +121,7 @@ fn adam_goes_the_references_way() {
     let expected: Vec<f64> = serde_json::from_value(case["adam_losses"].clone()).unwrap();
     for (step, expected) in expected.iter().enumerate().take(3) {
         adam.zero_grad();
-        let loss: f64 = stepper.gradients(&clip, 7, 1.0).unwrap().iter().map(|slice| slice.loss).sum();
+        let loss: f64 = stepper.gradients(&clip, 7, 1.0).unwrap().slices.iter().map(|slice| slice.loss).sum();
         println!("step {step}: loss {loss:.6}, reference {expected:.6}");
         assert!((loss - expected).abs() < 1e-3);
         adam.step(1e-3).unwrap();
@@ -166,10 +166,8 @@ fn gradients_point_where_the_loss_grows() {
     }
     let config = StepConfig { objective: Objective::default(), ..config(false, false, Keep::default()) };
     let stepper = Stepper { trainee: &trainee, config, cache: None };
-    let sum = |losses: Vec<_>| {
-        losses.slices.iter().map(|slice: &sam_octa2_core::train::step::SliceLoss| slice.loss).sum::<f64>()
-    };
-    let before = sum(stepper.gradients(&clip, 3, 1.0).unwrap());
+    let sum = |slices: Vec<SliceLoss>| slices.iter().map(|slice| slice.loss).sum::<f64>();
+    let before = sum(stepper.gradients(&clip, 3, 1.0).unwrap().slices);
     let square: f64 =
         trainee.parameters.iter().map(|(_, t)| t.grad().square().sum(Kind::Double).double_value(&[])).sum();
     let step = 1e-3 / square.sqrt();

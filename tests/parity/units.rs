@@ -31,9 +31,9 @@ fn encodings() {
 fn windows() {
     let Some(fixture) = units() else { return };
     let x = fixture.get("window.x");
-    let windows = window_partition(&x, 4);
+    let windows = window_partition(&x, [4, 4]);
     close("windows", &windows, &fixture.get("window.windows"), 0.0);
-    close("back", &window_unpartition(&windows, 4, 10, 13), &x, 0.0);
+    close("back", &window_unpartition(&windows, [4, 4], 10, 13), &x, 0.0);
 }
 
 #[test]

@@ -5,12 +5,13 @@
 
 mod machine;
 mod records;
+mod segmenter;
 
 use sam_octa2_core::io;
 use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::{Flow, Progress};
-use sam_octa2_core::train::data::{self, DataConfig, Subset, octa500::Octa500, octa500::Task};
-use sam_octa2_core::train::request::{BadData, RunConfig};
+use sam_octa2_core::train::data::{self, BadData, DataConfig, Subset, octa500::Octa500, octa500::Task};
+use sam_octa2_core::train::request::RunConfig;
 use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
 use sam_octa2_core::volume::{Geometry, Labels, Volume, Voxels};
 use sam_octa2_core::{Error, Result};

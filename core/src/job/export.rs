@@ -108,7 +108,7 @@ pub struct FreshRequest {
     pub model_config: String,
     /// equal seeds give equal weights on the same machine
     #[serde(default)]
-    pub seed: i64,
+    pub seed: u64,
     /// `.safetensors`, which carries the configuration
     pub output: PathBuf,
 }

@@ -3,6 +3,7 @@
 mod description;
 mod export;
 mod logits;
+mod predict;
 mod prompts;
 mod replay;
 mod script;
@@ -10,6 +11,7 @@ mod segment;
 
 pub use description::{SegRequest, probabilities};
 pub use export::{ExportReport, ExportRequest, FreshRequest, Layout, export, fresh};
+pub use predict::{LayerReport, PredictReport, PredictRequest, predict};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
 pub use sam_octa2_volumes::job::{InputRequest, PhantomReport};

@@ -203,7 +203,7 @@ fn keep_partial(session: &Session, request: &SegmentRequest, loaded: &LoadedMode
 }
 
 /// `labels.partial.nii.gz` beside `labels.nii.gz`
-fn partial(path: &Path) -> PathBuf {
+pub(super) fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.split_once('.') {
         Some((stem, ending)) => path.with_file_name(format!("{stem}.partial.{ending}")),

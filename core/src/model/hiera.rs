@@ -82,36 +82,33 @@ impl MultiScaleBlock {
         let attended = if window_size == 0 {
             self.attn.forward(&normed)
         } else {
-            let windows = window_partition(&normed, window_size);
+            let windows = window_partition(&normed, [window_size; 2]);
             let (height, width) = (shortcut.size()[1], shortcut.size()[2]);
-            window_unpartition(
-                &self.attn.forward(&windows),
-                window_size / q_stride.map_or(1, |[stride, _]| stride),
-                height,
-                width,
-            )
+            let pooled = window_size / q_stride.map_or(1, |[stride, _]| stride);
+            window_unpartition(&self.attn.forward(&windows), [pooled; 2], height, width)
         };
         let x = shortcut + attended;
         &x + self.mlp.forward(&self.norm2.forward(&x))
     }
 }
 
-/// `[B, H, W, C]` -> `[B windows, side, side, C]`; zeros are added at the right and at the bottom, and take part in attention.
-pub fn window_partition(x: &Tensor, side: i64) -> Tensor {
+/// `[B, H, W, C]` -> `[B windows, h, w, C]` for windows of `[h, w]`; zeros are added at the right and at the bottom, and take part in
+/// attention.
+pub fn window_partition(x: &Tensor, [h, w]: [i64; 2]) -> Tensor {
     let (batch, height, width, channels) = (x.size()[0], x.size()[1], x.size()[2], x.size()[3]);
-    let (pad_h, pad_w) = ((side - height % side) % side, (side - width % side) % side);
+    let (pad_h, pad_w) = ((h - height % h) % h, (w - width % w) % w);
     let x = if pad_h + pad_w > 0 { x.constant_pad_nd([0, 0, 0, pad_w, 0, pad_h]) } else { x.shallow_clone() };
-    let (rows, columns) = ((height + pad_h) / side, (width + pad_w) / side);
-    let x = x.view([batch, rows, side, columns, side, channels]);
-    x.permute([0, 1, 3, 2, 4, 5]).reshape([-1, side, side, channels])
+    let (rows, columns) = ((height + pad_h) / h, (width + pad_w) / w);
+    let x = x.view([batch, rows, h, columns, w, channels]);
+    x.permute([0, 1, 3, 2, 4, 5]).reshape([-1, h, w, channels])
 }
 
 /// The inverse of [`window_partition`] for an image of `height` x `width`.
-pub fn window_unpartition(windows: &Tensor, side: i64, height: i64, width: i64) -> Tensor {
-    let (rows, columns) = ((height + side - 1) / side, (width + side - 1) / side);
+pub fn window_unpartition(windows: &Tensor, [h, w]: [i64; 2], height: i64, width: i64) -> Tensor {
+    let (rows, columns) = ((height + h - 1) / h, (width + w - 1) / w);
     let channels = windows.size()[3];
-    let x = windows.reshape([-1, rows, columns, side, side, channels]).permute([0, 1, 3, 2, 4, 5]);
-    let x = x.reshape([-1, rows * side, columns * side, channels]);
+    let x = windows.reshape([-1, rows, columns, h, w, channels]).permute([0, 1, 3, 2, 4, 5]);
+    let x = x.reshape([-1, rows * h, columns * w, channels]);
     x.narrow(1, 0, height).narrow(2, 0, width)
 }
 

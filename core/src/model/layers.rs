@@ -62,40 +62,52 @@ impl Default for Conv {
 /// 2-D convolution.
 pub struct Conv2d {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     conv: Conv,
 }
 
 impl Conv2d {
     /// Reads `weight` and `bias` below `p`.
     pub fn new(p: Params, input: i64, output: i64, conv: Conv) -> Self {
+        let bias = Some(p.get("bias", &[output]));
+        Self { bias, ..Self::without_bias(p, input, output, conv) }
+    }
+
+    /// Reads `weight` below `p`.
+    pub fn without_bias(p: Params, input: i64, output: i64, conv: Conv) -> Self {
         let weight = p.get("weight", &[output, input / conv.groups, conv.kernel, conv.kernel]);
-        Self { weight, bias: p.get("bias", &[output]), conv }
+        Self { weight, bias: None, conv }
     }
 
     /// `[B, in, H, W]` -> `[B, out, H', W']`
     pub fn forward(&self, x: &Tensor) -> Tensor {
         checkpoint();
         let Conv { stride, padding, groups, .. } = self.conv;
-        x.conv2d(&self.weight, Some(&self.bias), [stride, stride], [padding, padding], [1, 1], groups)
+        x.conv2d(&self.weight, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], groups)
     }
 }
 
 /// Transposed convolution with kernel 2 and stride 2: doubles the size.
 pub struct Upscale2x {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
 }
 
 impl Upscale2x {
     /// Reads `weight` and `bias` below `p`.
     pub fn new(p: Params, input: i64, output: i64) -> Self {
-        Self { weight: p.get("weight", &[input, output, 2, 2]), bias: p.get("bias", &[output]) }
+        let bias = Some(p.get("bias", &[output]));
+        Self { bias, ..Self::without_bias(p, input, output) }
+    }
+
+    /// Reads `weight` below `p`.
+    pub fn without_bias(p: Params, input: i64, output: i64) -> Self {
+        Self { weight: p.get("weight", &[input, output, 2, 2]), bias: None }
     }
 
     /// `[B, in, H, W]` -> `[B, out, 2H, 2W]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.conv_transpose2d(&self.weight, Some(&self.bias), [2, 2], [0, 0], [0, 0], 1, [1, 1])
+        x.conv_transpose2d(&self.weight, self.bias.as_ref(), [2, 2], [0, 0], [0, 0], 1, [1, 1])
     }
 }
 
@@ -218,7 +230,12 @@ fn in_pieces(q: &Tensor, k: &Tensor, v: &Tensor, queries: i64) -> Tensor {
 }
 
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
-    Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)
+    attention_with_bias(q, k, v, None)
+}
+
+/// [`attention`] of few tokens (windows) with something added to the scores: `bias` broadcasts to `[B, heads, N, N]`.
+pub fn attention_with_bias(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    Tensor::scaled_dot_product_attention(q, k, v, bias, 0.0, false, None, false)
 }
 
 /// Bilinear resize of `[B, C, H, W]`, pixel centres at half (`align_corners` false).

@@ -6,6 +6,8 @@
 use super::ModelConfig;
 use super::lora::Lora;
 use crate::{Error, Result};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,9 +29,15 @@ pub struct Params {
     kind: Kind,
 }
 
+enum Tensors {
+    /// those of a checkpoint that were not asked for yet
+    Left(BTreeMap<String, Tensor>),
+    /// made when they are asked for
+    Random(ChaCha8Rng),
+}
+
 struct Source {
-    /// tensors not asked for yet; `None`: make random ones
-    tensors: Option<BTreeMap<String, Tensor>>,
+    tensors: Tensors,
     /// adapters not asked for yet, by the name of their layer
     adapters: BTreeMap<String, Lora>,
     /// every parameter given out, where it is asked for
@@ -44,16 +52,16 @@ struct Source {
 impl Params {
     /// Parameters from a checkpoint, to be placed on `device` as `kind`.
     pub fn from_tensors(tensors: BTreeMap<String, Tensor>, device: Device, kind: Kind) -> Self {
-        Self::new(Some(tensors), device, kind)
+        Self::new(Tensors::Left(tensors), device, kind)
     }
 
-    /// Random parameters: for training from scratch and for speed measurements.
-    pub fn random(seed: i64, device: Device, kind: Kind) -> Self {
-        tch::manual_seed(seed);
-        Self::new(None, device, kind)
+    /// Random parameters (normal, scaled by fan-in; norms 1, biases 0; tables of position biases small): for training from scratch and for
+    /// speed measurements. libtorch's own source of randomness is left alone.
+    pub fn random(seed: u64, device: Device, kind: Kind) -> Self {
+        Self::new(Tensors::Random(ChaCha8Rng::seed_from_u64(seed)), device, kind)
     }
 
-    fn new(tensors: Option<BTreeMap<String, Tensor>>, device: Device, kind: Kind) -> Self {
+    fn new(tensors: Tensors, device: Device, kind: Kind) -> Self {
         let (adapters, given) = Default::default();
         let (missing, misshapen, not_float, heads) = Default::default();
         let source = Source { tensors, adapters, given, missing, misshapen, not_float, heads };
@@ -144,7 +152,11 @@ impl Params {
     pub fn finish(self) -> Result<()> {
         let source = self.source.borrow();
         let adapters = source.adapters.keys().map(|layer| format!("an adapter of {layer}"));
-        let unexpected = source.tensors.iter().flat_map(BTreeMap::keys).cloned().chain(adapters).collect();
+        let left = match &source.tensors {
+            Tensors::Left(tensors) => tensors.keys().cloned().collect(),
+            Tensors::Random(_) => Vec::new(),
+        };
+        let unexpected = left.into_iter().chain(adapters).collect();
         let groups = [
             (&source.missing, "missing"),
             (&unexpected, "unexpected"),
@@ -174,8 +186,8 @@ impl Source {
     /// The parameter, if it is there and what it should be; otherwise the mistake is written down.
     fn take(&mut self, name: String, shape: &[i64]) -> Option<Tensor> {
         let tensor = match &mut self.tensors {
-            None => random(&name, shape),
-            Some(tensors) => match tensors.remove(&name) {
+            Tensors::Random(rng) => random(&name, shape, rng),
+            Tensors::Left(tensors) => match tensors.remove(&name) {
                 None => {
                     self.missing.push(name);
                     return None;
@@ -208,10 +220,10 @@ pub(crate) fn head(tensor: &Tensor) -> Vec<u8> {
 
 /// A start for training (PyTorch's and SAM 2's own, where they matter): norms 1, biases 0, tables of positions and what stands for "nothing"
 /// small, prompt embeddings and the frequencies of coordinates standard normal, layer scales next to 0, the rest normal by fan-in.
-fn random(name: &str, shape: &[i64]) -> Tensor {
+fn random(name: &str, shape: &[i64], rng: &mut ChaCha8Rng) -> Tensor {
     const SMALL: [&str; 6] = ["pos_embed", "tpos_enc", "no_mem_", "no_obj_", "pos_embed_window", "relative_position"];
     let options = (Kind::Float, Device::Cpu);
-    let normal = |deviation: f64| Tensor::randn(shape, options) * deviation;
+    let mut normal = |deviation: f64| normal(shape, rng) * deviation;
     if name.ends_with("bias") {
         Tensor::zeros(shape, options)
     } else if SMALL.iter().any(|part| name.contains(part)) {
@@ -226,4 +238,14 @@ fn random(name: &str, shape: &[i64]) -> Tensor {
         let fan_in: i64 = shape.iter().skip(1).product();
         normal((fan_in.max(1) as f64).powf(-0.5))
     }
+}
+
+/// Standard normal numbers (Box and Muller).
+fn normal(shape: &[i64], rng: &mut ChaCha8Rng) -> Tensor {
+    let mut number = || {
+        let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+        (radius * (2.0 * std::f64::consts::PI * rng.random::<f64>()).cos()) as f32
+    };
+    let count = shape.iter().product::<i64>().max(0);
+    Tensor::from_slice(&(0..count).map(|_| number()).collect::<Vec<f32>>()).view(shape)
 }

@@ -39,10 +39,6 @@ fn eight_bit(volume: &Volume, pixels: &[u8], size: usize) -> Vec<f32> {
 
 /// Other pixels are windowed first and resized in float32.
 fn linear(volume: &Volume, values: &[f32], windows: Windows, size: usize) -> Vec<f32> {
-    let window = windows.of_slice(values);
-    let (low, scale) = (window.low as f32, 1.0 / (window.high - window.low) as f32);
-    let unit = |&v: &f32| if v.is_finite() { ((v - low) * scale).clamp(0.0, 1.0) } else { 0.0 };
-    let pixels: Vec<f32> = values.iter().map(unit).collect();
-    let resized = resize(&pixels, [volume.rows, volume.columns, volume.channels], size);
+    let resized = resize(&windows.unit(values), [volume.rows, volume.columns, volume.channels], size);
     resized.into_iter().map(|v| v.clamp(0.0, 1.0)).collect()
 }

@@ -103,7 +103,7 @@ pub(super) fn tensors(features: &ImageFeatures) -> Vec<&Tensor> {
 }
 
 /// The sum of `outputs` times `gradients`: going back from it is going back with these gradients. Undefined gradients are left out.
-pub(super) fn surrogate(pairs: &[(&Tensor, &Tensor)]) -> Option<Tensor> {
+pub(crate) fn surrogate(pairs: &[(&Tensor, &Tensor)]) -> Option<Tensor> {
     let terms = pairs.iter().filter(|(_, gradient)| gradient.defined());
     terms.map(|(output, gradient)| (*output * *gradient).to_kind(Kind::Float).sum(Kind::Float)).reduce(|a, b| a + b)
 }

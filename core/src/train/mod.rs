@@ -5,6 +5,7 @@
 //! the graph is let go after each step, validation runs without dropout and without gradients.
 
 pub mod clip;
+pub mod course;
 pub mod data;
 pub mod estimate;
 pub mod features;

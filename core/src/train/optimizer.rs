@@ -55,17 +55,27 @@ pub enum Schedule {
     Linear,
     /// falls to 0 along half a cosine
     Cosine,
+    /// SAM-OCTA2's for its segmentation network, epoch by epoch: up in a straight line over the first fifth of the epochs, then by 3 % an
+    /// epoch down, but never below 1e-4. With its own learning rate of 1e-4 that floor is all there is: the rate stays 1e-4
+    Reference,
 }
 
 impl OptimizerConfig {
-    /// The learning rate of step `step` (from 0) of `steps`.
-    pub fn learning_rate(&self, step: usize, steps: usize) -> f64 {
+    /// The learning rate of step `step` (from 0) of `steps` in so many epochs.
+    pub fn learning_rate(&self, step: usize, steps: usize, epochs: usize) -> f64 {
+        const FLOOR: f64 = 1e-4;
+        if self.schedule == Schedule::Reference {
+            let (epoch, rise) = (step * epochs / steps.max(1), epochs / 5);
+            let left =
+                if epoch <= rise { epoch as f64 / rise.max(1) as f64 } else { 0.97f64.powi((epoch - rise) as i32) };
+            return (self.learning_rate * left).max(FLOOR);
+        }
         if step < self.warm_up {
             return self.learning_rate * (step + 1) as f64 / self.warm_up as f64;
         }
         let done = (step - self.warm_up) as f64 / steps.saturating_sub(self.warm_up).max(1) as f64;
         let left = match self.schedule {
-            Schedule::Constant => 1.0,
+            Schedule::Constant | Schedule::Reference => 1.0,
             Schedule::Linear => 1.0 - done,
             Schedule::Cosine => 0.5 * (1.0 + (PI * done).cos()),
         };
@@ -239,7 +249,19 @@ mod tests {
             schedule: Schedule::Cosine,
             ..OptimizerConfig::default()
         };
-        let rates: Vec<_> = (0..6).map(|step| (config.learning_rate(step, 6) * 1000.0).round()).collect();
+        let rates: Vec<_> = (0..6).map(|step| (config.learning_rate(step, 6, 6) * 1000.0).round()).collect();
         assert_eq!(rates, [500.0, 1000.0, 1000.0, 854.0, 500.0, 146.0]);
+    }
+
+    #[test]
+    fn the_references_rule_is_its_floor() {
+        let rate = |learning_rate: f64, epoch: usize| {
+            let config = OptimizerConfig { learning_rate, schedule: Schedule::Reference, ..OptimizerConfig::default() };
+            config.learning_rate(4 * epoch, 2000, 500) // four layers, 500 epochs
+        };
+        assert!((0..500).all(|epoch| rate(1e-4, epoch) == 1e-4));
+        // with another learning rate the rule shows
+        let rates = [0, 50, 100, 101, 499].map(|epoch| (rate(1e-2, epoch) * 1e5).round());
+        assert_eq!(rates, [10.0, 500.0, 1000.0, 970.0, 10.0]);
     }
 }

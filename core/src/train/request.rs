@@ -1,8 +1,9 @@
 //! What a training is asked for: model, data, trained parts, objective, and how the run goes.
 
-use super::data::DataConfig;
+use super::course::Course;
 use super::data::augment::Augment;
 use super::data::sample::SampleConfig;
+use super::data::{BadData, DataConfig};
 use super::losses::Objective;
 use super::optimizer::OptimizerConfig;
 use super::step::{Keep, StepConfig};
@@ -106,30 +107,10 @@ impl Default for RunConfig {
     }
 }
 
-/// What becomes of data that cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BadData {
-    /// the training stops and names them
-    #[default]
-    Stop,
-    /// they are left out and counted
-    Skip,
-}
-
 impl FineTuneRequest {
     /// An error where the options make no sense together.
     pub fn check(&self) -> Result<()> {
-        let RunConfig { epochs, clips_per_case, accumulate, validate_every, .. } = self.run;
-        let counts = [
-            ("epochs", epochs),
-            ("clips_per_case", clips_per_case),
-            ("accumulate", accumulate),
-            ("validate_every", validate_every),
-        ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(Error::invalid(format!("run.{name} is 0; 1 is the least")));
-        }
+        self.course().check("clips_per_case")?;
         if self.run.cache_features && self.augment != Augment::NONE {
             return Err(Error::invalid(
                 "run.cache_features keeps the features of images that do not change; set every option of `augment` to 0",
@@ -147,6 +128,23 @@ impl FineTuneRequest {
             .map_err(|error| Error::format(path, error.to_string()))
     }
 
+    pub(super) fn course(&self) -> Course<'_> {
+        let RunConfig { epochs, clips_per_case, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
+        Course {
+            epochs,
+            per_case: clips_per_case,
+            accumulate,
+            seed,
+            validate_every,
+            resume,
+            skip_bad: on_bad_data == BadData::Skip,
+            optimizer: &self.optimizer,
+            folder: &self.output,
+            identity: self.identity(),
+            options: serde_json::to_value(self).unwrap_or_default(),
+        }
+    }
+
     pub(super) fn step(&self) -> StepConfig {
         let RunConfig { bf16_memory, pointers_ahead, keep_images, keep_visits, .. } = self.run;
         StepConfig {
@@ -157,7 +155,7 @@ impl FineTuneRequest {
     }
 
     /// The configuration as far as it decides the numbers; more epochs may be asked for.
-    pub(super) fn identity(&self) -> Value {
+    fn identity(&self) -> Value {
         let Self { data, adapt, objective, optimizer, sample, augment, run, .. } = self;
         let RunConfig {
             clips_per_case,

@@ -1,6 +1,7 @@
 //! What training leaves on disk: adapters for use (`adapter.safetensors`), and everything that is needed to go on as if nothing had
 //! happened (`checkpoint.safetensors`). Both are written beside and renamed, so that a kill leaves the one before.
 
+use super::course::Learner;
 use super::optimizer::Adam;
 use super::trainee::{Adapt, Trainee};
 use crate::guard::torch;
@@ -47,17 +48,6 @@ impl Trainee {
         write_safetensors(path, &tensors, metadata(ADAPTER, &entries))
     }
 
-    /// The parameters as [`Self::write_adapter`] wrote them.
-    pub fn read_adapter(&self, path: &Path) -> Result<()> {
-        let read: BTreeMap<_, _> = torch(|| Tensor::read_safetensors(path))?.into_iter().collect();
-        for (name, parameter) in &self.parameters {
-            let saved = read.get(name).filter(|saved| saved.size() == parameter.size());
-            let saved = saved.ok_or_else(|| Error::format(path, format!("{name} is not in it as it is trained")))?;
-            no_grad(|| parameter.shallow_clone().copy_(saved));
-        }
-        Ok(())
-    }
-
     /// Writes the adapters as PEFT does, into a folder: around the image encoder, as SAM-OCTA2 wraps it, where nothing else was adapted.
     /// Errors: whole parts were trained, which PEFT's format does not hold.
     pub fn write_peft(&self, folder: &Path) -> Result<()> {
@@ -90,20 +80,31 @@ impl Trainee {
     }
 }
 
+/// The parameters as a file of this training has them (`adapter.safetensors`, `segmenter.safetensors`).
+pub fn read_parameters(path: &Path, parameters: &[(String, Tensor)]) -> Result<()> {
+    let read: BTreeMap<_, _> = torch(|| Tensor::read_safetensors(path))?.into_iter().collect();
+    for (name, parameter) in parameters {
+        let saved = read.get(name).filter(|saved| saved.size() == parameter.size());
+        let saved = saved.ok_or_else(|| Error::format(path, format!("{name} is not in it as it is trained")))?;
+        no_grad(|| parameter.shallow_clone().copy_(saved));
+    }
+    Ok(())
+}
+
 /// Writes everything that is needed to go on.
-pub fn save(path: &Path, trainee: &Trainee, adam: &Adam, state: &Value) -> Result<()> {
+pub fn save(path: &Path, learner: &dyn Learner, adam: &Adam, state: &Value) -> Result<()> {
     let mut tensors = Tensors::new();
-    for (name, tensor) in &trainee.parameters {
+    for (name, tensor) in learner.parameters() {
         tensors.insert(format!("parameter.{name}"), tensor.shallow_clone());
     }
     let (moments, steps) = adam.state();
     tensors.extend(moments);
-    let (steps, base) = (Value::from(steps), Value::String(trainee.base.clone()));
+    let (steps, base) = (Value::from(steps), Value::from(learner.base()));
     write_safetensors(path, &tensors, metadata(CHECKPOINT, &[("state", state), ("steps", &steps), ("base", &base)]))
 }
 
 /// Goes on from a checkpoint of the same training: parameters, optimizer, and the state that was saved with them.
-pub fn load(path: &Path, trainee: &Trainee, adam: &mut Adam) -> Result<Value> {
+pub fn load(path: &Path, learner: &dyn Learner, adam: &mut Adam) -> Result<Value> {
     let wrong = |what: String| Error::format(path, what);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
@@ -113,12 +114,12 @@ pub fn load(path: &Path, trainee: &Trainee, adam: &mut Adam) -> Result<Value> {
     if entries.get("format").map(String::as_str) != Some(CHECKPOINT) {
         return Err(wrong("no checkpoint of training".into()));
     }
-    if entry("base") != Some(Value::String(trainee.base.clone())) {
+    if entry("base") != Some(Value::from(learner.base())) {
         return Err(wrong("the training was of another model; choose that one, or another output folder".into()));
     }
     let read = torch(|| Tensor::read_safetensors(path))?;
     let mut tensors: BTreeMap<String, Tensor> = read.into_iter().collect();
-    for (name, parameter) in &trainee.parameters {
+    for (name, parameter) in learner.parameters() {
         let saved = tensors.remove(&format!("parameter.{name}"));
         let saved = saved.filter(|saved| saved.size() == parameter.size());
         let saved = saved

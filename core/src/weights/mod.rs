@@ -15,7 +15,7 @@ pub(crate) use adapters::PEFT;
 pub use adapters::{AdapterFile, fingerprint};
 pub use find::{default_dirs, find, own_file};
 pub use names::Adapter;
-pub(crate) use safe::{dtype_of, kind_of};
+pub(crate) use safe::{dtype_of, entry, kind_of};
 pub(crate) use write::{write_safetensors, write_torch};
 
 use crate::model::ModelConfig;

@@ -19,16 +19,7 @@ const MOST_HEADER: u64 = 16 << 20;
 /// The tensors by the names in the file, and the configuration.
 pub fn read(mut file: File, path: &Path) -> Result<(Raw, Option<ModelConfig>)> {
     let length = file.metadata().map_err(Error::io(path))?.len();
-    let mut size = [0; 8];
-    file.read_exact(&mut size).map_err(Error::io(path))?;
-    let header = u64::from_le_bytes(size);
-    let start = header.checked_add(8).filter(|&start| header <= MOST_HEADER && start <= length);
-    let start =
-        start.ok_or_else(|| Error::format(path, "neither a PyTorch checkpoint (zip) nor a safetensors file"))?;
-    let mut json = vec![0; header as usize];
-    file.read_exact(&mut json).map_err(Error::io(path))?;
-    let metadata: Metadata = serde_json::from_slice(&json)
-        .map_err(|error| Error::format(path, format!("its safetensors header is damaged: {error}")))?;
+    let (metadata, start) = header(&mut file, path)?;
     let config = match metadata.metadata().as_ref().and_then(|metadata| metadata.get("config")) {
         Some(text) => Some(ModelConfig::from_text(text).map_err(|e| Error::format(path, format!("its config: {e}")))?),
         None => None,
@@ -51,6 +42,28 @@ pub fn read(mut file: File, path: &Path) -> Result<(Raw, Option<ModelConfig>)> {
         tensors.push((name, tensor));
     }
     Ok((tensors, config))
+}
+
+/// An entry of the metadata of a `.safetensors` file; none where the file is of another kind.
+pub fn entry(path: &Path, key: &str) -> Option<String> {
+    let (metadata, _) = header(&mut File::open(path).ok()?, path).ok()?;
+    metadata.metadata().as_ref()?.get(key).cloned()
+}
+
+/// The header, and where the tensors start.
+fn header(file: &mut File, path: &Path) -> Result<(Metadata, u64)> {
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    let mut size = [0; 8];
+    file.read_exact(&mut size).map_err(Error::io(path))?;
+    let header = u64::from_le_bytes(size);
+    let start = header.checked_add(8).filter(|&start| header <= MOST_HEADER && start <= length);
+    let start =
+        start.ok_or_else(|| Error::format(path, "neither a PyTorch checkpoint (zip) nor a safetensors file"))?;
+    let mut json = vec![0; header as usize];
+    file.read_exact(&mut json).map_err(Error::io(path))?;
+    let metadata = serde_json::from_slice(&json)
+        .map_err(|error| Error::format(path, format!("its safetensors header is damaged: {error}")))?;
+    Ok((metadata, start))
 }
 
 /// Type and bytes of a tensor that lies within the file, behind the one before.

@@ -92,6 +92,16 @@ impl Windows {
     }
 }
 
+impl Windows {
+    /// The values of one slice as 0 to 1; what is not finite becomes 0.
+    pub fn unit(&self, values: &[f32]) -> Vec<f32> {
+        let window = self.of_slice(values);
+        let (low, scale) = (window.low as f32, 1.0 / (window.high - window.low) as f32);
+        let unit = |&v: &f32| if v.is_finite() { ((v - low) * scale).clamp(0.0, 1.0) } else { 0.0 };
+        values.iter().map(unit).collect()
+    }
+}
+
 impl Intensity {
     /// Looks at the volume where needed.
     pub fn of(self, volume: &Volume) -> Result<Windows> {

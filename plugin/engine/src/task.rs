@@ -8,7 +8,7 @@ use sam_octa2_abi::{HostCalls, PluginError};
 use sam_octa2_boundary::c::Checked;
 use sam_octa2_boundary::task::{for_rust, request, told};
 use sam_octa2_core::progress::Flow;
-use sam_octa2_core::{Error, job, loader, train};
+use sam_octa2_core::{Error, job, loader, sparse, train};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -24,11 +24,14 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let reply = match name {
         "segment" => job::segment(&request(name, json)?, observer).map(told),
         "export" => job::export(&request(name, json)?).map(|report| json!({"report": report})),
+        "predict" => job::predict(&request(name, json)?, observer).map(told),
         "replay" => job::replay(&request(name, json)?, observer).map(told),
         "script" => return script::run(&request(name, json)?, host),
         "check" => return script::check(&request(name, json)?, host),
         "reference" => return script::reference(&request(name, json)?, host),
         "fine_tune" => train::fine_tune(&request(name, json)?, observer, &mut |_| Ok(Flow::Continue))
+            .map(|report| json!({"report": report})),
+        "train_segmenter" => sparse::train_segmenter(&request(name, json)?, observer, &mut |_| Ok(Flow::Continue))
             .map(|report| json!({"report": report})),
         "models" => Ok(models(&request(name, json)?)),
         _ => Err(Error::NotFound(format!("the engine has no task `{name}`"))),

@@ -123,7 +123,7 @@ mod tests {
         let object =
             ClipObject { id: 1, truth: vec![mask.shallow_clone(), mask.shallow_clone()], prompts: Default::default() };
         let images = (0..2).map(|_| mask.expand([1, 3, 64, 64], false) * 2.0 - 1.0).collect();
-        Clip { name: "bars".into(), images, objects: vec![object] }
+        Clip { name: "bars".into(), images, objects: vec![object], dense: Vec::new() }
     }
 
     #[test]

@@ -1,18 +1,32 @@
 //! What there is to learn from: volumes with labels, set apart for training, validation and test; from OCTA-500 in SAM-OCTA2's layout
-//! (`octa500`) or from any pairs of files (`manifest`). `sample` makes clips of them, `crate::regions` places prompts, `augment` varies.
+//! (`octa500`), from layers with their masks beside them (`side_by_side`) or from any pairs of files (`manifest`). `sample` makes clips of them,
+//! `crate::regions` places prompts, `augment` varies.
 
 pub mod augment;
 pub mod manifest;
 pub mod octa500;
 pub mod phantom;
 pub mod sample;
+pub mod side_by_side;
 
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use octa500::Octa500;
 use phantom::Phantoms;
 use serde::{Deserialize, Serialize};
+use side_by_side::SideBySide;
 use std::path::PathBuf;
+
+/// What becomes of data that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BadData {
+    /// the training stops and names them
+    #[default]
+    Stop,
+    /// they are left out and counted
+    Skip,
+}
 
 /// What a case is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,6 +46,8 @@ pub enum Subset {
 pub enum DataConfig {
     /// OCTA-500 in SAM-OCTA2's layout
     Octa500(Octa500),
+    /// a folder of pictures: layer on the left, mask on the right
+    SideBySide(SideBySide),
     /// a table of files: `.csv` with the columns `image`, `labels` and perhaps `subset`, `name`, `axis`, `channel`; or `.json`, a list of the same
     Manifest(PathBuf),
     /// phantoms (docs/phantoms.md), made as they are needed
@@ -56,6 +72,7 @@ pub trait Case: Send + Sync {
 pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     let cases = match config {
         DataConfig::Octa500(octa500) => octa500.cases()?,
+        DataConfig::SideBySide(pictures) => pictures.cases()?,
         DataConfig::Manifest(path) => manifest::cases(path)?,
         DataConfig::Phantoms(phantoms) => phantoms.cases()?,
     };
@@ -64,6 +81,7 @@ pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     }
     Err(Error::invalid(match config {
         DataConfig::Octa500(octa500) => format!("{}: no sample to train with", octa500.root.display()),
+        DataConfig::SideBySide(pictures) => format!("{}: no picture is for training", pictures.folder.display()),
         DataConfig::Manifest(path) => format!("{}: no row is for training", path.display()),
         DataConfig::Phantoms(_) => "data.phantoms.train is 0".to_owned(),
     }))

@@ -185,14 +185,14 @@ fn vessels(strip: &Strip, layer: &Path) -> Result<Vec<u16>> {
 }
 
 /// A picture of several squares side by side, 8-bit grey.
-struct Strip {
-    rows: usize,
-    columns: usize,
+pub(super) struct Strip {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
     pixels: Vec<u8>,
 }
 
 impl Strip {
-    fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         let volume = io::open(path, &io::OpenOptions::default())?;
         let Volume { rows, columns, channels, .. } = volume;
         let Voxels::U8(values) = volume.frame(0)? else {
@@ -207,7 +207,7 @@ impl Strip {
     }
 
     /// Square `at` of `squares`.
-    fn square(&self, at: usize, squares: usize) -> Vec<u8> {
+    pub(super) fn square(&self, at: usize, squares: usize) -> Vec<u8> {
         let side = self.columns / squares;
         let rows = self.pixels.chunks_exact(self.columns);
         rows.flat_map(|row| row[at * side..(at + 1) * side].iter().copied()).collect()
@@ -215,7 +215,7 @@ impl Strip {
 }
 
 /// What lies in a folder, by name.
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
     let mut paths: Vec<_> = entries
         .map(|entry| entry.map(|entry| entry.path()))

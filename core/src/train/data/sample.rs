@@ -1,7 +1,7 @@
 //! A case becomes a clip: some slices, evenly spaced, some objects on them, and prompts on some of the slices.
 
-use super::Case;
 use super::augment::Augment;
+use super::{BadData, Case, Subset};
 use crate::intensity::Intensity;
 use crate::regions::{PointRules, Region};
 use crate::session::{Point, prepare};
@@ -262,6 +262,45 @@ pub struct LoadedCase {
     pub labels: Labels,
     /// the number of the avascular zone, where the labels are all that is true (`Case::faz`)
     pub faz: Option<u16>,
+}
+
+/// The cases of a training, read.
+#[derive(Default)]
+pub struct Sorted {
+    /// learnt from; at least one
+    pub train: Vec<LoadedCase>,
+    /// measured after every epoch
+    pub validation: Vec<LoadedCase>,
+    /// measured, and read, at the end
+    pub test: Vec<Box<dyn Case>>,
+    /// could not be read and were left out
+    pub skipped: usize,
+}
+
+impl Sorted {
+    /// Reads them. Errors: one that cannot be read (unless those are left out), none for training.
+    pub fn read(cases: Vec<Box<dyn Case>>, on_bad_data: BadData) -> Result<Self> {
+        let mut sorted = Self::default();
+        for case in cases {
+            let target = match case.subset() {
+                Subset::Train => &mut sorted.train,
+                Subset::Validation => &mut sorted.validation,
+                Subset::Test => {
+                    sorted.test.push(case);
+                    continue;
+                }
+            };
+            match LoadedCase::read(case.as_ref()) {
+                Ok(case) => target.push(case),
+                Err(_) if on_bad_data == BadData::Skip => sorted.skipped += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        if sorted.train.is_empty() {
+            return Err(Error::invalid("no case that could be read is for training"));
+        }
+        Ok(sorted)
+    }
 }
 
 impl LoadedCase {

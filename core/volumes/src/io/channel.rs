@@ -57,7 +57,7 @@ impl Channel {
     }
 
     /// The grey volume; a grey one stays as it is.
-    pub(super) fn of_volume(self, volume: Volume) -> Result<Volume> {
+    pub fn of_volume(self, volume: Volume) -> Result<Volume> {
         if volume.channels == 1 {
             return Ok(volume);
         }

@@ -242,7 +242,7 @@ fn write_png_folder(volume: &Volume, path: &Path, observer: &mut dyn Observer) -
 
 /// Fills a folder with `00000.png`, `00001.png`, ... beside its place and swaps it in. A folder that holds anything but an earlier
 /// result of this function is refused.
-pub(super) fn png_folder(
+pub(crate) fn png_folder(
     path: &Path,
     frames: usize,
     observer: &mut dyn Observer,

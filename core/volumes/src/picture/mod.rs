@@ -6,6 +6,9 @@
 mod apng;
 pub(crate) mod colours;
 mod draw;
+mod strips;
+
+pub use strips::{Strip, write_strips};
 
 use crate::intensity::{Window, volume_percentiles};
 use crate::io::atomic_file;

@@ -53,7 +53,7 @@ pub struct Parameter {
 }
 
 /// The product's types, as signatures name them.
-pub const TYPES: [&str; 6] = ["Volume", "Model", "Session", "Labels", "Mask", "Error"];
+pub const TYPES: [&str; 7] = ["Volume", "Model", "Segmenter", "Session", "Labels", "Mask", "Error"];
 
 impl<'e> Library<'e> {
     /// Nothing yet.

@@ -24,6 +24,7 @@ mod prompting;
 mod propagate;
 mod regions;
 mod session;
+mod sparse;
 mod strings;
 mod tables;
 mod train;
@@ -113,6 +114,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     regions::register(&mut library, context);
     tables::register(&mut library, context);
     phantom::register(&mut library, context);
+    sparse::register(&mut library, context);
     train::register(&mut library, context);
     library.into_rooms()
 }

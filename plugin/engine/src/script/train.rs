@@ -1,4 +1,4 @@
-//! `fine_tune` in scripts: the request as an option map, a closure that hears of every epoch and may stop the training.
+//! `fine_tune` and `train_segmenter` in scripts: the request as an option map, a closure that hears of every epoch and may stop the training.
 
 use super::Context;
 use super::captured;
@@ -13,7 +13,9 @@ use sam_octa2_core::Error;
 use sam_octa2_core::job::{ExportRequest, FreshRequest, export, fresh};
 use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::Flow;
+use sam_octa2_core::sparse::{TrainSegmenterRequest, train_segmenter};
 use sam_octa2_core::train::data::DataConfig;
+use sam_octa2_core::train::records::EpochRecord;
 use sam_octa2_core::train::{FineTuneRequest, fine_tune};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +27,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files) = (context.host, context.files.clone());
     let [same, again, begin] = [0; 3].map(|_| context.files.clone());
     library
-        .room("Training", "Fine-tuning on labelled volumes; docs/training.md says what every option does.")
+        .room("Training", "Learning from labelled volumes and layers; docs/training.md and docs/sparse.md say what every option does.")
         .function(
             "fine_tune(options: #{model, data, output, adapt, objective, optimizer, sample, augment, run}, closure?: FnPtr) -> Map",
             "Trains adapters (or whole parts) of a model on volumes with labels; writes `adapter.safetensors`, a checkpoint to resume from, \
@@ -61,6 +63,28 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
                 native(&call, || begun(&begin, &options, &path))
             },
         );
+    layers(library, context);
+}
+
+fn layers(library: &mut Library<'_>, context: &Context) {
+    let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
+    library
+        .function(
+            "train_segmenter(options: #{network, data, output, loss, optimizer, augment, run}, closure?: FnPtr) -> Map",
+            "Teaches a small network a few hand-labelled layers; writes `segmenter.safetensors` for `load_segmenter`, a checkpoint to resume \
+             from, and the records of `fine_tune` into the folder `output`. `network`: `#{size: \"tiny\"|\"small\"|\"medium\"|\"reference\", image_size, \
+             device}`, or `#{segmenter: FILE}` to go on from; `data`: `#{side_by_side: #{folder, validation}}` (layer and mask in one picture) or as in \
+             `fine_tune` (slices with labels are learnt). The closure hears of every epoch as there. Returns `#{epochs, best_epoch, segmenter, \
+             network, trained_parameters, skipped, test}`.",
+            "labels.save(\"region.nii.gz\"); write_json(\"layers.json\", [#{image: arg(\"input\"), labels: \"region.nii.gz\"}]); \
+             train_segmenter(#{network: #{size: \"tiny\", image_size: 32}, data: #{manifest: \"layers.json\"}, output: \"taught\", run: #{epochs: 1}})",
+            move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
+                teach(&call, host, &files, &options, Some(&each))
+            },
+        )
+        .also("train_segmenter", move |call: NativeCallContext, options: Dynamic| -> Fallible<Dynamic> {
+            teach(&call, host, &same, &options, None)
+        });
 }
 
 fn begun(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
@@ -72,11 +96,8 @@ fn begun(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
 
 /// An option map and a path as a request.
 fn with_output<T: DeserializeOwned>(function: &str, options: &Dynamic, path: &Dynamic) -> Checked<T> {
-    let mut value = object(function, options)?;
     let path = path.clone().into_string().map_err(|_| refused(&format!("{function}: path"), "a text", path))?;
-    value["output"] = json!(path);
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| Failure::invalid(format!("{function}: option `{}`: {}", error.path(), error.inner())))
+    parsed(function, options, |value| value["output"] = json!(path))
 }
 
 fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
@@ -86,21 +107,38 @@ fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic>
     told(&export(&request)?)
 }
 
-/// An option map as JSON.
-fn object(function: &str, options: &Dynamic) -> Checked<Value> {
-    rhai::serde::from_dynamic(options)
+/// An option map as a request, after `change`.
+fn parsed<R: DeserializeOwned>(function: &str, options: &Dynamic, change: impl FnOnce(&mut Value)) -> Checked<R> {
+    let mut value: Value = rhai::serde::from_dynamic(options)
         .ok()
         .filter(Value::is_object)
-        .ok_or_else(|| refused(&format!("{function}: options"), "an option map", options))
+        .ok_or_else(|| refused(&format!("{function}: options"), "an option map", options))?;
+    change(&mut value);
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Failure::invalid(format!("{function}: option `{}`: {}", error.path(), error.inner())))
 }
 
 /// Whether the script may read what a model is made of.
 fn readable(files: &Files, model: &ModelRequest) -> Checked<()> {
-    let readable = |path: &Path| files.check_read(path);
-    model.adapter.as_deref().map_or(Ok(()), readable)?;
+    model.adapter.as_deref().map_or(Ok(()), |path| files.check_read(path))?;
     let named = [Some(&model.model), model.model_config.as_ref()];
-    let paths = named.into_iter().flatten().map(Path::new);
-    paths.filter(|path| path.components().count() > 1 || path.exists()).try_for_each(readable)
+    named.into_iter().flatten().try_for_each(|name| named_file(files, name))
+}
+
+/// A file by its path; names are looked up in the folders of the weights, which the host chose.
+fn named_file(files: &Files, name: &str) -> Checked<()> {
+    let path = Path::new(name);
+    if path.components().count() > 1 || path.exists() { files.check_read(path) } else { Ok(()) }
+}
+
+/// Whether the script may read what is learnt from.
+fn readable_data(files: &Files, data: &DataConfig) -> Checked<()> {
+    match data {
+        DataConfig::Manifest(path) => files.check_read(path),
+        DataConfig::Octa500(octa500) => files.check_read(&octa500.root),
+        DataConfig::SideBySide(pictures) => files.check_read(&pictures.folder),
+        DataConfig::Phantoms(phantoms) => phantoms.folder.as_deref().map_or(Ok(()), |folder| files.check_write(folder)),
+    }
 }
 
 fn run(
@@ -111,8 +149,28 @@ fn run(
     each: Option<&FnPtr>,
 ) -> Fallible<Dynamic> {
     let request = native(call, || request(files, options))?;
+    heard(call, each, |on_epoch| fine_tune(&request, &mut ToHost(host.calls()), on_epoch))
+}
+
+fn teach(
+    call: &NativeCallContext,
+    host: HostRef,
+    files: &Files,
+    options: &Dynamic,
+    each: Option<&FnPtr>,
+) -> Fallible<Dynamic> {
+    let request = native(call, || segmenter_request(files, options))?;
+    heard(call, each, |on_epoch| train_segmenter(&request, &mut ToHost(host.calls()), on_epoch))
+}
+
+/// Trains while the closure hears of every epoch.
+fn heard<R: Serialize>(
+    call: &NativeCallContext,
+    each: Option<&FnPtr>,
+    train: impl FnOnce(&mut dyn FnMut(&EpochRecord) -> sam_octa2_core::Result<Flow>) -> sam_octa2_core::Result<R>,
+) -> Fallible<Dynamic> {
     let mut failed = None;
-    let result = fine_tune(&request, &mut ToHost(host.calls()), &mut |epoch| {
+    let result = train(&mut |epoch| {
         let Some(each) = each else { return Ok(Flow::Continue) };
         let told = rhai::serde::to_dynamic(epoch).map_err(|error| Error::invalid(error.to_string()))?;
         match each.call_within_context::<Dynamic>(call, (told,)) {
@@ -128,26 +186,27 @@ fn run(
     }
 }
 
-fn told<T: Serialize>(report: &T) -> Checked<Dynamic> {
+fn told(report: &impl Serialize) -> Checked<Dynamic> {
     rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))
 }
 
 /// The option map as a request; only files that the host allows.
 fn request(files: &Files, options: &Dynamic) -> Checked<FineTuneRequest> {
-    let mut value = object("fine_tune", options)?;
-    if value["model"].is_string() {
-        value["model"] = json!({"model": value["model"]});
-    }
-    let request: FineTuneRequest = serde_path_to_error::deserialize(value)
-        .map_err(|error| Failure::invalid(format!("fine_tune: option `{}`: {}", error.path(), error.inner())))?;
-    match &request.data {
-        DataConfig::Manifest(path) => files.check_read(path)?,
-        DataConfig::Octa500(octa500) => files.check_read(&octa500.root)?,
-        DataConfig::Phantoms(phantoms) => {
-            phantoms.folder.as_deref().map_or(Ok(()), |folder| files.check_write(folder))?
+    let request: FineTuneRequest = parsed("fine_tune", options, |value| {
+        if value["model"].is_string() {
+            value["model"] = json!({"model": value["model"]});
         }
-    }
+    })?;
+    readable_data(files, &request.data)?;
     readable(files, &request.model)?;
+    files.check_write(&request.output)?;
+    Ok(request)
+}
+
+fn segmenter_request(files: &Files, options: &Dynamic) -> Checked<TrainSegmenterRequest> {
+    let request: TrainSegmenterRequest = parsed("train_segmenter", options, |_| {})?;
+    readable_data(files, &request.data)?;
+    request.network.segmenter.iter().try_for_each(|name| named_file(files, name))?;
     files.check_write(&request.output)?;
     Ok(request)
 }

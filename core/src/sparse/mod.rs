@@ -1,0 +1,20 @@
+//! Sparse annotation: a small network that is taught a few hand-labelled layers and proposes the region for all others (SAM-OCTA2's
+//! `sparse_annotation_rv_training.py` and `sparese_annotation_rv_predicton.py`).
+//!
+//! `config` the sizes, `swin` the trunk, `unetr` the network; `segmenter` from a file to a network that is ready; `input` a slice as the
+//! network sees it; `predict` a volume to regions and vessels.
+
+pub mod config;
+pub mod gradients;
+pub mod input;
+pub mod predict;
+pub mod segmenter;
+pub mod swin;
+pub mod train;
+pub mod unetr;
+
+pub use config::SwinUnetrConfig;
+pub use predict::{CleanUp, Predicted, Predictor};
+pub use segmenter::{Segmenter, SegmenterRequest};
+pub use train::{TrainSegmenterReport, TrainSegmenterRequest, train_segmenter};
+pub use unetr::SwinUnetr;
