@@ -11,6 +11,7 @@ pub mod measure;
 pub mod picture;
 pub mod progress;
 pub mod prompts;
+pub mod vessels;
 pub mod volume;
 
 pub use error::{Error, Result};

@@ -17,9 +17,9 @@ mod info;
 mod labels;
 mod lazy;
 mod nifti;
-mod npy;
+pub(crate) mod npy;
 mod options;
-mod png;
+pub(crate) mod png;
 mod probabilities;
 mod raw;
 mod seg;
@@ -35,7 +35,7 @@ pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write
 pub use options::OpenOptions;
 pub use probabilities::{Probabilities, write_probabilities};
 pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
-pub use write::{atomic_file, check_output, write_text, write_volume};
+pub use write::{atomic_file, check_output, write_picture, write_text, write_volume};
 
 use crate::progress::Observer;
 use crate::volume::Volume;

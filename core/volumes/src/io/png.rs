@@ -13,7 +13,7 @@ use std::path::Path;
 const MARK: (&str, &str) = ("Software", "SAM-OCTA2");
 
 /// Samples of one slice, `[rows, columns, channels]`.
-pub(super) enum Pixels<'a> {
+pub(crate) enum Pixels<'a> {
     Grey8(&'a [u8]),
     Grey16(&'a [u16]),
     Rgb8(&'a [u8]),
@@ -23,7 +23,7 @@ pub(super) enum Pixels<'a> {
 }
 
 /// Writes a file that nobody reads yet: the folder around it is swapped in afterwards.
-pub(super) fn write(path: &Path, columns: usize, rows: usize, pixels: Pixels<'_>) -> Result<()> {
+pub(crate) fn write(path: &Path, columns: usize, rows: usize, pixels: Pixels<'_>) -> Result<()> {
     let file = File::create(path).map_err(Error::io(path))?;
     let encode = || -> std::result::Result<(), png::EncodingError> {
         let mut out = BufWriter::new(file);

@@ -99,7 +99,8 @@ fn neighbour(shape: [usize; 3], place: [usize; 3], step: [isize; 3]) -> Option<u
     Some(index)
 }
 
-fn find(parents: &mut [u32], mut label: u32) -> u32 {
+/// The root of a label in a forest of parents (0 is nobody's).
+pub(crate) fn find(parents: &mut [u32], mut label: u32) -> u32 {
     while parents[label as usize] != label {
         parents[label as usize] = parents[parents[label as usize] as usize];
         label = parents[label as usize];

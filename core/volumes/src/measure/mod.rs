@@ -6,9 +6,11 @@ mod clean;
 mod compare;
 mod components;
 mod distance;
+pub mod octa;
 
 pub use clean::{fill_holes, remove_small, smooth};
 pub use compare::{Comparison, compare};
+pub(crate) use components::find;
 pub use components::{Connectivity, components};
 pub use distance::{boundary, squared_distances};
 

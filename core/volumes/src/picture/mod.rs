@@ -6,6 +6,7 @@
 mod apng;
 pub(crate) mod colours;
 mod draw;
+pub(crate) mod enface;
 
 use crate::intensity::{Window, volume_percentiles};
 use crate::io::atomic_file;
