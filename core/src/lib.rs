@@ -13,5 +13,5 @@ pub mod train;
 pub mod weights;
 
 pub use sam_octa2_volumes::{
-    Error, Result, error, intensity, io, measure, picture, progress, prompts, volume, with_voxels,
+    Error, Result, error, intensity, io, measure, picture, progress, prompts, vessels, volume, with_voxels,
 };

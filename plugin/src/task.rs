@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::ffi::c_char;
 
 /// The tasks of this library.
-const HERE: [&str; 2] = ["info", "convert"];
+const HERE: [&str; 5] = ["info", "convert", "vessels", "measure", "export_octa500"];
 
 /// All names as a JSON array.
 pub extern "C" fn list() -> RString {
@@ -57,6 +57,9 @@ fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let reply = match name {
         "info" => job::info(&request(name, json)?, observer).map(told),
         "convert" => job::convert(&request(name, json)?, observer).map(|report| json!({"report": report})),
+        "vessels" => job::vessels(&request(name, json)?, observer).map(told),
+        "measure" => job::measure(&request(name, json)?, observer).map(told),
+        "export_octa500" => job::export_octa500(&request(name, json)?, observer).map(told),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names().join(", ")))),
     };
     reply.map_err(convert::error)

@@ -55,7 +55,7 @@ fn a_measurement_writes_what_is_asked_for() {
     let path = written(folder.path(), "both.nii.gz", &both);
     let out = |name: &str| folder.path().join(name);
     let request = json!({"labels": path, "faz_object": 7, "options": {"eye": "right", "diameters_mm": [1.0, 3.0]},
-        "csv": out("t.csv"), "json": out("t.json"), "html": out("t.html")});
+        "write": {"csv": out("t.csv"), "json": out("t.json"), "html": out("t.html")}});
     let report = measure(&ask::<MeasureRequest>(request.clone()), &mut ()).unwrap();
     assert_eq!((report.centre, report.centre_from, report.layers.len()), ([16.0, 16.0], "faz", 2));
     let text = |name: &str| std::fs::read_to_string(out(name)).unwrap();

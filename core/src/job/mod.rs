@@ -10,7 +10,7 @@ mod segment;
 pub use description::{SegRequest, probabilities};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
-pub use sam_octa2_volumes::job::InputRequest;
+pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles};
 pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 

@@ -2,7 +2,7 @@
 
 use crate::io::{self, OpenOptions};
 use crate::measure::octa::{OctaOptions, OctaReport, measure_octa};
-use crate::picture::enface::Scene;
+use crate::picture::Enface;
 use crate::progress::Observer;
 use crate::volume::Labels;
 use crate::{Error, Result};
@@ -27,44 +27,59 @@ pub struct MeasureRequest {
     /// eye, centre, circles, spacing
     #[serde(default)]
     pub options: OctaOptions,
+    /// what to write
+    #[serde(default)]
+    pub write: MeasureFiles,
+}
+
+/// The files that a measurement goes into.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasureFiles {
     /// a table, `.csv`
-    #[serde(default)]
     pub csv: Option<PathBuf>,
-    /// the same, `.json`
-    #[serde(default)]
+    /// the same as JSON
     pub json: Option<PathBuf>,
     /// a page with pictures, `.html`
-    #[serde(default)]
     pub html: Option<PathBuf>,
+}
+
+impl MeasureFiles {
+    /// Writes a report. `title` stands on the page above the pictures of `scene`. Errors: files that cannot be written.
+    pub fn write(&self, report: &OctaReport, title: &str, scene: &Enface<'_>, options: &OctaOptions) -> Result<()> {
+        if let Some(path) = &self.csv {
+            io::write_text(path, &report.csv()?)?;
+        }
+        if let Some(path) = &self.json {
+            io::write_text(path, &report.json())?;
+        }
+        match &self.html {
+            Some(path) => io::write_text(path, &report.html(title, &scene.pictures(report, options)?)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Runs a [`MeasureRequest`].
 pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<OctaReport> {
     let inputs = [Some(&request.labels), request.faz.as_ref(), request.volume.as_ref()];
-    for output in [&request.csv, &request.json, &request.html].into_iter().flatten() {
+    let files = &request.write;
+    for output in [&files.csv, &files.json, &files.html].into_iter().flatten() {
         inputs.into_iter().flatten().try_for_each(|input| io::check_output(input, output))?;
     }
     let labels = io::read_labels(&request.labels)?;
     let (vessels, faz) = parts(request, labels)?;
     let volume = request.volume.as_ref().map(|path| io::open(path, &OpenOptions::default())).transpose()?;
     let mut options = request.options.clone();
-    if let (None, false, Some(volume)) =
-        (options.spacing, vessels.as_ref().or(faz.as_ref()).is_some_and(|l| l.geometry.known), &volume)
-    {
-        options.spacing = volume.geometry.known.then_some(volume.geometry.spacing); // labels without a place lie on the volume's grid
+    // labels that do not say where they lie are on the grid of the volume
+    let placed = vessels.as_ref().or(faz.as_ref()).is_some_and(|labels| labels.geometry.known);
+    if let (None, false, Some(volume)) = (options.spacing, placed, &volume) {
+        options.spacing = volume.geometry.known.then_some(volume.geometry.spacing);
     }
     let report = measure_octa(vessels.as_ref(), faz.as_ref(), &options, observer)?;
-    if let Some(path) = &request.csv {
-        io::write_text(path, &report.csv()?)?;
-    }
-    if let Some(path) = &request.json {
-        io::write_text(path, &report.json())?;
-    }
-    if let Some(path) = &request.html {
-        let scene = Scene { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };
-        let title = request.labels.file_name().unwrap_or_default().to_string_lossy();
-        io::write_text(path, &report.html(&title, &scene.pictures(&report, &options)?))?;
-    }
+    let scene = Enface { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };
+    let title = request.labels.file_name().unwrap_or_default().to_string_lossy();
+    request.write.write(&report, &title, &scene, &options)?;
     Ok(report)
 }
 
@@ -73,18 +88,17 @@ fn parts(request: &MeasureRequest, labels: Labels) -> Result<(Option<Labels>, Op
     if request.faz_object.is_some() && request.faz.is_some() {
         return Err(Error::invalid("the FAZ is either an object of the labels (`faz_object`) or another file (`faz`)"));
     }
-    let faz = match (request.faz_object, &request.faz) {
+    let (vessels, faz) = match (request.faz_object, &request.faz) {
         (Some(object), _) if !labels.data.contains(&object) => {
             let what = format!("there is no object {object}; there are {:?}", labels.objects());
             return Err(Error::format(&request.labels, what));
         }
-        (Some(object), _) => Some(labels.map(|label| u16::from(label == object))),
-        (None, Some(path)) => Some(io::read_labels(path)?),
-        (None, None) => None,
-    };
-    let vessels = match request.faz_object {
-        Some(object) => labels.map(|label| if label == object { 0 } else { label }),
-        None => labels,
+        (Some(object), _) => {
+            let (vessels, faz) = labels.without(object);
+            (vessels, Some(faz))
+        }
+        (None, Some(path)) => (labels, Some(io::read_labels(path)?)),
+        (None, None) => (labels, None),
     };
     let any = faz.is_none() || vessels.data.iter().any(|&label| label != 0);
     Ok((any.then_some(vessels), faz))

@@ -10,6 +10,6 @@ mod vessels;
 pub use convert::{ConvertReport, ConvertRequest, convert};
 pub use info::info;
 pub use input::InputRequest;
-pub use measure::{MeasureRequest, measure};
+pub use measure::{MeasureFiles, MeasureRequest, measure};
 pub use octa500::{ExportRequest, export_octa500};
 pub use vessels::{VesselSize, VesselsReport, VesselsRequest, vessels};

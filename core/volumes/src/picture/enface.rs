@@ -16,14 +16,18 @@ const JUNCTION: [u8; 3] = [213, 94, 0];
 const CIRCLES: [u8; 3] = [235, 235, 235];
 
 /// What a report is about.
-pub(crate) struct Scene<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Enface<'a> {
+    /// what was segmented; without it, or where its slices are of another size, the ground is black
     pub volume: Option<&'a Volume>,
+    /// the vessels that were measured
     pub vessels: Option<&'a Labels>,
+    /// the FAZ that was measured
     pub faz: Option<&'a Labels>,
 }
 
-impl Scene<'_> {
-    /// PNG files with a line about each.
+impl Enface<'_> {
+    /// PNG files with a line about each. Errors: slices that cannot be read, or are too large to draw.
     pub fn pictures(&self, report: &OctaReport, options: &OctaOptions) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let Some(labels) = self.vessels.or(self.faz) else { return Ok(Vec::new()) };
         let size = [labels.rows, labels.columns];

@@ -6,7 +6,9 @@
 mod apng;
 pub(crate) mod colours;
 mod draw;
-pub(crate) mod enface;
+mod enface;
+
+pub use enface::Enface;
 
 use crate::intensity::{Window, volume_percentiles};
 use crate::io::atomic_file;

@@ -16,6 +16,7 @@ mod labels;
 mod library;
 mod limits;
 mod listing;
+mod measures;
 mod model;
 mod modules;
 mod pixels;
@@ -27,6 +28,7 @@ mod strings;
 mod tables;
 mod train;
 mod values;
+mod vessels;
 mod viewer;
 mod volume;
 mod watch;
@@ -110,6 +112,8 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     history::register(&mut library, context);
     labels::register(&mut library, context);
     regions::register(&mut library, context);
+    vessels::register(&mut library, context);
+    measures::register(&mut library, context);
     tables::register(&mut library, context);
     train::register(&mut library, context);
     library.into_rooms()

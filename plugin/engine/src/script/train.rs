@@ -6,13 +6,13 @@ use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
-use super::values::{Checked, Fallible, native, refused};
+use super::values::{Checked, Fallible, native, refused, told};
 use crate::convert::ToHost;
 use rhai::{Dynamic, FnPtr, NativeCallContext};
 use sam_octa2_core::Error;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::train::data::DataConfig;
-use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
+use sam_octa2_core::train::{FineTuneRequest, fine_tune};
 use serde_json::{Value, json};
 
 /// Makes training known to scripts.
@@ -60,12 +60,8 @@ fn run(
     });
     match failed {
         Some(error) => Err(captured::explained(error, None)),
-        None => native(call, || told(&result?)),
+        None => native(call, || Ok(Dynamic::from_map(told(&result?)?))),
     }
-}
-
-fn told(report: &FineTuneReport) -> Checked<Dynamic> {
-    rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))
 }
 
 /// The option map as a request; only files that the host allows.
