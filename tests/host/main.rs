@@ -23,3 +23,4 @@ mod seg;
 mod segment;
 mod usage;
 mod util;
+mod vessels;

@@ -10,8 +10,8 @@ pub mod octa;
 
 pub use clean::{fill_holes, remove_small, smooth};
 pub use compare::{Comparison, compare};
-pub(crate) use components::find;
 pub use components::{Connectivity, components};
+pub(crate) use components::{find, unite};
 pub use distance::{boundary, squared_distances};
 
 use crate::volume::Labels;

@@ -3,7 +3,7 @@
 
 use super::graph::Branch;
 use super::{Graph, skeleton};
-use crate::measure::{Grid, find, squared_distances};
+use crate::measure::{Grid, find, squared_distances, unite};
 use std::collections::VecDeque;
 
 /// largest cosine between two branches that are one vessel: 150 degrees
@@ -21,7 +21,7 @@ pub(super) fn split(grid: &Grid, parts: &[u32]) -> Vec<u32> {
     let mut roots: Vec<u32> = (0..graph.branches.len() as u32).collect();
     let mut seeds = vec![0u32; grid.inside.len()];
     let mut through = Vec::new(); // which branch owns a place
-    for place in 0..places.count {
+    for place in 0..places.arms.len() {
         through.push(places.join(place, &graph, &radius, grid.shape[2], &mut roots));
     }
     for (number, branch) in graph.branches.iter().enumerate() {
@@ -44,7 +44,8 @@ pub(super) fn split(grid: &Grid, parts: &[u32]) -> Vec<u32> {
 struct Places {
     /// the place of each pixel of a junction or of a line between two that are one
     of_pixel: Vec<Option<usize>>,
-    count: usize,
+    /// of each place the branches that begin (false) or end (true) there
+    arms: Vec<Vec<(usize, bool)>>,
 }
 
 impl Places {
@@ -60,56 +61,57 @@ impl Places {
             let (Some(a), Some(b)) = (junction[first], junction[last]) else { continue };
             if branch.length <= radius[first] + radius[last] {
                 inner.push((branch, a));
-                let (a, b) = (find(&mut roots, a as u32), find(&mut roots, b as u32));
-                roots[a.max(b) as usize] = a.min(b);
+                unite(&mut roots, a as u32, b as u32);
             }
         }
         for (branch, number) in inner {
             branch.pixels.iter().for_each(|&pixel| junction[pixel] = Some(number));
         }
-        let of_pixel = junction.iter().map(|at| at.map(|at| find(&mut roots, at as u32) as usize)).collect();
-        Self { of_pixel, count: graph.junctions.len() }
+        let of_pixel: Vec<Option<usize>> =
+            junction.iter().map(|at| at.map(|at| find(&mut roots, at as u32) as usize)).collect();
+        let mut arms = vec![Vec::new(); graph.junctions.len()];
+        for (number, branch) in graph.branches.iter().enumerate() {
+            let [first, last] = ends(branch).map(|pixel| of_pixel[pixel]);
+            if first.is_some() && branch.pixels.iter().all(|&pixel| of_pixel[pixel] == first) {
+                continue; // inside of one place
+            }
+            first.into_iter().for_each(|place| arms[place].push((number, false)));
+            last.into_iter().for_each(|place| arms[place].push((number, true)));
+        }
+        Self { of_pixel, arms }
     }
 
     /// Joins the branches that are one vessel at a place; the branch that goes through it the straightest.
     fn join(&self, place: usize, graph: &Graph, radius: &[f64], columns: usize, roots: &mut [u32]) -> Option<u32> {
-        let mut arms = Vec::new();
-        for (number, branch) in graph.branches.iter().enumerate() {
-            let [first, last] = ends(branch).map(|pixel| self.of_pixel[pixel] == Some(place));
-            if first && last && branch.pixels.iter().all(|&pixel| self.of_pixel[pixel] == Some(place)) {
-                continue;
+        let arm = |&(number, back): &(usize, bool)| {
+            let mut pixels = graph.branches[number].pixels.clone();
+            if back {
+                pixels.reverse();
             }
-            let pixels = |back: bool| -> Vec<usize> {
-                if back { branch.pixels.iter().rev().copied().collect() } else { branch.pixels.clone() }
-            };
-            let mut arm = |back: bool| arms.push((number as u32, direction(&pixels(back), radius, columns)));
-            if first {
-                arm(false);
-            }
-            if last {
-                arm(true);
-            }
-        }
+            (number as u32, direction(&pixels, radius, columns))
+        };
+        let arms: Vec<_> = self.arms[place].iter().map(arm).collect();
         let pairs = straight(&arms);
         if pairs.len() >= 2 {
-            pairs.iter().for_each(|&(a, b)| unite(roots, arms[a].0, arms[b].0));
+            for &(a, b) in &pairs {
+                unite(roots, arms[a].0, arms[b].0);
+            }
             let paired = |at: usize| pairs.iter().any(|&(a, b)| at == a || at == b);
             // what is no part of a pair hangs on the straightest
-            (0..arms.len()).filter(|&at| !paired(at)).for_each(|at| unite(roots, arms[pairs[0].0].0, arms[at].0));
+            for at in (0..arms.len()).filter(|&at| !paired(at)) {
+                unite(roots, arms[pairs[0].0].0, arms[at].0);
+            }
             return Some(arms[pairs[0].0].0);
         }
-        arms.windows(2).for_each(|two| unite(roots, two[0].0, two[1].0));
+        for two in arms.windows(2) {
+            unite(roots, two[0].0, two[1].0);
+        }
         arms.first().map(|arm| arm.0)
     }
 }
 
 fn ends(branch: &Branch) -> [usize; 2] {
     [branch.pixels[0], branch.pixels[branch.pixels.len() - 1]]
-}
-
-fn unite(roots: &mut [u32], a: u32, b: u32) {
-    let (a, b) = (find(roots, a), find(roots, b));
-    roots[a.max(b) as usize] = a.min(b);
 }
 
 /// Where a branch goes from its first pixel, of length 1.

@@ -2,7 +2,7 @@
 //! neighbours; where pixels with three or more neighbours lie side by side, only a shortest tree of their joints is kept; a branch goes from one
 //! pixel without exactly two joints to the next.
 
-use crate::measure::{Grid, find};
+use crate::measure::{Grid, unite};
 use crate::progress::checkpoint;
 
 /// One stretch of a centre line.
@@ -120,11 +120,7 @@ impl Links {
         let (mut inner, outer): (Vec<_>, Vec<_>) = self.all().partition(|&(a, b, _)| within(a, b));
         inner.sort_by(|one, other| one.2.total_cmp(&other.2));
         let mut roots: Vec<u32> = (0..self.pixels.len() as u32).collect();
-        inner.retain(|&(a, b, _)| {
-            let (a, b) = (find(&mut roots, a as u32), find(&mut roots, b as u32));
-            roots[a as usize] = b;
-            a != b
-        });
+        inner.retain(|&(a, b, _)| unite(&mut roots, a as u32, b as u32));
         let mut around = vec![Vec::new(); self.pixels.len()];
         for (a, b, mm) in outer.into_iter().chain(inner) {
             around[a].push((b, mm));

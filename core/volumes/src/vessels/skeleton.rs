@@ -113,8 +113,8 @@ fn as_published(neighbours: u8) -> u8 {
         return 0;
     }
     let [up, right, down, left] = [0, 2, 4, 6].map(there);
-    let first = !(up && right && down) && !(right && down && left);
-    let second = !(up && right && left) && !(up && down && left);
+    let first = !(right && down && (up || left));
+    let second = !(up && left && (right || down));
     u8::from(first) * PASSES[0] + u8::from(second) * PASSES[1]
 }
 

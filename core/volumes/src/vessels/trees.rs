@@ -3,11 +3,12 @@
 
 use super::crossings::split;
 use super::{Graph, check_flat, skeleton};
-use crate::measure::{Connectivity, Grid, components, find};
+use crate::measure::{Connectivity, Grid, components, find, unite};
 use crate::volume::Labels;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// pixels of a centre line that tell where its end points to
 const END_PIXELS: usize = 8;
@@ -75,8 +76,7 @@ fn bridge(grid: &Grid, parts: &mut [u32], gap: f64) {
             let length = way[0].hypot(way[1]);
             let ahead = |end: &End, sign: f64| sign * (end.to[0] * way[0] + end.to[1] * way[1]) >= STRAIGHT_ON * length;
             if length > 0.0 && length <= gap && ahead(one, 1.0) && ahead(other, -1.0) {
-                let (a, b) = (find(&mut roots, parts[one.pixel]), find(&mut roots, parts[other.pixel]));
-                roots[a.max(b) as usize] = a.min(b);
+                unite(&mut roots, parts[one.pixel], parts[other.pixel]);
             }
         }
     }
@@ -124,9 +124,8 @@ pub fn keep_numbers(trees: &Labels, earlier: &Labels) -> Result<Labels> {
     earlier.objects().into_iter().for_each(|before| taken[usize::from(before)] = true);
     let mut free = (1..=u16::MAX).filter(|&number| !taken[usize::from(number)]);
     for now in trees.objects() {
-        if !numbers.contains_key(&now) {
-            let number = free.next().ok_or_else(|| Error::invalid("more vessels than labels can number"))?;
-            numbers.insert(now, number);
+        if let Entry::Vacant(place) = numbers.entry(now) {
+            place.insert(free.next().ok_or_else(|| Error::invalid("more vessels than labels can number"))?);
         }
     }
     Ok(trees.map(|now| numbers.get(&now).copied().unwrap_or(0)))
