@@ -15,5 +15,5 @@ pub mod weights;
 
 pub use sam_octa2_volumes::{
     Error, Result, error, intensity, io, measure, phantom, picture, progress, prompts, propose, regions, review,
-    volume, with_voxels,
+    vessels, volume, with_voxels,
 };

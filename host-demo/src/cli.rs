@@ -87,6 +87,22 @@ pub enum Task {
         json: bool,
     },
 
+    /// Number the vessels of an en-face map, and find them on the layers of a stack
+    ///
+    /// Parts that hang together are one vessel, numbered as rows meet them.
+    #[command(after_long_help = "Example:\n  host-demo vessels mask.png vessels.nii.gz --gap 6 --picture map.png")]
+    Vessels(crate::octa::Vessels),
+
+    /// Measure vessels and the foveal avascular zone: by layer, by ETDRS region, in millimetres
+    #[command(after_long_help = "Example:
+  host-demo measure labels.nii.gz --faz-object 7 --volume stack.nii.gz --eye right --csv table.csv --html report.html")]
+    Measure(crate::octa::Measure),
+
+    /// Write a volume and its labels in the folders of SAM-OCTA2, for training
+    #[command(after_long_help = "Example:
+  host-demo export-octa500 stack.nii.gz --root data --sample 10301 --vessels vessels.nii.gz --first-layer 237")]
+    ExportOcta500(crate::octa::Export),
+
     /// Segment objects from prompts and follow them through the stack
     ///
     /// The prompt file holds pixel coordinates of the slice (x right, y down); frames are counted from 0:
@@ -447,7 +463,7 @@ pub struct Seg {
     pub seg_algorithm: Option<String>,
 }
 
-/// Three millimetres.
+/// Three lengths in millimetres.
 #[derive(Clone, Copy)]
 pub struct Spacing(pub [f64; 3]);
 
@@ -528,7 +544,7 @@ pub enum PluginCommand {
     },
 }
 
-fn spacing(text: &str) -> Result<Spacing, String> {
+pub fn spacing(text: &str) -> Result<Spacing, String> {
     let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
     let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
     numbers.map(Spacing).ok_or_else(|| "expected three numbers: X,Y,Z".to_owned())

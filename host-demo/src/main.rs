@@ -7,6 +7,7 @@ mod cli;
 mod exit;
 mod find;
 mod observer;
+mod octa;
 mod output;
 mod picture;
 mod repl;

@@ -47,6 +47,9 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         Task::Convert { input, output, json } => {
             ("convert", with(volume(input)?, json!({"output": text(output)?})), *json)
         }
+        Task::Vessels(vessels) => ("vessels", vessels.request()?, vessels.json),
+        Task::Measure(measure) => ("measure", measure.request()?, measure.json),
+        Task::ExportOcta500(export) => ("export_octa500", export.request()?, export.json),
         Task::Segment { input, model, window, prompts, out, seg, logits, overlay, record, json } => {
             let files = json!({
                 "window": window, "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
@@ -81,7 +84,8 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
     })
 }
 
-fn volume(input: &Input) -> anyhow::Result<Value> {
+/// How to read the volume.
+pub fn volume(input: &Input) -> anyhow::Result<Value> {
     let Input { crop, axis, series, uneven, volume, channel, spacing, .. } = input;
     Ok(json!({
         "input": text(&input.input)?, "crop": crop, "axis": axis, "series": series, "uneven": uneven, "volume": volume,
@@ -131,18 +135,20 @@ fn network(network: &Segmenter) -> Value {
 }
 
 /// The fields of two objects in one.
-fn with(mut object: Value, more: Value) -> Value {
+pub fn with(mut object: Value, more: Value) -> Value {
     if let (Value::Object(fields), Value::Object(more)) = (&mut object, more) {
         fields.extend(more);
     }
     object
 }
 
-fn text(path: &Path) -> anyhow::Result<&str> {
+/// A path as text.
+pub fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().with_context(|| format!("{}: the name is not UTF-8", path.display()))
 }
 
-fn optional(path: Option<&Path>) -> anyhow::Result<Option<&str>> {
+/// The same, if there is one.
+pub fn optional(path: Option<&Path>) -> anyhow::Result<Option<&str>> {
     path.map(text).transpose()
 }
 

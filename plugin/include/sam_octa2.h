@@ -217,7 +217,7 @@ int32_t sam_octa2_capabilities(char **reply,
                                sam_octa2_error **error);
 
 // `[any thread; blocks]` Does a whole task: `name` is one of the manifest's `tasks`, request and reply are JSON (docs/abi.md).
-// `info` and `convert` open neither engine nor libtorch.
+// Tasks without a model (`info`, `convert`, `vessels`, `measure`, `export_octa500`) open neither engine nor libtorch.
 int32_t sam_octa2_task(const char *name,
                        const char *request,
                        const struct sam_octa2_host *host,

@@ -1,11 +1,11 @@
 //! SAM-OCTA2 as a plugin: the library that a viewer opens. It needs nothing but the C library, so that a viewer learns in a millisecond
-//! what is here. The tasks that need no model (`info`, `convert`) are done here; the first call of anything else that computes opens
+//! what is here. The tasks that need no model (`info`, `convert`, `vessels`, `measure`, `export_octa500`) are done here; the first call of anything else that computes opens
 //! `libsam_octa2_engine.so` beside it, and libtorch with that.
 //!
 //! ```text
 //! viewer (Rust) -> Root -> tables sam_octa2.<room>/1 -┐
 //! viewer (C)    -> sam_octa2_<room>_<verb>  ----------┴-> c/<room>.rs -> engine::forward -> libsam_octa2_engine.so
-//! viewer -> task `info`, `convert`                    -> task.rs -----> sam_octa2_volumes
+//! viewer -> task `info`, `measure`, ...               -> task.rs -----> sam_octa2_volumes
 //! ```
 //! Both doors lead to the same functions: the tables hold the addresses of the C functions.
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::ffi::c_char;
 
 /// The tasks of this library.
-const HERE: [&str; 3] = ["info", "convert", "phantom"];
+const HERE: [&str; 6] = ["info", "convert", "phantom", "vessels", "measure", "export_octa500"];
 
 /// All names as a JSON array.
 pub extern "C" fn list() -> RString {
@@ -58,6 +58,9 @@ fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
         "info" => job::info(&request(name, json)?, observer).map(told),
         "convert" => job::convert(&request(name, json)?, observer).map(|report| json!({"report": report})),
         "phantom" => job::phantom(&request(name, json)?, observer).map(told),
+        "vessels" => job::vessels(&request(name, json)?, observer).map(told),
+        "measure" => job::measure(&request(name, json)?, observer).map(told),
+        "export_octa500" => job::export_octa500(&request(name, json)?, observer).map(told),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names().join(", ")))),
     };
     reply.map_err(convert::error)

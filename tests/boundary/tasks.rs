@@ -8,7 +8,7 @@ use serde_json::json;
 use std::path::Path;
 
 #[test]
-fn info_convert_and_phantom_need_neither_engine_nor_libtorch() {
+fn tasks_without_a_model_need_neither_engine_nor_libtorch() {
     let alone = folder(None);
     for (library, beside) in [(library(), "true"), (alone.path().join("libsam_octa2.so"), "false")] {
         let scratch = tempfile::tempdir().unwrap();
@@ -53,6 +53,7 @@ fn does_them_through_both_doors() {
         check_convert(task, &output);
         check_phantom(task, scratch);
         check_errors(task, scratch);
+        check_vessels(task, &scratch.join(door));
     }
     let read = |door: &str| std::fs::read(scratch.join(format!("{door}.npy"))).unwrap();
     assert_eq!(read("rust"), read("c"));
@@ -98,6 +99,26 @@ fn does_them_through_both_doors() {
         assert!(out.is_file() && labels.is_file());
     }
 
+    /// A mask to vessels, measured, exported.
+    fn check_vessels(task: Task<'_>, folder: &Path) {
+        let does = |name: &str, request: serde_json::Value| {
+            json(&task(name, &request.to_string(), &mut Host::default()).unwrap())["report"].clone()
+        };
+        let vessels = folder.join("v.nii.gz");
+        let told = does("vessels", json!({"map": data("measure/tree.png"), "trees": {"least": 50}, "output": vessels}));
+        assert!(told["vessels"].as_array().is_some_and(|found| !found.is_empty()), "{told}");
+        let options = json!({"spacing": [0.01, 0.01, 0.01], "eye": "right"});
+        let request = json!({"labels": vessels, "options": options, "write": {"html": folder.join("r.html")}});
+        let told = does("measure", request.clone());
+        assert_eq!(told["projected"]["regions"][0]["region"], "whole");
+        assert!(folder.join("r.html").is_file());
+        let mut host = Host { cancel_at: "measure", ..Host::default() };
+        assert_eq!(task("measure", &request.to_string(), &mut host).unwrap_err().code, "cancelled");
+        let crop = json!({"input": data("measure/tree.png"), "crop": "0,0,120,120", "sample": 10301, "root": folder});
+        let error = task("export_octa500", &crop.to_string(), &mut Host::default()).unwrap_err();
+        assert_eq!(error.message, "nothing to export: no slice has a vessel or a FAZ");
+    }
+
     fn check_errors(task: Task<'_>, scratch: &Path) {
         let damaged = scratch.join("damaged.tif");
         std::fs::write(&damaged, b"II*\0\xff\xff\xff\xff").unwrap();
@@ -110,7 +131,7 @@ fn does_them_through_both_doors() {
             ("convert", &gone, "invalid_argument", "output"),
             ("phantom", r#"{"out": "p.npy", "options": {"size": 1}}"#, "invalid_argument", "size is 1"),
             ("phantom", r#"{"options": {}}"#, "invalid_argument", "missing field `out`"),
-            ("magic", "{}", "not_found", "there are info, convert, segment"),
+            ("magic", "{}", "not_found", "there are info, convert, phantom, vessels, measure"),
         ] {
             let error = task(name, request, &mut Host::default()).unwrap_err();
             assert!(error.code == code && error.message.contains(text), "{name}: {error:?}");

@@ -25,3 +25,4 @@ mod seg;
 mod segment;
 mod usage;
 mod util;
+mod vessels;

@@ -11,12 +11,12 @@ const HEAD: &str = r#"let volume = open_volume(arg("input"), #{crop: "0,0,256,25
 let session = new_session(volume, model);
 "#;
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
 /// `--set` for the demo volume and the small model.
-fn demo() -> Vec<String> {
+pub fn demo() -> Vec<String> {
     let data = root().join("tests/data");
     let set = |key: &str, path: &str| ["--set".to_owned(), format!("{key}={}", data.join(path).display())];
     let sets =
@@ -25,13 +25,13 @@ fn demo() -> Vec<String> {
 }
 
 /// Runs a script after [`HEAD`].
-fn run(host: &Host, source: &str) -> Ran {
+pub fn run(host: &Host, source: &str) -> Ran {
     let demo = demo();
     host.script(&format!("{HEAD}{source}"), &demo.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The last value of a script after [`HEAD`].
-fn value(source: &str) -> Value {
+pub fn value(source: &str) -> Value {
     let demo = demo();
     let arguments: Vec<&str> = demo.iter().map(String::as_str).chain(["--json"]).collect();
     let report: Value = serde_json::from_str(&Host::new().script(&format!("{HEAD}{source}"), &arguments).ok()).unwrap();
@@ -39,7 +39,7 @@ fn value(source: &str) -> Value {
 }
 
 /// Runs a script of the gallery in a folder of its own.
-fn gallery(name: &str, more: &[&str]) -> (Host, String) {
+pub fn gallery(name: &str, more: &[&str]) -> (Host, String) {
     let host = Host::new();
     let script = root().join("scripts").join(name).display().to_string();
     let demo = demo();
@@ -48,7 +48,7 @@ fn gallery(name: &str, more: &[&str]) -> (Host, String) {
     (host, stdout)
 }
 
-fn info(host: &Host, path: &str) -> Value {
+pub fn info(host: &Host, path: &str) -> Value {
     serde_json::from_str(&host.run(&["info", path, "--json"]).ok()).unwrap()
 }
 
@@ -72,10 +72,12 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "fine_tune.rhai",
         "inspect.rhai",
         "layers.rhai",
+        "measure.rhai",
         "octa500.rhai",
         "record.rhai",
         "regions.rhai",
         "segment.rhai",
+        "vessels.rhai",
         "viewer.rhai",
     ];
     assert_eq!(names, tested, "a new script needs a test here");

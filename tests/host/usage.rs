@@ -27,7 +27,21 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
 fn help_is_complete() {
     let host = Host::new();
     let help = host.run(&["--help"]).ok();
-    for command in ["info", "convert", "segment", "replay", "run", "phantom", "models", "export", "plugin"] {
+    for command in [
+        "info",
+        "convert",
+        "phantom",
+        "vessels",
+        "measure",
+        "export-octa500",
+        "segment",
+        "predict",
+        "replay",
+        "run",
+        "models",
+        "export",
+        "plugin",
+    ] {
         assert!(help.contains(&format!("  {command} ")), "{command} is missing:\n{help}");
         assert!(host.run(&[command, "--help"]).ok().contains("Usage"));
     }

@@ -13,6 +13,7 @@ use sam_octa2_core::progress::{Flow, Progress};
 use sam_octa2_core::train::data::{self, BadData, DataConfig, Subset, octa500::Octa500, octa500::Task};
 use sam_octa2_core::train::request::RunConfig;
 use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
+use sam_octa2_core::vessels::{Sample, export};
 use sam_octa2_core::volume::{Geometry, Labels, Volume, Voxels};
 use sam_octa2_core::{Error, Result};
 use serde_json::{Value, json};
@@ -232,6 +233,43 @@ fn options_that_make_no_sense_are_refused() {
         let error = train(&request(folder.path(), "out", &more)).unwrap_err().to_string();
         assert!(error.contains(part), "{more}: {error}");
     }
+}
+
+#[test]
+fn what_is_exported_is_read_for_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |i: usize, object: usize| {
+        i / SIDE % SIDE / 20 == object && i % SIDE > 10 && (2..5).contains(&(i / SIDE / SIDE))
+    };
+    let voxels = (0..FRAMES * SIDE * SIDE).map(|i| (i * 7 % 251) as u8).collect();
+    let volume = Volume::new([FRAMES, SIDE, SIDE, 1], Voxels::U8(voxels), Geometry::unknown(), "test").unwrap();
+    let number = |i: usize| (1..4).find(|&n| inside(i, n - 1)).map_or(0, |n| [1, 4, 12][n - 1]);
+    let vessels = Labels { data: (0..FRAMES * SIDE * SIDE).map(number).collect(), ..Labels::empty_like(&volume) };
+    let faz = vessels.map(|label| u16::from(label == 4));
+    let sample =
+        Sample { number: 10301, volume: &volume, vessels: Some(&vessels), regions: None, faz: Some(&faz), first: 98 };
+    let report = export(folder.path(), &sample, &mut ()).unwrap();
+    assert_eq!((report.vessel_layers, report.vessels, report.faz_layers), (3, 3, 3));
+    let names = [
+        "RV_LayerSequence/10301/100.png",
+        "RV_LayerSequence/10301/102/11.png",
+        "RV_LayerSequence/10301/101/objects.npy",
+    ];
+    assert!(names.iter().all(|name| folder.path().join(name).is_file()));
+    let read = |task| {
+        let config = Octa500 { root: folder.path().to_owned(), task, train: Vec::new(), validation: Vec::new() };
+        data::cases(&DataConfig::Octa500(config)).unwrap()[0].read().unwrap()
+    };
+    let (layers, labels) = read(Task::RvLayers);
+    assert_eq!(layers.shape(), [3, SIDE, SIDE, 1]);
+    let part = |labels: &Labels| labels.data[2 * SIDE * SIDE..5 * SIDE * SIDE].to_vec();
+    assert!(labels.data == part(&vessels));
+    assert_eq!(layers.voxels().unwrap().to_f32(), volume.slices(2..5).unwrap().voxels().unwrap().to_f32());
+    assert!(read(Task::FazLayers).1.data == part(&faz));
+    assert!(export(folder.path(), &sample, &mut ()).unwrap_err().to_string().contains("is there already"));
+    let oblong = Volume::new([1, 2, 3, 1], Voxels::U8(vec![0; 6]), Geometry::unknown(), "test").unwrap();
+    let sample = Sample { volume: &oblong, vessels: None, faz: None, ..sample };
+    assert!(export(folder.path(), &sample, &mut ()).unwrap_err().to_string().contains("square"));
 }
 
 /// Real samples, where they are.

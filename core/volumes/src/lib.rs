@@ -15,6 +15,7 @@ pub mod prompts;
 pub mod propose;
 pub mod regions;
 pub mod review;
+pub mod vessels;
 pub mod volume;
 
 pub use error::{Error, Result};

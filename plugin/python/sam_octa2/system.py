@@ -33,7 +33,7 @@ def set_threads(count: int) -> None:
 def task(
     name: str, request: Dict[str, Any], *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None
 ) -> Dict[str, Any]:
-    """Does a whole task, such as ``segment`` or ``convert``: request and reply as in docs/abi.md. ``info`` and ``convert`` open no libtorch."""
+    """Does a whole task, such as ``segment`` or ``convert``: request and reply as in docs/abi.md. Those without a model, such as ``info``, open no libtorch."""
     with calling(progress, cancel) as call:
         told: Dict[str, Any] = load().json("task", encoded(name), as_json(request), call.host)
         return told

@@ -160,7 +160,7 @@ fn to_c_order<T: Copy>(values: &[T], [frames, rows, columns, channels]: [usize; 
 }
 
 /// Writes an array in C order, as it lies in memory.
-pub(super) fn write<T: AutoSerialize + Pod>(path: &Path, values: &[T], shape: &[u64]) -> Result<()> {
+pub(crate) fn write<T: AutoSerialize + Pod>(path: &Path, values: &[T], shape: &[u64]) -> Result<()> {
     let write = || {
         let mut out = File::create(path)?;
         out.write_all(&header_of(values, shape))?;

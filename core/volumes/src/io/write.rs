@@ -115,6 +115,15 @@ fn write_nifti(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Res
     })
 }
 
+/// Writes a volume of one slice as a PNG. Errors: several slices, values that PNG has no place for.
+pub fn write_picture(volume: &Volume, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    if volume.frames != 1 {
+        return Err(Error::format(path, format!("a picture is one slice, not {}", volume.frames)));
+    }
+    atomic_file(path, |temporary| write_png(volume, 0, temporary))
+}
+
 /// Writes text as it is; the file appears whole or not at all.
 pub fn write_text(path: impl AsRef<Path>, text: &str) -> Result<()> {
     atomic_file(path.as_ref(), |temporary| fs::write(temporary, text).map_err(Error::io(temporary)))
@@ -227,17 +236,19 @@ fn write_png_folder(volume: &Volume, path: &Path, observer: &mut dyn Observer) -
         let kind = format!("values of type {} (8 and 16 bit unsigned only)", volume.dtype());
         return Err(no_place(path, &kind, "PNG", ".nii.gz or .npy"));
     }
-    png_folder(path, volume.frames, observer, |frame, file| {
-        let voxels = volume.frame(frame)?;
-        let pixels = match (&voxels, volume.channels) {
-            (Voxels::U8(values), 1) => Pixels::Grey8(values),
-            (Voxels::U8(values), _) => Pixels::Rgb8(values),
-            (Voxels::U16(values), 1) => Pixels::Grey16(values),
-            (Voxels::U16(values), _) => Pixels::Rgb16(values),
-            _ => return Err(Error::invalid("PNG holds 8- and 16-bit unsigned values")),
-        };
-        png::write(file, volume.columns, volume.rows, pixels)
-    })
+    png_folder(path, volume.frames, observer, |frame, file| write_png(volume, frame, file))
+}
+
+fn write_png(volume: &Volume, frame: usize, file: &Path) -> Result<()> {
+    let voxels = volume.frame(frame)?;
+    let pixels = match (&voxels, volume.channels) {
+        (Voxels::U8(values), 1) => Pixels::Grey8(values),
+        (Voxels::U8(values), _) => Pixels::Rgb8(values),
+        (Voxels::U16(values), 1) => Pixels::Grey16(values),
+        (Voxels::U16(values), _) => Pixels::Rgb16(values),
+        _ => return Err(Error::invalid("PNG holds 8- and 16-bit unsigned values")),
+    };
+    png::write(file, volume.columns, volume.rows, pixels)
 }
 
 /// Fills a folder with `00000.png`, `00001.png`, ... beside its place and swaps it in. A folder that holds anything but an earlier

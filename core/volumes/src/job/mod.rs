@@ -3,9 +3,15 @@
 mod convert;
 mod info;
 mod input;
+mod measure;
+mod octa500;
 mod phantom;
+mod vessels;
 
 pub use convert::{ConvertReport, ConvertRequest, convert};
 pub use info::info;
 pub use input::InputRequest;
+pub use measure::{MeasureFiles, MeasureRequest, measure};
+pub use octa500::{ExportRequest, export_octa500};
 pub use phantom::{PhantomReport, PhantomRequest, VesselReport, phantom};
+pub use vessels::{VesselSize, VesselsReport, VesselsRequest, vessels};

@@ -73,13 +73,10 @@ fn join(grid: &Grid, labels: &[u32], parents: &mut Vec<u32>, place: [usize; 3], 
         let Some(other) = neighbour(grid.shape, place, *step).map(|at| labels[at]).filter(|&other| other != 0) else {
             continue;
         };
-        let other = find(parents, other);
         if label == 0 {
             label = other;
-        } else if other != label {
-            let (low, high) = (label.min(other), label.max(other));
-            parents[high as usize] = low;
-            label = low;
+        } else {
+            unite(parents, label, other);
         }
     }
     if label == 0 {
@@ -99,7 +96,15 @@ fn neighbour(shape: [usize; 3], place: [usize; 3], step: [isize; 3]) -> Option<u
     Some(index)
 }
 
-fn find(parents: &mut [u32], mut label: u32) -> u32 {
+/// Joins the trees of two labels under the smaller root; were they apart?
+pub(crate) fn unite(parents: &mut [u32], a: u32, b: u32) -> bool {
+    let (a, b) = (find(parents, a), find(parents, b));
+    parents[a.max(b) as usize] = a.min(b);
+    a != b
+}
+
+/// The root of a label in a forest of parents (0 is nobody's).
+pub(crate) fn find(parents: &mut [u32], mut label: u32) -> u32 {
     while parents[label as usize] != label {
         parents[label as usize] = parents[parents[label as usize] as usize];
         label = parents[label as usize];

@@ -105,6 +105,21 @@ impl Canvas {
         }
     }
 
+    /// A line that is one pixel wide, dotted: every other pair of pixels.
+    pub fn dotted(&mut self, from: [f32; 2], to: [f32; 2], colour: [u8; 3]) {
+        let ends = [from, to].map(|[x, y]| [self.place(x), self.place(y)]);
+        let steps = (ends[1][0] - ends[0][0]).abs().max((ends[1][1] - ends[0][1]).abs()).max(1);
+        for step in (0..=steps).filter(|step| step % 4 < 2) {
+            let along = |axis: usize| ends[0][axis] + (ends[1][axis] - ends[0][axis]) * step / steps;
+            self.blend(along(0), along(1), colour, 1.0);
+        }
+    }
+
+    /// A spot of `2 * radius - 1` pixels at a place.
+    pub fn spot(&mut self, [x, y]: [f32; 2], radius: i64, colour: [u8; 3]) {
+        self.square(self.place(x), self.place(y), radius, colour);
+    }
+
     /// White characters of 8 x 8 pixels, doubled, on a dark ground.
     pub fn text(&mut self, x: i64, y: i64, text: &str) {
         let cell = 16;

@@ -6,8 +6,10 @@
 mod apng;
 pub(crate) mod colours;
 mod draw;
+mod enface;
 mod strips;
 
+pub use enface::Enface;
 pub use strips::{Strip, write_strips};
 
 use crate::intensity::{Window, volume_percentiles};

@@ -70,6 +70,14 @@ impl Labels {
         Self { data: self.data.iter().map(|&label| number(label)).collect(), ..self.hollow() }
     }
 
+    /// The other objects, and this one alone.
+    pub fn without(&self, object: u16) -> (Self, Self) {
+        (
+            self.map(|label| if label == object { 0 } else { label }),
+            self.map(|label| if label == object { label } else { 0 }),
+        )
+    }
+
     /// Each voxel's number from those of two label volumes. Errors: another shape.
     pub fn with(&self, other: &Self, number: impl Fn(u16, u16) -> u16) -> Result<Self> {
         let shapes = [self, other].map(|labels| [labels.frames, labels.rows, labels.columns]);

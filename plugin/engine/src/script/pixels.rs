@@ -2,12 +2,12 @@
 
 use super::errors;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, int, native, text, whole};
+use super::values::{Checked, Fallible, Options, float64, native, text, told, whole};
 use super::volume::VolumeValue;
 use super::{Context, labels::LabelsValue};
 use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext, Position};
 use sam_octa2_core::progress::stoppable;
-use sam_octa2_core::volume::{Axis, Projection, Statistics, Volume};
+use sam_octa2_core::volume::{Axis, Projection, Volume};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -53,11 +53,11 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             "`#{count, min, max, mean, std}` of all slices, or of some.",
             "volume.statistics(0..3).mean",
             |call: NativeCallContext, volume: &mut VolumeValue, frames: Dynamic| -> Fallible<Map> {
-                native(&call, || Ok(told(volume.volume.statistics(range("statistics: range", &frames)?)?)))
+                native(&call, || told(&volume.volume.statistics(range("statistics: range", &frames)?)?))
             },
         )
         .also("statistics", |call: NativeCallContext, volume: &mut VolumeValue| -> Fallible<Map> {
-            native(&call, || Ok(told(volume.volume.statistics(0..volume.volume.frames)?)))
+            native(&call, || told(&volume.volume.statistics(0..volume.volume.frames)?))
         })
         .function(
             "values(volume: Volume, frame: int) -> Array",
@@ -134,15 +134,4 @@ pub fn range(what: &str, value: &Dynamic) -> Checked<Range<usize>> {
         return Ok(end(*range.start())?..end(range.end().saturating_add(1))?);
     }
     Err(refused())
-}
-
-fn told(statistics: Statistics) -> Map {
-    let Statistics { count, min, max, mean, std } = statistics;
-    Map::from([
-        ("count".into(), int(count).into()),
-        ("min".into(), min.into()),
-        ("max".into(), max.into()),
-        ("mean".into(), mean.into()),
-        ("std".into(), std.into()),
-    ])
 }

@@ -3,11 +3,11 @@
 use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, int, native, object, text, typed, whole};
+use super::values::{Checked, Fallible, Options, float64, int, native, object, text, told, typed, whole};
 use super::{Context, volume::VolumeValue};
 use rhai::{Dynamic, FLOAT, Map, NativeCallContext};
 use sam_octa2_core::io;
-use sam_octa2_core::measure::{self, Comparison, Connectivity, Grid};
+use sam_octa2_core::measure::{self, Connectivity, Grid};
 use sam_octa2_core::volume::{Labels, Volume, Voxels};
 use std::sync::Arc;
 
@@ -34,8 +34,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
 
 fn open(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
     let path = files.input("open_labels: path", path)?;
-    let labels = io::read_labels(&path)?;
-    // the volume that was segmented is not at hand: an empty one on the same grid takes its place
+    alone(io::read_labels(&path)?, files)
+}
+
+/// Labels whose volume is not at hand: an empty one on the same grid takes its place.
+pub(super) fn alone(labels: Labels, files: &Arc<Files>) -> Checked<LabelsValue> {
     let shape = [labels.frames, labels.rows, labels.columns, 1];
     let voxels = Voxels::U8(vec![0; labels.data.len()]);
     let volume = Volume::new(shape, voxels, labels.geometry.clone(), "labels")?;
@@ -59,12 +62,12 @@ impl LabelsValue {
         self.derived(self.labels.map(|label| if label == id { id } else { 0 }))
     }
 
-    fn derived(&self, labels: Labels) -> Self {
+    pub(super) fn derived(&self, labels: Labels) -> Self {
         Self { labels: Arc::new(labels), volume: self.volume.clone() }
     }
 
     /// Works on each object by itself; where the results overlap, the smaller number stays.
-    fn each(&self, work: impl Fn(&Grid) -> Grid) -> Self {
+    pub(super) fn each(&self, work: impl Fn(&Grid) -> Grid) -> Self {
         let mut out = self.labels.map(|_| 0);
         for id in self.labels.objects() {
             let changed = work(&Grid::of(&self.labels, id));
@@ -242,13 +245,5 @@ fn measuring(library: &mut Library<'_>) {
 
 fn compare(labels: &LabelsValue, truth: &Dynamic, id: Option<u16>) -> Checked<Map> {
     let truth: LabelsValue = typed("compare: truth", "Labels", truth)?;
-    let told: Comparison = measure::compare(&labels.grid(id), &truth.grid(id))?;
-    let told = serde_json::to_value(told).unwrap_or_default();
-    let number = |value: &serde_json::Value| match (value.as_i64(), value.as_f64()) {
-        (Some(whole), _) => Dynamic::from_int(whole),
-        (None, Some(number)) => Dynamic::from_float(number),
-        _ => Dynamic::UNIT,
-    };
-    let fields = told.as_object().into_iter().flatten();
-    Ok(fields.map(|(key, value)| (key.as_str().into(), number(value))).collect())
+    told(&measure::compare(&labels.grid(id), &truth.grid(id))?)
 }

@@ -6,7 +6,7 @@ use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
-use super::values::{Checked, Fallible, native, refused};
+use super::values::{Checked, Fallible, native, refused, told};
 use crate::convert::ToHost;
 use rhai::{Dynamic, FnPtr, NativeCallContext};
 use sam_octa2_core::Error;
@@ -91,7 +91,7 @@ fn begun(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
     let request: FreshRequest = with_output("new_checkpoint", options, path)?;
     readable(files, &ModelRequest { model: request.model_config.clone(), ..ModelRequest::default() })?;
     files.check_write(&request.output)?;
-    told(&fresh(&request)?)
+    Ok(Dynamic::from_map(told(&fresh(&request)?)?))
 }
 
 /// An option map and a path as a request.
@@ -104,7 +104,7 @@ fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic>
     let request: ExportRequest = with_output("export_checkpoint", options, path)?;
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
-    told(&export(&request)?)
+    Ok(Dynamic::from_map(told(&export(&request)?)?))
 }
 
 /// An option map as a request, after `change`.
@@ -182,12 +182,8 @@ fn heard<R: Serialize>(
     });
     match failed {
         Some(error) => Err(captured::explained(error, None)),
-        None => native(call, || told(&result?)),
+        None => native(call, || Ok(Dynamic::from_map(told(&result?)?))),
     }
-}
-
-fn told(report: &impl Serialize) -> Checked<Dynamic> {
-    rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))
 }
 
 /// The option map as a request; only files that the host allows.

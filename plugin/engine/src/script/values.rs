@@ -5,6 +5,7 @@
 use super::errors::{self, Failure};
 use rhai::{Array, Dynamic, EvalAltResult, FLOAT, FnPtr, INT, Map, NativeCallContext};
 use sam_octa2_core::progress;
+use serde::Serialize;
 
 /// What native functions return to the engine.
 pub type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -110,6 +111,12 @@ pub fn ints<T: TryInto<INT>>(numbers: impl IntoIterator<Item = T>) -> Array {
 /// A number for a script, as short as its precision allows: `0.1` rather than `0.10000000149011612`.
 pub fn float(number: f32) -> Dynamic {
     Dynamic::from_float(number.to_string().parse().unwrap_or_else(|_| number.into()))
+}
+
+/// A report as a map.
+pub fn told(report: &impl Serialize) -> Checked<Map> {
+    let told = rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(told.try_cast().unwrap_or_default())
 }
 
 /// The map with which a call is refined: `#{object: 2, positive: false}`. An entry with the value `()` counts as not given.

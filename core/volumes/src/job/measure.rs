@@ -1,0 +1,105 @@
+//! The task `measure`, `host-demo measure`: vessels and FAZ in numbers, as tables and as a page.
+
+use crate::io::{self, OpenOptions};
+use crate::measure::octa::{OctaOptions, OctaReport, measure_octa};
+use crate::picture::Enface;
+use crate::progress::Observer;
+use crate::volume::Labels;
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// What to measure, and what to write.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureRequest {
+    /// labels; every object is vessel, but for `faz_object`
+    pub labels: PathBuf,
+    /// the object that is the foveal avascular zone
+    #[serde(default)]
+    pub faz_object: Option<u16>,
+    /// labels of the foveal avascular zone, instead
+    #[serde(default)]
+    pub faz: Option<PathBuf>,
+    /// the volume that was segmented, for the pictures
+    #[serde(default)]
+    pub volume: Option<PathBuf>,
+    /// eye, centre, circles, spacing
+    #[serde(default)]
+    pub options: OctaOptions,
+    /// what to write
+    #[serde(default)]
+    pub write: MeasureFiles,
+}
+
+/// The files that a measurement goes into.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasureFiles {
+    /// a table, `.csv`
+    pub csv: Option<PathBuf>,
+    /// the same as JSON
+    pub json: Option<PathBuf>,
+    /// a page with pictures, `.html`
+    pub html: Option<PathBuf>,
+}
+
+impl MeasureFiles {
+    /// Writes a report. `title` stands on the page above the pictures of `scene`. Errors: files that cannot be written.
+    pub fn write(&self, report: &OctaReport, title: &str, scene: &Enface<'_>, options: &OctaOptions) -> Result<()> {
+        if let Some(path) = &self.csv {
+            io::write_text(path, &report.csv()?)?;
+        }
+        if let Some(path) = &self.json {
+            io::write_text(path, &report.json())?;
+        }
+        match &self.html {
+            Some(path) => io::write_text(path, &report.html(title, &scene.pictures(report, options)?)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs a [`MeasureRequest`].
+pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<OctaReport> {
+    let inputs = [Some(&request.labels), request.faz.as_ref(), request.volume.as_ref()];
+    let files = &request.write;
+    for output in [&files.csv, &files.json, &files.html].into_iter().flatten() {
+        inputs.into_iter().flatten().try_for_each(|input| io::check_output(input, output))?;
+    }
+    let labels = io::read_labels(&request.labels)?;
+    let (vessels, faz) = parts(request, labels)?;
+    let volume = request.volume.as_ref().map(|path| io::open(path, &OpenOptions::default())).transpose()?;
+    let mut options = request.options.clone();
+    // labels that do not say where they lie are on the grid of the volume
+    let placed = vessels.as_ref().or(faz.as_ref()).is_some_and(|labels| labels.geometry.known);
+    if let (None, false, Some(volume)) = (options.spacing, placed, &volume) {
+        options.spacing = volume.geometry.known.then_some(volume.geometry.spacing);
+    }
+    let report = measure_octa(vessels.as_ref(), faz.as_ref(), &options, observer)?;
+    let scene = Enface { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };
+    let title = request.labels.file_name().unwrap_or_default().to_string_lossy();
+    request.write.write(&report, &title, &scene, &options)?;
+    Ok(report)
+}
+
+/// Vessels and FAZ of the files.
+fn parts(request: &MeasureRequest, labels: Labels) -> Result<(Option<Labels>, Option<Labels>)> {
+    if request.faz_object.is_some() && request.faz.is_some() {
+        return Err(Error::invalid("the FAZ is either an object of the labels (`faz_object`) or another file (`faz`)"));
+    }
+    let (vessels, faz) = match (request.faz_object, &request.faz) {
+        (Some(object), _) if !labels.data.contains(&object) => {
+            let what = format!("there is no object {object}; there are {:?}", labels.objects());
+            return Err(Error::format(&request.labels, what));
+        }
+        (Some(object), _) => {
+            let (vessels, faz) = labels.without(object);
+            (vessels, Some(faz))
+        }
+        (None, Some(path)) => (labels, Some(io::read_labels(path)?)),
+        (None, None) => (labels, None),
+    };
+    let any = faz.is_none() || vessels.data.iter().any(|&label| label != 0);
+    Ok((any.then_some(vessels), faz))
+}

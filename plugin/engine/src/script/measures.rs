@@ -1,0 +1,108 @@
+//! Measurements of OCTA in scripts (docs/measurements.md): numbers, a table, a page.
+
+use super::Context;
+use super::engine::HostRef;
+use super::errors::Failure;
+use super::labels::LabelsValue;
+use super::library::Library;
+use super::values::{Checked, Fallible, Options, float64, list, native, object, refused, text, told, truth, typed};
+use crate::convert::ToHost;
+use rhai::{Dynamic, Map, NativeCallContext};
+use sam_octa2_core::job::MeasureFiles;
+use sam_octa2_core::measure::octa::{Eye, OctaOptions, measure_octa};
+use sam_octa2_core::picture::Enface;
+use sam_octa2_core::volume::Labels;
+use std::sync::Arc;
+
+const INTRO: &str = "What studies of OCT angiography print, in millimetres, by layer and region. [measurements.md](measurements.md) says what each number \
+    is and what it was compared with.";
+
+const OPTIONS: [&str; 10] =
+    ["faz", "vessels", "eye", "centre", "diameters_mm", "spacing", "layers", "csv", "json", "html"];
+
+/// Makes them known to scripts.
+pub fn register(library: &mut Library<'_>, context: &Context) {
+    let host = context.host;
+    library
+        .room("Measurements", INTRO)
+        .function(
+            "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, csv, json, html}) -> Map",
+            "Vessels and FAZ in numbers: `#{spacing, eye, centre, centre_from, projected, layers}`, where `projected` and every layer have `faz` \
+             (`area_mm2`, `circularity_crofton`, ...) and `regions` (`vessel_area_density`, `calibre_um`, ...). All objects are vessels, but \
+             for `faz`: an object's number, or other labels; `vessels: false`: there are none. `eye`: `\"right\"` or `\"left\"`; `centre`: \
+             `[x, y]` in pixels; `diameters_mm`: of the circles, `[1, 3, 6]`; `spacing`: `[x, y, z]` in mm where labels do not say; `layers: \
+             false`: the projection only; `csv`, `json`, `html`: files to write.",
+            "labels.measure_octa(#{spacing: [0.01, 0.01, 0.002], html: \"report.html\"}).projected.regions[0].vessel_area_density",
+            move |call: NativeCallContext, labels: &mut LabelsValue, options: Dynamic| -> Fallible<Map> {
+                native(&call, || measure(labels, host, &options))
+            },
+        )
+        .also("measure_octa", move |call: NativeCallContext, labels: &mut LabelsValue| -> Fallible<Map> {
+            native(&call, || measure(labels, host, &Dynamic::from_map(Map::new())))
+        });
+}
+
+fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Map> {
+    let options = Options::new("measure_octa", options, &OPTIONS)?;
+    let how = how(&options)?;
+    let path = |key: &str| options.get(key, |what, value| labels.volume.output(what, value));
+    let files = MeasureFiles { csv: path("csv")?, json: path("json")?, html: path("html")? };
+    let (vessels, faz) = parts(labels, &options)?;
+    let report = measure_octa(vessels.as_deref(), faz.as_deref(), &how, &mut ToHost(host.calls()))?;
+    let volume = &labels.volume.volume;
+    let scene = Enface { volume: Some(volume), vessels: vessels.as_deref(), faz: faz.as_deref() };
+    let title = labels.volume.source.input.file_name().unwrap_or("labels".as_ref()).to_string_lossy().into_owned();
+    files.write(&report, &title, &scene, &how)?;
+    told(&report)
+}
+
+fn how(options: &Options) -> Checked<OctaOptions> {
+    let defaults = OctaOptions::default();
+    let eye = |what: &str, value: &Dynamic| match text(what, value)?.as_str() {
+        "right" => Ok(Eye::Right),
+        "left" => Ok(Eye::Left),
+        _ => Err(refused(what, "\"right\" or \"left\"", value)),
+    };
+    Ok(OctaOptions {
+        eye: options.get("eye", eye)?,
+        centre: options.get("centre", |what, value| fixed(what, "[x, y] in pixels", value))?,
+        diameters_mm: options
+            .get("diameters_mm", |what, value| list(what, value, float64))?
+            .unwrap_or(defaults.diameters_mm),
+        spacing: options.get("spacing", |what, value| fixed(what, "[x, y, z] in mm", value))?,
+        layers: options.get("layers", truth)?.unwrap_or(defaults.layers),
+    })
+}
+
+/// So many numbers.
+fn fixed<const N: usize>(what: &str, expected: &str, value: &Dynamic) -> Checked<[f64; N]> {
+    let numbers = list(what, value, float64).map_err(|_| refused(what, expected, value))?;
+    numbers.try_into().map_err(|_| refused(what, expected, value))
+}
+
+/// Vessels and FAZ.
+type Parts = (Option<Arc<Labels>>, Option<Arc<Labels>>);
+
+fn parts(labels: &LabelsValue, options: &Options) -> Checked<Parts> {
+    let given = |what: &str, value: &Dynamic| match value.is_int() {
+        true => Ok((Some(object(what, value)? as u16), None)),
+        false => {
+            let faz = typed::<LabelsValue>(what, "Labels", value)
+                .map_err(|_| refused(what, "an object number or Labels", value))?;
+            Ok((None, Some(faz.labels)))
+        }
+    };
+    let (number, other) = options.get("faz", given)?.unwrap_or((None, None));
+    let (vessels, faz) = match number {
+        Some(number) if labels.labels.count(number) == 0 => {
+            return Err(Failure::invalid(format!("measure_octa: option `faz`: there is no object {number}")));
+        }
+        Some(number) => {
+            let (vessels, faz) = labels.labels.without(number);
+            (Arc::new(vessels), Some(Arc::new(faz)))
+        }
+        None => (labels.labels.clone(), other),
+    };
+    let wanted = options.get("vessels", truth)?.unwrap_or(true);
+    Ok((wanted.then_some(vessels), faz))
+}
