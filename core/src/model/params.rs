@@ -33,7 +33,7 @@ enum Tensors {
     /// those of a checkpoint that were not asked for yet
     Left(BTreeMap<String, Tensor>),
     /// made when they are asked for
-    Random(ChaCha8Rng),
+    Random(Box<ChaCha8Rng>),
 }
 
 struct Source {
@@ -58,7 +58,7 @@ impl Params {
     /// Random parameters (normal, scaled by fan-in; norms 1, biases 0; tables of position biases small): for training from scratch and for
     /// speed measurements. libtorch's own source of randomness is left alone.
     pub fn random(seed: u64, device: Device, kind: Kind) -> Self {
-        Self::new(Tensors::Random(ChaCha8Rng::seed_from_u64(seed)), device, kind)
+        Self::new(Tensors::Random(Box::new(ChaCha8Rng::seed_from_u64(seed))), device, kind)
     }
 
     fn new(tensors: Tensors, device: Device, kind: Kind) -> Self {

@@ -2,12 +2,14 @@
 //! `sparse_annotation_rv_training.py` and `sparese_annotation_rv_predicton.py`).
 //!
 //! `config` the sizes, `swin` the trunk, `unetr` the network; `segmenter` from a file to a network that is ready; `input` a slice as the
-//! network sees it; `predict` a volume to regions and vessels.
+//! network sees it; `predict` a volume to regions and vessels; `request`,
+//! `train` and `gradients` how it is taught.
 
 pub mod config;
 pub mod gradients;
 pub mod input;
 pub mod predict;
+pub mod request;
 pub mod segmenter;
 pub mod swin;
 pub mod train;
@@ -15,6 +17,7 @@ pub mod unetr;
 
 pub use config::SwinUnetrConfig;
 pub use predict::{CleanUp, Predicted, Predictor};
+pub use request::TrainSegmenterRequest;
 pub use segmenter::{Segmenter, SegmenterRequest};
-pub use train::{TrainSegmenterReport, TrainSegmenterRequest, train_segmenter};
+pub use train::{TrainSegmenterReport, train_segmenter};
 pub use unetr::SwinUnetr;

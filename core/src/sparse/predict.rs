@@ -8,7 +8,7 @@ use super::input::{self, resized, resized_map, resized_mask};
 use crate::intensity::{Intensity, Windows};
 use crate::io::Probabilities;
 use crate::measure::{Connectivity, fill_holes, remove_small, smooth};
-use crate::picture::{Strip, write_strips};
+use crate::picture::{Draw, Strip, write_strips};
 use crate::progress::{Observer, check};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
@@ -194,12 +194,7 @@ impl<'a> Predictor<'a> {
     }
 
     /// One slice, the next one.
-    fn layer(
-        &mut self,
-        frame: usize,
-        observer: &mut dyn Observer,
-        strip: &mut dyn FnMut(Strip<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn layer(&mut self, frame: usize, observer: &mut dyn Observer, strip: &mut Draw<'_>) -> Result<()> {
         check()?;
         observer.step("predict", frame, self.volume.frames)?;
         if self.ahead.is_empty() {

@@ -10,7 +10,7 @@ mod enface;
 mod strips;
 
 pub use enface::Enface;
-pub use strips::{Strip, write_strips};
+pub use strips::{Draw, Strip, write_strips};
 
 use crate::intensity::{Window, volume_percentiles};
 use crate::io::atomic_file;

@@ -42,13 +42,16 @@ impl Strip<'_> {
     }
 }
 
+/// Takes a strip that is ready to be drawn.
+pub type Draw<'a> = dyn FnMut(Strip<'_>) -> Result<()> + 'a;
+
 /// Fills a folder with one strip per layer (`00000.png`, ...), in order; `each` hands over a layer when it is its turn. Progress: stage
 /// `"write"`. A folder that holds anything but an earlier result is refused.
 pub fn write_strips(
     folder: &Path,
     layers: usize,
     observer: &mut dyn Observer,
-    each: &mut dyn FnMut(usize, &mut dyn FnMut(Strip<'_>) -> Result<()>) -> Result<()>,
+    each: &mut dyn FnMut(usize, &mut Draw<'_>) -> Result<()>,
 ) -> Result<()> {
     png_folder(folder, layers, observer, |layer, file| {
         each(layer, &mut |strip| write_png(file, 4 * strip.side, strip.side, Pixels::Rgb8(&strip.draw()?)))
