@@ -50,7 +50,7 @@ fn commands_number_measure_and_export() {
         host.run(&["info", "w.nii.gz", "--json"]).ok()
     );
 
-    let measure = ["measure", "v.nii.gz", "--html", "r.html", "--csv", "t.csv"];
+    let measure = ["measure", &mask, "--html", "r.html", "--csv", "t.csv"];
     let refused = host.run(&measure);
     assert!(refused.code == Some(1) && refused.stderr.contains("give `spacing`"), "{refused:#?}");
     let told = host.run(&[&measure[..], &["--spacing", "0.01,0.01,0.01", "--eye", "left"]].concat()).ok();

@@ -127,7 +127,7 @@ fn files(library: &mut Library<'_>, context: &Context) {
         .function(
             "open_coloured(path: String) -> Labels",
             "A picture in which every vessel has one of the 25 colours of SAM-OCTA2's maps.",
-            "labels.vessels().save_coloured(\"map.png\"); open_coloured(\"map.png\").objects",
+            "labels.renumber(3).save_coloured(\"map.png\"); open_coloured(\"map.png\").objects",
             move |call: NativeCallContext, path: Dynamic| -> Fallible<LabelsValue> {
                 native(&call, || open_coloured(&reading, &path))
             },
@@ -135,7 +135,7 @@ fn files(library: &mut Library<'_>, context: &Context) {
         .function(
             "save_coloured(labels: Labels, path: String)",
             "The same picture of labels seen from the front, a PNG.",
-            "labels.vessels().save_coloured(\"map.png\")",
+            "labels.renumber(3).save_coloured(\"map.png\")",
             |call: NativeCallContext, labels: &mut LabelsValue, path: Dynamic| -> Fallible<()> {
                 native(&call, || {
                     let path = labels.volume.output("save_coloured: path", &path)?;

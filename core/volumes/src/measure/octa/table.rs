@@ -87,7 +87,7 @@ impl fmt::Display for OctaReport {
             write!(
                 f,
                 "\n{:<16} {:>8} {:>8} {:>10} {:>10} {:>8}",
-                "region", "coverage", "density", "length/mm", "calibre/um", "branches"
+                "region", "coverage", "density", "length/mm", "calibre/um", "forks"
             )?;
         }
         for region in &self.projected.regions {
