@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
+/// Never trained, whatever `train` says: in the reference no parameter but a constant, and what is derived from it is computed once.
+const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
+
 /// Which parts are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -154,7 +157,8 @@ impl Trainee {
         let mut parts = Tensors::new();
         for (name, tensor) in tensors {
             let bias = name.strip_suffix(".bias").is_some_and(|layer| loras.contains_key(layer));
-            let trained = matches(&train, &name) || (bias && adapt.bias == Bias::LoraOnly);
+            let trained =
+                (matches(&train, &name) && !name.ends_with(FREQUENCIES)) || (bias && adapt.bias == Bias::LoraOnly);
             if trained && kind != Kind::Float && !bias {
                 return Err(Error::invalid(format!("{name} can be trained in float32 only; choose precision f32")));
             }

@@ -20,7 +20,7 @@ const AROUND: [([isize; 2], u8); 8] = [
     ([-1, -1], 1 << 0),
 ];
 
-/// Neighbourhood and passes, seen in what scikit-image 0.25 makes of pictures: bare corners go in either pass, pairs at the end of a line
+/// Neighbourhoods and passes in which scikit-image 0.25 differs from the paper (compared case by case): bare corners go in either pass, pairs at the end of a line
 /// and thick corners in only one.
 const OTHERWISE: [(u8, u8); 25] = [
     (3, 1),

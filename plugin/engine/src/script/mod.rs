@@ -23,6 +23,7 @@ mod phantom;
 mod pixels;
 mod prompting;
 mod propagate;
+mod proposals;
 mod regions;
 mod session;
 mod sparse;
@@ -119,6 +120,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     tables::register(&mut library, context);
     phantom::register(&mut library, context);
     sparse::register(&mut library, context);
+    proposals::register(&mut library);
     train::register(&mut library, context);
     library.into_rooms()
 }

@@ -12,6 +12,7 @@ use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::io::Rle;
 use sam_octa2_core::job;
 use sam_octa2_core::session::{Marks, Mask, Point};
+use std::path::PathBuf;
 
 /// Makes them known to scripts, in the section that is open.
 pub fn register(library: &mut Library<'_>, context: &Context) {
@@ -50,8 +51,8 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             mixture,
         )
         .function(
-            "prompts(session: Session, path: String) -> Map",
-            "Everything in a prompt file; returns what it wants of `propagate`.",
+            "prompts(session: Session, prompts: String|Map) -> Map",
+            "Everything in a prompt file, or in a map of the same form (`labels.propose()`); returns what it wants of `propagate`.",
             "session.propagate(session.prompts(arg(\"prompts\")))",
             move |call: NativeCallContext, session: &mut SessionValue, path: Dynamic| -> Fallible<Map> {
                 native(&call, || prompts(host, &files, session, &path))
@@ -188,8 +189,14 @@ fn prompt(session: &SessionValue, function: &str, frame: &Dynamic, object: u32, 
 
 /// Returns what the file wants of `propagate`: `#{direction, start, max_frames}`.
 fn prompts(host: HostRef, files: &Files, session: &SessionValue, path: &Dynamic) -> Checked<Map> {
-    let path = files.input("prompts: path", path)?;
-    let file = job::read_prompts(&path)?;
+    let (path, file) = match path.is_map() {
+        true => (PathBuf::from("prompts"), super::proposals::prompt_file(files, path)?),
+        false => {
+            let path = files.input("prompts: path", path)?;
+            let file = job::read_prompts(&path)?;
+            (path, file)
+        }
+    };
     job::give_prompts(&mut *session.lock()?, &file, &path, &mut ToHost(host.calls()))?;
     let optional = |number: Option<usize>| number.map_or(Dynamic::UNIT, |number| int(number).into());
     Ok(Map::from([

@@ -1,9 +1,11 @@
 //! The closed loop in scripts: labels become prompts, and slices are ranked by how much speaks against them.
 
+use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::values::{Checked, Fallible, native, refused, told};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
+use sam_octa2_core::prompts::PromptFile;
 use sam_octa2_core::propose::{Proposal, propose};
 use sam_octa2_core::review::{SeenSlice, review};
 use serde::de::DeserializeOwned;
@@ -54,11 +56,18 @@ fn reviewed(labels: &LabelsValue, options: &Dynamic) -> Checked<Array> {
     doubts.iter().map(|doubt| Ok(told(doubt)?.into())).collect()
 }
 
+/// A map of a script as a prompt file. Its masks must be files that the script may read.
+pub fn prompt_file(files: &Files, value: &Dynamic) -> Checked<PromptFile> {
+    let file: PromptFile = parsed("prompts", value.clone())?;
+    let masks = file.objects.iter().flat_map(|object| &object.prompts).filter_map(|prompt| prompt.mask.as_deref());
+    masks.map(|mask| Ok(files.check_read(mask)?)).collect::<Checked<()>>()?;
+    Ok(file)
+}
+
 /// A value of a script as a value of the core's.
 fn parsed<T: DeserializeOwned>(what: &str, value: Dynamic) -> Checked<T> {
-    let json: serde_json::Value =
-        rhai::serde::from_dynamic(&value).map_err(|_| refused(what, "plain numbers, texts, arrays and maps", &value))?;
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        super::errors::Failure::invalid(format!("{what}: `{}`: {}", error.path(), error.inner()))
-    })
+    let json: serde_json::Value = rhai::serde::from_dynamic(&value)
+        .map_err(|_| refused(what, "plain numbers, texts, arrays and maps", &value))?;
+    serde_path_to_error::deserialize(json)
+        .map_err(|error| super::errors::Failure::invalid(format!("{what}: `{}`: {}", error.path(), error.inner())))
 }
