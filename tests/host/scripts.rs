@@ -65,6 +65,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "batch.rhai",
         "both.rhai",
         "clicks.rhai",
+        "closed_loop.rhai",
         "compare.rhai",
         "corrections.rhai",
         "enface.rhai",
@@ -77,6 +78,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "record.rhai",
         "regions.rhai",
         "segment.rhai",
+        "train_nano.rhai",
         "vessels.rhai",
         "viewer.rhai",
     ];
@@ -601,4 +603,61 @@ fn octa500_follows_one_layer_through_the_others() {
     assert!(areas[1].abs_diff(areas[2]) * 50 < areas[2], "the given layer is as it was given: {stdout}");
     assert!(lines[3].starts_with("all layers: Dice 0."), "{stdout}");
     assert_eq!(info(&host, "octa500-output/labels.nii.gz")["shape"], json!([3, 64, 64]));
+}
+
+#[test]
+fn the_loop_is_closed() {
+    let host = Host::new();
+    let input = root().join("tests/data/demo/volume.nii.gz").display().to_string();
+    // the truth: what is bright
+    host.script(
+        "open_volume(arg(\"input\")).threshold(60, 255).save(\"truth.nii.gz\")",
+        &["--set", &format!("input={input}")],
+    )
+    .ok();
+    let script = root().join("scripts/closed_loop.rhai").display().to_string();
+    let segmenter = format!("segmenter={}", host.segmenter());
+    let demo = demo();
+    let sets = [
+        "--set",
+        &segmenter,
+        "--set",
+        "truth=truth.nii.gz",
+        "--set",
+        "epochs=1",
+        "--set",
+        "threshold=0.3",
+        "--set",
+        "looks=2",
+    ];
+    let arguments: Vec<&str> =
+        ["run", &script].into_iter().chain(demo.iter().map(String::as_str)).chain(sets).collect();
+    let stdout = host.run(&arguments).ok();
+    let starts = |start: &str| stdout.lines().filter(|line| line.starts_with(start)).count();
+    for step in
+        ["small network: Dice ", "SAM 2: Dice ", "corrected: Dice ", "fine-tuned: ", "small network: loop-output"]
+    {
+        assert_eq!(starts(step), 1, "{step}: {stdout}");
+    }
+    assert_eq!(starts("look at slice "), 2, "{stdout}");
+    let review = fs::read_to_string(host.path("loop-output/review.csv")).unwrap();
+    assert!(review.lines().count() > 2 && review.contains("disagreement"), "{review}");
+    assert_eq!(info(&host, "loop-output/labels.nii.gz")["shape"], json!([12, 256, 256]));
+    let prompts = fs::read_to_string(host.path("loop-output/prompts.json")).unwrap();
+    assert!(prompts.contains("\"points\""), "{prompts}");
+}
+
+/// With a model without the head and a phantom of 64 pixels: the way through all phases.
+#[test]
+fn the_small_model_is_trained_in_phases() {
+    let host = Host::new();
+    let script = root().join("scripts/train_nano.rhai").display().to_string();
+    let config = root().join("tests/data/parity/mini21.yaml").display().to_string();
+    let sets = ["share=0.01", "cases=1", "size=64", &format!("config={config}"), &format!("small={config}")];
+    let arguments: Vec<&str> = ["run", &script].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
+    let stdout = host.run(&arguments).ok();
+    assert_eq!(stdout.lines().last(), Some("nano/nano.safetensors"), "{stdout}");
+    assert_eq!(stdout.lines().filter(|line| line.starts_with("  1: loss ")).count(), 6, "{stdout}");
+    let again = host.run(&arguments).ok();
+    assert_eq!(again.lines().filter(|line| line.starts_with("  1: loss ")).count(), 0, "what is done stays: {again}");
 }

@@ -52,6 +52,12 @@ fn published(sample: u32) -> Option<Subset> {
 }
 
 impl Octa500 {
+    /// One sample, volume and labels.
+    pub fn sample(root: PathBuf, task: Task, sample: u32) -> Result<(Volume, Labels)> {
+        let cases = Self { root, task, train: vec![sample], validation: Vec::new() }.cases()?;
+        cases.first().ok_or_else(|| Error::NotFound(format!("there is no sample {sample}")))?.read()
+    }
+
     pub(super) fn cases(&self) -> Result<Vec<Box<dyn Case>>> {
         let folder = self.root.join(match self.task {
             Task::RvLayers => "RV_LayerSequence",

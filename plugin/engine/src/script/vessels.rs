@@ -6,12 +6,13 @@ use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::regions::alone;
-use super::values::{Checked, Fallible, Options, float64, native, told, truth, typed, whole};
+use super::values::{Checked, Fallible, Options, float64, native, text, told, truth, typed, whole};
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Dynamic, Map, NativeCallContext};
 use sam_octa2_core::Error;
 use sam_octa2_core::io::{self, OpenOptions};
+use sam_octa2_core::train::data::octa500::{Octa500, Task};
 use sam_octa2_core::vessels::{self, COLOURS, LEAST, Sample, TreeOptions};
 use sam_octa2_core::volume::Labels;
 use std::borrow::Cow;
@@ -122,7 +123,8 @@ fn on_layers(map: &LabelsValue, regions: &Dynamic, least: usize) -> Checked<Labe
 }
 
 fn files(library: &mut Library<'_>, context: &Context) {
-    let (reading, writing, host) = (context.files.clone(), context.files.clone(), context.host);
+    let [reading, opening, writing] = [0; 3].map(|_| context.files.clone());
+    let host = context.host;
     library
         .function(
             "open_coloured(path: String) -> Labels",
@@ -153,7 +155,35 @@ fn files(library: &mut Library<'_>, context: &Context) {
             move |call: NativeCallContext, volume: &mut VolumeValue, root: Dynamic, options: Dynamic| -> Fallible<Map> {
                 native(&call, || export(volume, &writing, host, &root, &options))
             },
+        )
+        .function(
+            "open_octa500(root: String, options: #{sample, task}) -> Map",
+            "A sample of OCTA-500 in SAM-OCTA2's folders, as `fine_tune` reads it: `#{volume, labels}`. `task`: `\"rv_layers\"` (a number per vessel), \
+             `\"faz_layers\"`, `\"rv_projection\"`, `\"faz_projection\"`.",
+            "open_volume(arg(\"input\"), #{crop: \"0,0,64,64\"}).export_octa500(\"opened\", #{sample: 10301, vessels: \
+             open_volume(arg(\"input\"), #{crop: \"0,0,64,64\"}).threshold(100, 255)}); open_octa500(\"opened\", #{sample: 10301, task: \
+             \"rv_layers\"}).volume.frames",
+            move |call: NativeCallContext, root: Dynamic, options: Dynamic| -> Fallible<Map> {
+                native(&call, || open_octa500(&opening, &root, &options))
+            },
         );
+}
+
+fn open_octa500(files: &Arc<Files>, root: &Dynamic, options: &Dynamic) -> Checked<Map> {
+    let root = files.input("open_octa500: root", root)?;
+    let options = Options::new("open_octa500", options, &["sample", "task"])?;
+    let sample = options.get("sample", whole)?.and_then(|number| u32::try_from(number).ok());
+    let sample =
+        sample.ok_or_else(|| Error::invalid("open_octa500: option `sample`: give the number of the sample"))?;
+    let task = options.get("task", text)?.unwrap_or_else(|| "rv_layers".to_owned());
+    let task: Task = serde_json::from_value(task.clone().into()).map_err(|_| {
+        let known = "rv_layers, faz_layers, rv_projection, faz_projection";
+        Error::invalid(format!("open_octa500: option `task`: {task:?} is none of {known}"))
+    })?;
+    let (volume, labels) = Octa500::sample(root, task, sample)?;
+    let volume = VolumeValue { files: files.clone(), ..VolumeValue::lent(volume) };
+    let labels = LabelsValue { labels: Arc::new(labels), volume: volume.clone() };
+    Ok(Map::from([("volume".into(), Dynamic::from(volume)), ("labels".into(), Dynamic::from(labels))]))
 }
 
 fn open_coloured(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
