@@ -13,6 +13,7 @@ mod image;
 mod masks;
 pub(crate) mod memory;
 mod object;
+mod predict;
 mod propagate;
 mod resize;
 mod slices;
@@ -24,6 +25,7 @@ pub use describe::{ObjectInfo, PromptInfo, SessionInfo};
 pub use history::HistoryInfo;
 pub use image::prepare;
 pub use object::{Marks, Mask, Point};
+pub use predict::{Predicted, predict};
 pub use propagate::{Range, SliceResult};
 pub use step::{PromptStep, Step, short};
 

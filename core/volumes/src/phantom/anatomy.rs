@@ -88,7 +88,7 @@ impl Anatomy {
         let trees = drawn(native, &trees, 0, |node| node.radius.max(0.6 * native.pixel));
         for (i, &tree) in trees.iter().enumerate() {
             let place = native.place(i);
-            let border = self.retina.from_faz(place);
+            let border = self.retina.distance_to_faz(place);
             // the capillary ring around the avascular zone
             let arcade = ring * (-((border - 0.012) / 0.009).powi(2)).exp();
             // a second, wider mesh across the first: the bed is not one sheet
@@ -103,7 +103,7 @@ impl Anatomy {
     /// No vessel reaches into the avascular zone.
     fn empty_faz(&mut self) {
         for i in 0..self.large.len() {
-            let outside = (self.retina.from_faz(self.native.place(i)) / self.native.pixel + 0.5).clamp(0.0, 1.0);
+            let outside = (self.retina.distance_to_faz(self.native.place(i)) / self.native.pixel + 0.5).clamp(0.0, 1.0);
             for map in [&mut self.large, &mut self.twigs, &mut self.superficial, &mut self.deep] {
                 map[i] *= outside;
             }
@@ -143,7 +143,7 @@ fn truth(retina: &Retina, plane: Plane, nodes: &[Node], width: impl Fn(&Node) ->
         },
     );
     for (i, number) in truth.iter_mut().enumerate() {
-        if retina.from_faz(plane.place(i)) < 0.0 {
+        if retina.distance_to_faz(plane.place(i)) < 0.0 {
             *number = FAZ;
         }
     }

@@ -63,7 +63,7 @@ impl Retina {
     }
 
     /// Millimetres from the border of the avascular zone, measured along the ray from the fovea; negative inside.
-    pub fn from_faz(&self, place: [f32; 2]) -> f32 {
+    pub fn distance_to_faz(&self, place: [f32; 2]) -> f32 {
         let [x, y] = [place[0] - self.fovea[0], place[1] - self.fovea[1]];
         let turn = (y.atan2(x) / TAU).rem_euclid(1.0) * OUTLINE as f32;
         let (low, rest) = (turn as usize % OUTLINE, turn.fract());

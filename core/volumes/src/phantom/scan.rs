@@ -130,7 +130,7 @@ impl<'a> Scan<'a> {
             .map(|i| {
                 let fine = capillaries * (0.62 * map.superficial[i] + 0.10 * map.deep[i]);
                 let flow = map.large[i].max(0.72 * map.twigs[i]).max(fine);
-                let away = self.anatomy.retina.from_faz(self.anatomy.native.place(i));
+                let away = self.anatomy.retina.distance_to_faz(self.anatomy.native.place(i));
                 let haze = 0.03 + 0.10 * (away / 0.5 + 0.6).clamp(0.0, 1.0);
                 let noise = self.options.noise * (0.22 * flow + 0.04) * random.normal();
                 (flow + haze + noise) * self.light[i] * 255.0
@@ -223,7 +223,7 @@ fn light(random: &mut Random, plane: Plane, options: &PhantomOptions) -> Vec<f32
 /// Depth of the first slice and the distance between slices, µm.
 fn slices(random: &mut Random, anatomy: &Anatomy, options: &PhantomOptions) -> Result<(f32, f32)> {
     let plane = anatomy.native;
-    let far = |i: &usize| anatomy.retina.from_faz(plane.place(*i));
+    let far = |i: &usize| anatomy.retina.distance_to_faz(plane.place(*i));
     let sampled = |keep: &dyn Fn(f32) -> bool, depth: &dyn Fn(f32, f32) -> f32| {
         let pixels = (0..plane.side * plane.side).step_by(7).filter(|i| keep(far(i)));
         let mut depths: Vec<f32> = pixels.map(|i| depth(anatomy.depths[i].0, anatomy.depths[i].1)).collect();

@@ -98,7 +98,7 @@ pub fn deep(retina: &Retina, field: f32, seed: u64) -> Vec<Node> {
     let roots = (3.0 * field * field / (scale * scale)) as usize;
     for tree in 0..roots {
         let at = [0, 1].map(|_| random.between(-0.1, field + 0.1));
-        if retina.from_faz(at) > 0.1 {
+        if retina.distance_to_faz(at) > 0.1 {
             let way = turned([1.0, 0.0], random.angle());
             line(&mut nodes, tree as u16, tree % 2 == 0, &[at, plus(at, way, 0.03), plus(at, way, 0.06)], 0.0);
         }
@@ -207,7 +207,7 @@ fn colonise(nodes: &mut Vec<Node>, growth: &Growth, retina: &Retina, field: f32,
         let mut pulls: Vec<(usize, [f32; 2])> = Vec::new();
         for _ in 0..growth.sinks {
             let sink = [0, 1].map(|_| random.between(-0.2, field + 0.2));
-            if retina.from_faz(sink) < 0.03 {
+            if retina.distance_to_faz(sink) < 0.03 {
                 continue;
             }
             if let Some(node) = places.fed(nodes, sink, free, growth.reach) {
@@ -239,7 +239,7 @@ fn sprout(nodes: &mut Vec<Node>, pulls: &[(usize, [f32; 2])], growth: &Growth, r
     let mean = unit(felt.iter().fold([0.0; 2], |sum, way| [sum[0] + way[0], sum[1] + way[1]]));
     let side = |way: &[f32; 2]| cross(ahead, *way);
     let spread = felt.iter().any(|way| side(way) > 0.25) && felt.iter().any(|way| side(way) < -0.25);
-    let far = (retina.from_faz(at) / 0.6).clamp(0.0, 1.0);
+    let far = (retina.distance_to_faz(at) / 0.6).clamp(0.0, 1.0);
     if tip && spread && growth.cone > 0.0 && random.chance(0.35 * far) {
         // equal daughters: Murray's law gives the angle
         let angle = (2f32.powf(2.0 / MURRAY) / 2.0).acos() * random.between(0.7, 1.2);
@@ -258,7 +258,7 @@ fn sprout(nodes: &mut Vec<Node>, pulls: &[(usize, [f32; 2])], growth: &Growth, r
 
 fn push(nodes: &mut Vec<Node>, from: usize, way: [f32; 2], growth: &Growth, retina: &Retina) {
     let at = plus(nodes[from].at, way, growth.step);
-    if retina.from_faz(at) < 0.02 {
+    if retina.distance_to_faz(at) < 0.02 {
         return;
     }
     let Node { tree, artery, .. } = nodes[from];
@@ -334,7 +334,7 @@ fn bend(nodes: &mut [Node], retina: &Retina, field: f32, random: &mut Random) {
         [0.5, 0.22].map(|pitch| [0, 1].map(|_| Field::new(random, pitch * scale, field))).into_iter().collect();
     for node in nodes {
         let at = node.at;
-        let near = (retina.from_faz(at) / 0.15).clamp(0.0, 1.0) * strength;
+        let near = (retina.distance_to_faz(at) / 0.15).clamp(0.0, 1.0) * strength;
         let moved = |k: usize| 0.050 * fields[0][k].at(at) + 0.026 * fields[1][k].at(at);
         node.at = [0, 1].map(|k| at[k] + near * moved(k));
     }

@@ -4,12 +4,16 @@ use super::Context;
 use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
+use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, int, native, text};
+use super::values::{Checked, Fallible, Options, float64, int, native, text, typed};
+use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::loader::{self, LoadedModel, ModelRequest};
 use sam_octa2_core::progress::Observer;
+use sam_octa2_core::session::predict;
+use sam_octa2_core::volume::Labels;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +49,18 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             "models().filter(|m| m.path != ())",
             models,
         )
+        .function(
+            "predict(model: Model, volume: Volume, options?: #{window, threshold}) -> Map",
+            "All vessels and the foveal avascular zone of every slice without a prompt: `#{vessels, faz}`, both labels with object 1; only from models that \
+             have a head for it (`nano`). Inside is what is likelier than `threshold` [0.5].",
+            "try { model.predict(volume).faz.frames } catch (error) { error.message }",
+            move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic, options: Dynamic| -> Fallible<Map> {
+                native(&call, || model.predict(host, &volume, &options))
+            },
+        )
+        .also("predict", move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic| -> Fallible<Map> {
+            native(&call, || model.predict(host, &volume, &Map::new().into()))
+        })
         .property("name(model: Model) -> String", "As it was asked for.", "model.name", |model: &mut ModelValue| {
             model.name.to_string()
         })
@@ -86,6 +102,16 @@ fn models() -> Array {
 }
 
 impl ModelValue {
+    fn predict(&self, host: HostRef, volume: &Dynamic, options: &Dynamic) -> Checked<Map> {
+        let volume: VolumeValue = typed("predict: volume", "Volume", volume)?;
+        let options = Options::new("predict", options, &["window", "threshold"])?;
+        let (window, threshold) = (options.parsed("window")?.unwrap_or_default(), options.get("threshold", float64)?);
+        let observer = &mut ToHost(host.calls());
+        let found = predict(&self.loaded.model, &volume.volume, window, threshold.unwrap_or(0.5), observer)?;
+        let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
+        Ok(Map::from([("vessels".into(), labels(found.vessels)), ("faz".into(), labels(found.faz))]))
+    }
+
     fn load(host: HostRef, files: &Files, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
         let name = text("load_model: name", name)?;
         let mut request = ModelRequest { model: name, ..ModelRequest::default() };

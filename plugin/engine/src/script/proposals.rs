@@ -59,8 +59,8 @@ fn reviewed(labels: &LabelsValue, options: &Dynamic) -> Checked<Array> {
 /// A map of a script as a prompt file. Its masks must be files that the script may read.
 pub fn prompt_file(files: &Files, value: &Dynamic) -> Checked<PromptFile> {
     let file: PromptFile = parsed("prompts", value.clone())?;
-    let masks = file.objects.iter().flat_map(|object| &object.prompts).filter_map(|prompt| prompt.mask.as_deref());
-    masks.map(|mask| Ok(files.check_read(mask)?)).collect::<Checked<()>>()?;
+    let mut masks = file.objects.iter().flat_map(|object| &object.prompts).filter_map(|prompt| prompt.mask.as_deref());
+    masks.try_for_each(|mask| files.check_read(mask))?;
     Ok(file)
 }
 

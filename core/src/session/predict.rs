@@ -1,0 +1,56 @@
+//! Vessels and the avascular zone of every slice without a prompt, from a model that has the head for it (`model::dense_head`).
+
+use super::prepare;
+use crate::guard::{guard, torch};
+use crate::intensity::Intensity;
+use crate::model::Sam2;
+use crate::model::layers::resize_bilinear;
+use crate::progress::Observer;
+use crate::volume::{Labels, Volume};
+use crate::{Error, Result};
+use tch::{Device, Kind, Tensor};
+
+/// What was found without a prompt; object 1 in either.
+pub struct Predicted {
+    /// all vessels
+    pub vessels: Labels,
+    /// the foveal avascular zone
+    pub faz: Labels,
+}
+
+/// Whatever is likelier than `threshold` (0 to 1) on every slice. Progress: stage `"predict"`, one step per slice. Errors: a model without the head, a
+/// threshold out of range, cancelled.
+pub fn predict(
+    model: &Sam2,
+    volume: &Volume,
+    intensity: Intensity,
+    threshold: f64,
+    observer: &mut dyn Observer,
+) -> Result<Predicted> {
+    if !(threshold > 0.0 && threshold < 1.0) {
+        return Err(Error::invalid(format!("predict: threshold {threshold} must lie between 0 and 1")));
+    }
+    let windows = intensity.of(volume)?;
+    let logit = (threshold / (1.0 - threshold)).ln();
+    let size = [volume.rows as i64, volume.columns as i64];
+    let mut predicted = Predicted { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
+    for frame in 0..volume.frames {
+        observer.step("predict", frame, volume.frames)?;
+        let image = prepare(volume, frame, windows, model.config.image_size)?;
+        let none = || Error::invalid("predict: this model answers prompts only (its configuration has no dense_head)");
+        let logits = guard(|| model.dense(&model.encode_image(&image)).ok_or_else(none))?;
+        for (class, labels) in [(0, &mut predicted.vessels), (1, &mut predicted.faz)] {
+            let found =
+                guard(|| Ok(resize_bilinear(&logits.narrow(1, class, 1).to_kind(Kind::Float), size).gt(logit)))?;
+            write(labels.frame_mut(frame), &found)?;
+        }
+    }
+    observer.step("predict", volume.frames, volume.frames)?;
+    Ok(predicted)
+}
+
+fn write(labels: &mut [u16], found: &Tensor) -> Result<()> {
+    let found = torch(|| Vec::<bool>::try_from(found.f_to_device(Device::Cpu)?.f_flatten(0, -1)?))?;
+    labels.iter_mut().zip(found).for_each(|(label, inside)| *label = u16::from(inside));
+    Ok(())
+}
