@@ -12,7 +12,7 @@ use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::loader::{self, LoadedModel, ModelRequest};
 use sam_octa2_core::progress::Observer;
-use sam_octa2_core::session::predict;
+use sam_octa2_core::session::segment_all;
 use sam_octa2_core::volume::Labels;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,16 +50,16 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             models,
         )
         .function(
-            "predict(model: Model, volume: Volume, options?: #{window, threshold}) -> Map",
+            "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map",
             "All vessels and the foveal avascular zone of every slice without a prompt: `#{vessels, faz}`, both labels with object 1; only from models that \
              have a head for it (`nano`). Inside is what is likelier than `threshold` [0.5].",
-            "try { model.predict(volume).faz.frames } catch (error) { error.message }",
+            "try { model.segment_all(volume).faz.frames } catch (error) { error.message }",
             move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic, options: Dynamic| -> Fallible<Map> {
-                native(&call, || model.predict(host, &volume, &options))
+                native(&call, || model.segment_all(host, &volume, &options))
             },
         )
-        .also("predict", move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic| -> Fallible<Map> {
-            native(&call, || model.predict(host, &volume, &Map::new().into()))
+        .also("segment_all", move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic| -> Fallible<Map> {
+            native(&call, || model.segment_all(host, &volume, &Map::new().into()))
         })
         .property("name(model: Model) -> String", "As it was asked for.", "model.name", |model: &mut ModelValue| {
             model.name.to_string()
@@ -102,12 +102,12 @@ fn models() -> Array {
 }
 
 impl ModelValue {
-    fn predict(&self, host: HostRef, volume: &Dynamic, options: &Dynamic) -> Checked<Map> {
-        let volume: VolumeValue = typed("predict: volume", "Volume", volume)?;
-        let options = Options::new("predict", options, &["window", "threshold"])?;
+    fn segment_all(&self, host: HostRef, volume: &Dynamic, options: &Dynamic) -> Checked<Map> {
+        let volume: VolumeValue = typed("segment_all: volume", "Volume", volume)?;
+        let options = Options::new("segment_all", options, &["window", "threshold"])?;
         let (window, threshold) = (options.parsed("window")?.unwrap_or_default(), options.get("threshold", float64)?);
         let observer = &mut ToHost(host.calls());
-        let found = predict(&self.loaded.model, &volume.volume, window, threshold.unwrap_or(0.5), observer)?;
+        let found = segment_all(&self.loaded.model, &volume.volume, window, threshold.unwrap_or(0.5), observer)?;
         let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
         Ok(Map::from([("vessels".into(), labels(found.vessels)), ("faz".into(), labels(found.faz))]))
     }

@@ -11,42 +11,43 @@ use crate::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
 /// What was found without a prompt; object 1 in either.
-pub struct Predicted {
+pub struct Found {
     /// all vessels
     pub vessels: Labels,
     /// the foveal avascular zone
     pub faz: Labels,
 }
 
-/// Whatever is likelier than `threshold` (0 to 1) on every slice. Progress: stage `"predict"`, one step per slice. Errors: a model without the head, a
+/// Whatever is likelier than `threshold` (0 to 1) on every slice. Progress: stage `"segment"`, one step per slice. Errors: a model without the head, a
 /// threshold out of range, cancelled.
-pub fn predict(
+pub fn segment_all(
     model: &Sam2,
     volume: &Volume,
     intensity: Intensity,
     threshold: f64,
     observer: &mut dyn Observer,
-) -> Result<Predicted> {
+) -> Result<Found> {
     if !(threshold > 0.0 && threshold < 1.0) {
-        return Err(Error::invalid(format!("predict: threshold {threshold} must lie between 0 and 1")));
+        return Err(Error::invalid(format!("segment_all: threshold {threshold} must lie between 0 and 1")));
     }
     let windows = intensity.of(volume)?;
     let logit = (threshold / (1.0 - threshold)).ln();
     let size = [volume.rows as i64, volume.columns as i64];
-    let mut predicted = Predicted { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
+    let mut found_all = Found { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
     for frame in 0..volume.frames {
-        observer.step("predict", frame, volume.frames)?;
+        observer.step("segment", frame, volume.frames)?;
         let image = prepare(volume, frame, windows, model.config.image_size)?;
-        let none = || Error::invalid("predict: this model answers prompts only (its configuration has no dense_head)");
+        let none =
+            || Error::invalid("segment_all: this model answers prompts only (its configuration has no dense_head)");
         let logits = guard(|| model.dense(&model.encode_image(&image)).ok_or_else(none))?;
-        for (class, labels) in [(0, &mut predicted.vessels), (1, &mut predicted.faz)] {
+        for (class, labels) in [(0, &mut found_all.vessels), (1, &mut found_all.faz)] {
             let found =
                 guard(|| Ok(resize_bilinear(&logits.narrow(1, class, 1).to_kind(Kind::Float), size).gt(logit)))?;
             write(labels.frame_mut(frame), &found)?;
         }
     }
-    observer.step("predict", volume.frames, volume.frames)?;
-    Ok(predicted)
+    observer.step("segment", volume.frames, volume.frames)?;
+    Ok(found_all)
 }
 
 fn write(labels: &mut [u16], found: &Tensor) -> Result<()> {
