@@ -21,7 +21,7 @@ fn answer(method: Method, clicks: &[Click]) -> Result<Vec<bool>> {
 #[test]
 fn every_method_finds_the_bar_that_is_clicked() {
     for (method, name) in Method::ALL {
-        let mask = answer(method, &[click(5, 4, true)]).unwrap();
+        let mask = answer(method, &[click(5, 4, true), click(5, 1, false), click(5, 10, false)]).unwrap();
         let on = |columns: std::ops::Range<usize>| {
             mask.iter().enumerate().filter(|(at, on)| **on && columns.contains(&(at % 20))).count()
         };

@@ -19,7 +19,7 @@ pub fn register(library: &mut Library<'_>) {
             "clicks(labels: Labels, frame: int, object: int, count: int) -> Array",
             "Where a person would click on an object: `[[x, y], ...]`, first the pixel farthest from all that is outside, then those of its middle \
              line that are farthest from the ones before. Fewer where the object has fewer pixels.",
-            "volume.threshold(120, 255).clicks(3, 1, 2).len()",
+            "volume.threshold(0, 255).clicks(3, 1, 2).len()",
             clicked,
         )
         .function(
