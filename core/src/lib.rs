@@ -14,6 +14,6 @@ pub mod train;
 pub mod weights;
 
 pub use sam_octa2_volumes::{
-    Error, Result, error, intensity, io, measure, phantom, picture, progress, prompts, propose, regions, review,
-    vessels, volume, with_voxels,
+    Error, Result, classical, clicks, error, intensity, io, measure, phantom, picture, progress, prompts, propose,
+    regions, review, vessels, volume, with_voxels,
 };

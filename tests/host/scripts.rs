@@ -69,6 +69,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "compare.rhai",
         "corrections.rhai",
         "enface.rhai",
+        "evaluate.rhai",
         "faz.rhai",
         "fine_tune.rhai",
         "inspect.rhai",
@@ -645,6 +646,37 @@ fn the_loop_is_closed() {
     assert_eq!(info(&host, "loop-output/labels.nii.gz")["shape"], json!([12, 256, 256]));
     let prompts = fs::read_to_string(host.path("loop-output/prompts.json")).unwrap();
     assert!(prompts.contains("\"points\""), "{prompts}");
+}
+
+/// A model with random weights on a small phantom: what is checked holds for any weights.
+#[test]
+fn evaluate_prints_a_table_for_any_model() {
+    let host = Host::new();
+    let script = root().join("scripts/evaluate.rhai").display().to_string();
+    let demo = demo();
+    let sets = ["phantoms=1", "size=64", "slices=3", "objects=2"];
+    let arguments: Vec<&str> = ["run", &script]
+        .into_iter()
+        .chain(demo.iter().map(String::as_str).skip(2))
+        .chain(sets.iter().flat_map(|set| ["--set", set]))
+        .collect();
+    let stdout = host.run(&arguments).ok();
+    let line = |start: &str| stdout.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{stdout}"));
+    let cells: Vec<&str> = line("| phantoms | FAZ | model |").split('|').map(str::trim).collect();
+    assert!(cells[4].is_empty() && cells[5..9].iter().all(|cell| cell.contains(" / ")), "{stdout}");
+    for method in ["region_growing", "otsu", "frangi", "random_walker"] {
+        line(&format!("| phantoms | vessel | {method} |  | "));
+    }
+    line("| phantoms | FAZ | true mask copied | 1.0 / ");
+    line("| phantoms | vessel | model, different clicks |  | ");
+
+    let written = |name: &str| fs::read_to_string(host.path(&format!("evaluate-output/{name}"))).unwrap();
+    let report: Value = serde_json::from_str(&written("dice.json")).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3 * (4 * 5 + 1) + 1, "one FAZ, two vessels, one line for their clicks: {stdout}");
+    assert_eq!(written("dice.csv").lines().count(), rows.len() + 1);
+    assert!(rows.iter().all(|row| (0.0..=1.0).contains(&row["slice"].as_f64().unwrap())), "{rows:?}");
+    host.run(&arguments[..arguments.len() - 8]).fails_with(&["give octa500, phantoms, or both"]);
 }
 
 /// With a model without the head and a phantom of 64 pixels: the way through all phases.

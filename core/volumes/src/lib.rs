@@ -3,6 +3,8 @@
 //! `bytes -> io -> Volume -> io -> bytes`, `Volume + Labels -> measure -> numbers`, `Volume + Labels -> picture -> PNG, GIF`.
 //! `sam_octa2_core` hands these modules on and adds the model.
 
+pub mod classical;
+pub mod clicks;
 pub mod error;
 pub mod intensity;
 pub mod io;

@@ -1,8 +1,8 @@
 //! Tidying a slice: small islands away, holes filled, edges smoothed. As scikit-image and scipy do it in SAM-OCTA2's clean-up
 //! (`sparese_annotation_rv_predicton.py`): components of 8 neighbours, holes of 4, Gaussian with reflected border, Otsu's threshold.
 
+use super::filters::{gaussian, otsu};
 use super::{Connectivity, Grid, components};
-use crate::progress::checkpoint;
 
 /// Removes components of fewer than `least` voxels (those of exactly `least` stay, as in scikit-image before 0.26). A grid of one frame is
 /// looked at as a slice, others as a stack.
@@ -50,66 +50,6 @@ pub fn smooth(grid: &Grid, sigma: f64) -> Grid {
         smoothed.inside[plane].iter_mut().zip(&blurred).for_each(|(to, &value)| *to = value > threshold);
     }
     smoothed
-}
-
-/// scipy's `gaussian_filter`: mode `reflect` (the edge pixel twice), truncated at four sigma.
-fn gaussian(values: &[f64], [rows, columns]: [usize; 2], sigma: f64) -> Vec<f64> {
-    let radius = (4.0 * sigma + 0.5) as usize;
-    let mut weights: Vec<f64> = (0..=radius).map(|at| (-0.5 * (at * at) as f64 / (sigma * sigma)).exp()).collect();
-    let sum = weights[0] + 2.0 * weights[1..].iter().sum::<f64>();
-    weights.iter_mut().for_each(|weight| *weight /= sum);
-    let down = lines(values, rows, columns, columns, 1, &weights);
-    lines(&down, columns, rows, 1, columns, &weights)
-}
-
-/// Filters `count` lines of `length` values that lie `step` apart; the lines start `apart` from one another.
-fn lines(values: &[f64], length: usize, count: usize, step: usize, apart: usize, weights: &[f64]) -> Vec<f64> {
-    let reflected = |at: isize| {
-        let period = 2 * length as isize;
-        let at = at.rem_euclid(period) as usize;
-        if at < length { at } else { 2 * length - 1 - at }
-    };
-    let mut out = vec![0.0; values.len()];
-    for line in 0..count {
-        checkpoint();
-        let value = |at: isize| values[line * apart + reflected(at) * step];
-        for at in 0..length {
-            let here = at as isize;
-            let far = weights.iter().enumerate().skip(1);
-            let sum: f64 = far.map(|(d, w)| w * (value(here - d as isize) + value(here + d as isize))).sum();
-            out[line * apart + at * step] = weights[0] * value(here) + sum;
-        }
-    }
-    out
-}
-
-/// Otsu's threshold over 256 bins between the smallest and the largest value, as `skimage.filters.threshold_otsu`: the middle of the bin.
-fn otsu(values: &[f64]) -> f64 {
-    const BINS: usize = 256;
-    let (low, high) =
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
-    let width = (high - low) / BINS as f64;
-    let middle = |bin: usize| low + (bin as f64 + 0.5) * width;
-    let mut counts = [0f64; BINS];
-    values.iter().for_each(|&value| counts[(((value - low) / width) as usize).min(BINS - 1)] += 1.0);
-    let all: f64 = counts.iter().sum();
-    let total: f64 = (0..BINS).map(|bin| counts[bin] * middle(bin)).sum();
-    let (mut below, mut sum) = (0.0, 0.0);
-    let (mut best, mut threshold) = (f64::NEG_INFINITY, middle(0));
-    for (bin, &count) in counts[..BINS - 1].iter().enumerate() {
-        below += count;
-        sum += count * middle(bin);
-        let above = all - below;
-        if below == 0.0 || above == 0.0 {
-            continue;
-        }
-        let apart = sum / below - (total - sum) / above;
-        let variance = below * above * apart * apart;
-        if variance > best {
-            (best, threshold) = (variance, middle(bin));
-        }
-    }
-    threshold
 }
 
 #[cfg(test)]

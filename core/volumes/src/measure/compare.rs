@@ -40,18 +40,7 @@ pub struct Comparison {
 
 /// Compares `found` with `truth`. Errors: grids of different shape.
 pub fn compare(found: &Grid, truth: &Grid) -> Result<Comparison> {
-    if found.shape != truth.shape {
-        return Err(Error::invalid(format!(
-            "labels of shape {:?} cannot be compared with labels of shape {:?}",
-            found.shape, truth.shape
-        )));
-    }
-    let mut counts = [[0usize; 2]; 2];
-    for (&found, &truth) in found.inside.iter().zip(&truth.inside) {
-        counts[usize::from(found)][usize::from(truth)] += 1;
-    }
-    let [[neither, missed], [surplus, both]] = counts;
-    let share = |part: usize, whole: usize, empty: f64| if whole == 0 { empty } else { part as f64 / whole as f64 };
+    let [[neither, missed], [surplus, both]] = counts(found, truth)?;
     let (sets, surfaces) = (distances(found, truth), distances(&boundary(found), &boundary(truth)));
     Ok(Comparison {
         voxels: both + surplus,
@@ -67,6 +56,31 @@ pub fn compare(found: &Grid, truth: &Grid) -> Result<Comparison> {
         surface_hd95_mm: surfaces.map(|(_, most, _)| most),
         surface_mean_mm: surfaces.map(|(_, _, mean)| mean),
     })
+}
+
+/// [`Comparison::dice`] alone, without the distances. Errors: grids of different shape.
+pub fn dice(found: &Grid, truth: &Grid) -> Result<f64> {
+    let [[_, missed], [surplus, both]] = counts(found, truth)?;
+    Ok(share(2 * both, 2 * both + missed + surplus, 1.0))
+}
+
+/// Voxels by what was found (no, yes), then by what is true.
+fn counts(found: &Grid, truth: &Grid) -> Result<[[usize; 2]; 2]> {
+    if found.shape != truth.shape {
+        return Err(Error::invalid(format!(
+            "labels of shape {:?} cannot be compared with labels of shape {:?}",
+            found.shape, truth.shape
+        )));
+    }
+    let mut counts = [[0usize; 2]; 2];
+    for (&found, &truth) in found.inside.iter().zip(&truth.inside) {
+        counts[usize::from(found)][usize::from(truth)] += 1;
+    }
+    Ok(counts)
+}
+
+fn share(part: usize, whole: usize, empty: f64) -> f64 {
+    if whole == 0 { empty } else { part as f64 / whole as f64 }
 }
 
 /// Largest, 95 % and mean distance between two sets.
@@ -121,6 +135,7 @@ mod tests {
         let told = compare(&empty, &square(3)).unwrap();
         assert_eq!((told.dice, told.precision, told.recall, told.hausdorff_mm), (0.0, 0.0, 0.0, None));
         assert_eq!(compare(&empty, &empty).unwrap().dice, 1.0);
+        assert_eq!((dice(&empty, &square(3)).unwrap(), dice(&square(3), &square(5)).unwrap()), (0.0, 0.6));
         let other = Grid { shape: [1, 400, 1], ..square(3) };
         assert!(compare(&other, &square(3)).is_err());
     }

@@ -6,10 +6,11 @@ mod clean;
 mod compare;
 mod components;
 mod distance;
+pub(crate) mod filters;
 pub mod octa;
 
 pub use clean::{fill_holes, remove_small, smooth};
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, dice};
 pub use components::{Connectivity, components};
 pub(crate) use components::{find, unite};
 pub use distance::{boundary, squared_distances};

@@ -46,12 +46,7 @@ impl Labels {
 
     /// Pixels of one object on one slice.
     pub fn area(&self, frame: usize, object: u16) -> Result<usize> {
-        if frame >= self.frames {
-            return Err(Error::invalid(format!(
-                "slice {frame} does not exist: the labels have slices 0 to {}",
-                self.frames - 1
-            )));
-        }
+        self.check_frame(frame)?;
         Ok(self.frame(frame).iter().filter(|&&v| v == object).count())
     }
 
@@ -94,6 +89,23 @@ impl Labels {
     /// The grid without voxels.
     fn hollow(&self) -> Self {
         Self { data: Vec::new(), geometry: self.geometry.clone(), ..*self }
+    }
+
+    /// Every slice as this one is. Errors: no such slice.
+    pub fn repeated(&self, frame: usize) -> Result<Self> {
+        self.check_frame(frame)?;
+        Ok(Self { data: self.frame(frame).repeat(self.frames), ..self.hollow() })
+    }
+
+    /// Errors: no such slice.
+    pub fn check_frame(&self, frame: usize) -> Result<()> {
+        if frame >= self.frames {
+            return Err(Error::invalid(format!(
+                "slice {frame} does not exist: the labels have slices 0 to {}",
+                self.frames - 1
+            )));
+        }
+        Ok(())
     }
 
     /// One slice of labels: where any slice has an object; the smaller number where there are several.

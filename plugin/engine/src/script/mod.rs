@@ -11,6 +11,7 @@ mod engine;
 mod errors;
 mod files;
 mod history;
+mod judging;
 mod kept;
 mod labels;
 mod library;
@@ -121,6 +122,7 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     phantom::register(&mut library, context);
     sparse::register(&mut library, context);
     proposals::register(&mut library);
+    judging::register(&mut library);
     train::register(&mut library, context);
     library.into_rooms()
 }

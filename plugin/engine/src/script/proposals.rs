@@ -65,7 +65,7 @@ pub fn prompt_file(files: &Files, value: &Dynamic) -> Checked<PromptFile> {
 }
 
 /// A value of a script as a value of the core's.
-fn parsed<T: DeserializeOwned>(what: &str, value: Dynamic) -> Checked<T> {
+pub(super) fn parsed<T: DeserializeOwned>(what: &str, value: Dynamic) -> Checked<T> {
     let json: serde_json::Value = rhai::serde::from_dynamic(&value)
         .map_err(|_| refused(what, "plain numbers, texts, arrays and maps", &value))?;
     serde_path_to_error::deserialize(json)

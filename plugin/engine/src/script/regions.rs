@@ -78,7 +78,7 @@ impl LabelsValue {
     }
 
     /// All objects as one grid, or one of them.
-    fn grid(&self, id: Option<u16>) -> Grid {
+    pub(super) fn grid(&self, id: Option<u16>) -> Grid {
         Grid::where_(&self.labels, |label| id.map_or(label != 0, |id| label == id))
     }
 }
