@@ -115,6 +115,12 @@ fn a_tuned_model_is_written_as_one_file() {
         assert!(difference.double_value(&[]) < 1e-5, "{name}: {difference:?}");
     }
 
+    let half = ModelRequest { precision: "bf16".parse().unwrap(), ..model.clone() };
+    let file = folder.path().join("half.safetensors");
+    let report = export(&half, file.clone(), Layout::Official).unwrap();
+    assert!(report.size < 4_000_000, "{report:?}");
+    assert_eq!(weights::read(&file).unwrap().tensors["no_mem_embed"].kind(), tch::Kind::BFloat16);
+
     let plain = ModelRequest { adapter: None, ..model };
     let refused = |model, name: &str, layout| export(model, folder.path().join(name), layout).unwrap_err().to_string();
     assert!(refused(&plain, "x.pth", Layout::SamOcta2).contains("no adapters"));

@@ -1,8 +1,10 @@
 //! A checkpoint with what fine-tuning learnt, as one file for other programs.
 
+use crate::device::Precision;
 use crate::loader::ModelRequest;
 use crate::model::params::Params;
 use crate::model::{ModelConfig, Sam2};
+use crate::train::trainee::FREQUENCIES;
 use crate::weights::{self, Checkpoint, Tensors};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use tch::{Device, Kind};
 /// What to write.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ExportRequest {
-    /// the checkpoint, and the adapter that belongs to it
+    /// the checkpoint, and the adapter that belongs to it; `precision` bf16 or f16 writes numbers of two bytes, otherwise they stay as they are
     #[serde(flatten)]
     pub model: ModelRequest,
     /// `.pt`, `.pth` or `.safetensors`
@@ -53,11 +55,26 @@ pub struct ExportReport {
 pub fn export(request: &ExportRequest) -> Result<ExportReport> {
     let ExportRequest { model, output, layout } = request;
     let (checkpoint, config, _, _) = model.parts()?;
+    let kind = match model.precision {
+        Precision::Auto | Precision::F32 => None,
+        half => Some(half.resolve(Device::Cpu)),
+    };
     let adapters = checkpoint.adapters.len();
     let ending = output.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let tensors = match layout {
         Layout::Official => checkpoint.merged()?,
         Layout::SamOcta2 => wrapped(checkpoint)?,
+    };
+    let tensors = match kind {
+        // frequencies of coordinates keep all their digits
+        Some(kind) => {
+            let half = |(name, tensor): (String, tch::Tensor)| match name.ends_with(FREQUENCIES) {
+                true => (name, tensor),
+                false => (name, tensor.to_kind(kind)),
+            };
+            tensors.into_iter().map(half).collect()
+        }
+        None => tensors,
     };
     match ending.as_str() {
         "pt" | "pth" => weights::write_torch(output, &tensors, (*layout == Layout::Official).then_some("model"))?,

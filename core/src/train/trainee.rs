@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 /// Never trained, whatever `train` says: in the reference no parameter but a constant, and what is derived from it is computed once.
-const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
+pub(crate) const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
 
 /// Which parts are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

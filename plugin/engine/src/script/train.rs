@@ -46,9 +46,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             run(&call, host, &same, &options, None)
         })
         .function(
-            "export_checkpoint(options: #{model, model_config, adapter, layout}, path: String) -> Map",
+            "export_checkpoint(options: #{model, model_config, adapter, layout, precision}, path: String) -> Map",
             "Writes a checkpoint with what fine-tuning learnt as one file: `.pt`, `.pth` or `.safetensors`. `layout`: `\"official\"` (adapters added \
-             to their layers; SAM 2's own programs read it) or `\"sam_octa2\"` (adapters beside their layers, as SAM-OCTA2 saves them). \
+             to their layers; SAM 2's own programs read it) or `\"sam_octa2\"` (adapters beside their layers, as SAM-OCTA2 saves them); `precision`: `\"bf16\"` or `\"f16\"` for half the bytes. \
              Returns `#{output, layout, tensors, adapters, size}`.",
             "export_checkpoint(#{model: arg(\"model\"), model_config: arg(\"config\")}, \"merged.pt\")",
             move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
