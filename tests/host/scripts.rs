@@ -627,7 +627,7 @@ fn the_loop_is_closed() {
         "--set",
         "epochs=1",
         "--set",
-        "threshold=0.3",
+        "threshold=0.1",
         "--set",
         "looks=2",
     ];
