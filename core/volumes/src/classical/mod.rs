@@ -1,7 +1,7 @@
 //! Segmentation by clicks without a model, for comparison: `slice + clicks -> mask`.
 //!
 //! Every method makes a mask of the whole slice, then the clicks choose: parts with a positive click stay, less what is nearer to a
-//! negative one ([`at_clicks`]). The random walker alone uses the clicks throughout.
+//! negative one (`at_clicks`). The random walker alone uses the clicks throughout.
 
 mod frangi;
 mod walker;
