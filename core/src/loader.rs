@@ -151,7 +151,8 @@ pub fn list(weights_dirs: &[PathBuf]) -> Vec<KnownModel> {
     });
     let mut known: Vec<_> = official.collect();
     for path in dirs.iter().chain([&PathBuf::from("sam2_weights")]).flat_map(|dir| checkpoints(dir)) {
-        if !known.iter().any(|model| model.path.as_ref() == Some(&path)) {
+        let there = |path: &PathBuf| path.canonicalize().ok(); // one folder may be named twice
+        if !known.iter().any(|model| model.path.as_ref().and_then(there) == there(&path)) {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             known.push(KnownModel { name, path: Some(path), url: None });
         }
