@@ -1,6 +1,7 @@
 //! Strict loading, and where checkpoints are looked for.
 
 use crate::data;
+use sam_octa2_core::loader;
 use sam_octa2_core::model::config::Official;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::weights::{self, Checkpoint, Tensors};
@@ -70,6 +71,18 @@ fn official_sizes_are_found_by_name() {
     }
     assert!(weights::find("yours", &dirs).unwrap_err().to_string().contains("2.1-base_plus"));
     assert_eq!(weights::default_dirs(&folder.path().join("target/release/demo"))[0], dirs[0]);
+}
+
+/// In a checkout the folder beside the program and `./sam2_weights` are one.
+#[test]
+fn a_checkpoint_is_listed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine.pt"), "").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("weights");
+    std::os::unix::fs::symlink(folder.path(), &other).unwrap();
+    let listed = loader::list(&[folder.path().to_path_buf(), other]);
+    assert_eq!(listed.iter().filter(|model| model.name == "mine").count(), 1, "{listed:?}");
 }
 
 #[test]
