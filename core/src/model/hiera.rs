@@ -2,10 +2,11 @@
 //! embedding, arXiv 2311.05613). Source: `modeling/backbones/hieradet.py`, `modeling/backbones/utils.py`.
 
 use super::config::{Activation, HieraBlock, HieraConfig};
-use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, attention, channels_first, channels_last};
+use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, attention, channels_first, channels_last, in_training};
 use super::params::Params;
 use std::ops::Range;
-use tch::Tensor;
+use std::sync::{Mutex, PoisonError};
+use tch::{Device, Tensor};
 
 const EPS: f64 = 1e-6;
 /// hidden width of a block's MLP, in widths of the block
@@ -71,24 +72,38 @@ impl MultiScaleBlock {
         }
     }
 
-    /// `[B, H, W, C]` -> `[B, H / stride, W / stride, C']`. The projected shortcut starts from the *normalised* input, as trained.
+    /// `[B, H, W, C]` -> `[B, H / stride, W / stride, C']`, every window looking at itself.
     fn forward(&self, x: &Tensor) -> Tensor {
-        let HieraBlock { window_size, q_stride, .. } = self.block;
+        let HieraBlock { window_size, .. } = self.block;
+        if window_size == 0 {
+            return self.whole(x);
+        }
+        self.with(x, |normed, height, width| {
+            let windows = window_partition(normed, [window_size; 2]);
+            window_unpartition(&self.attn.forward(&windows), [self.pooled(window_size); 2], height, width)
+        })
+    }
+
+    /// The same for images or windows `[B, h, w, C]` that look at all of themselves.
+    fn whole(&self, x: &Tensor) -> Tensor {
+        self.with(x, |normed, _, _| self.attn.forward(normed))
+    }
+
+    /// The block with its attention given, which is told the height and width of its result. The projected shortcut starts from the
+    /// *normalised* input, as trained.
+    fn with(&self, x: &Tensor, attention: impl FnOnce(&Tensor, i64, i64) -> Tensor) -> Tensor {
         let normed = self.norm1.forward(x);
         let shortcut = match &self.proj {
-            Some(proj) => max_pool(&proj.forward(&normed), q_stride),
+            Some(proj) => max_pool(&proj.forward(&normed), self.block.q_stride),
             None => x.shallow_clone(),
         };
-        let attended = if window_size == 0 {
-            self.attn.forward(&normed)
-        } else {
-            let windows = window_partition(&normed, [window_size; 2]);
-            let (height, width) = (shortcut.size()[1], shortcut.size()[2]);
-            let pooled = window_size / q_stride.map_or(1, |[stride, _]| stride);
-            window_unpartition(&self.attn.forward(&windows), [pooled; 2], height, width)
-        };
-        let x = shortcut + attended;
-        &x + self.mlp.forward(&self.norm2.forward(&x))
+        let x = attention(&normed, shortcut.size()[1], shortcut.size()[2]) + shortcut;
+        self.mlp.forward(&self.norm2.forward(&x)) + x
+    }
+
+    /// What is left of a side after pooling.
+    fn pooled(&self, side: i64) -> i64 {
+        side / self.block.q_stride.map_or(1, |[stride, _]| stride)
     }
 }
 
@@ -148,6 +163,8 @@ pub struct Hiera {
     stage_ends: Vec<i64>,
     /// the block that the second half begins with: there, half of what all blocks keep for their gradients lies behind
     middle: usize,
+    /// the position embedding of the images seen last
+    position: Mutex<Option<Tensor>>,
 }
 
 impl Hiera {
@@ -165,6 +182,7 @@ impl Hiera {
             blocks: blocks.map(|(i, block)| MultiScaleBlock::new(p.sub("blocks").sub(i), block)).collect(),
             stage_ends: config.stage_ends(),
             middle: middle(&config.blocks()),
+            position: Mutex::default(),
         }
     }
 
@@ -175,7 +193,8 @@ impl Hiera {
 
     /// The blocks up to the middle, as memory counts.
     pub fn first_half(&self, image: &Tensor) -> HalfWay {
-        let x = channels_last(&self.patch_embed.proj.forward(image));
+        let x = self.patch_embed.proj.forward(&channels_first(&channels_last(image).contiguous()));
+        let x = channels_last(&x).contiguous();
         let x = &x + self.position(x.size()[1], x.size()[2]);
         self.run(HalfWay { x, stages: Vec::new() }, 0..self.middle)
     }
@@ -185,21 +204,88 @@ impl Hiera {
         self.run(half_way, self.middle..self.blocks.len()).stages
     }
 
-    fn run(&self, HalfWay { mut x, mut stages }: HalfWay, blocks: Range<usize>) -> HalfWay {
-        for i in blocks {
-            x = self.blocks[i].forward(&x);
-            if self.stage_ends.contains(&(i as i64)) {
-                stages.push(channels_first(&x));
-            }
+    fn run(&self, HalfWay { mut x, mut stages }: HalfWay, mut blocks: Range<usize>) -> HalfWay {
+        while !blocks.is_empty() {
+            let nested = self.nested(blocks.clone(), [x.size()[1], x.size()[2]]);
+            let mut ends;
+            (x, ends) = if nested.len() > 1 {
+                self.windows_first(&x, nested.clone())
+            } else {
+                let x = self.blocks[nested.start].forward(&x);
+                let end = self.ends_stage(nested.start).then(|| x.shallow_clone());
+                (x, end.into_iter().collect())
+            };
+            stages.extend(ends.drain(..).map(|end| channels_first(&end)));
+            blocks.start = nested.end;
         }
         HalfWay { x, stages }
     }
 
+    fn ends_stage(&self, block: usize) -> bool {
+        self.stage_ends.contains(&(block as i64))
+    }
+
+    /// The first of `blocks`, with those after it whose windows are its own (pooled or not) on an image of `[height, width]`.
+    fn nested(&self, blocks: Range<usize>, [height, width]: [i64; 2]) -> Range<usize> {
+        let first = &self.blocks[blocks.start];
+        let mut side = first.block.window_size;
+        if side == 0 || height % side != 0 || width % side != 0 {
+            return blocks.start..blocks.start + 1;
+        }
+        let own = |&at: &usize| {
+            let fits = self.blocks[at].block.window_size == side;
+            side = self.blocks[at].pooled(side);
+            fits
+        };
+        blocks.start..blocks.start + blocks.take_while(own).count()
+    }
+
+    /// Blocks whose windows are [`Self::nested`]: a strip of windows goes through all of them before the next, so that windows are cut out
+    /// once and what a block makes is still in the caches when the next one wants it. -> the image behind them, and behind every stage.
+    fn windows_first(&self, x: &Tensor, blocks: Range<usize>) -> (Tensor, Vec<Tensor>) {
+        /// tokens of one strip
+        const STRIP: i64 = 4096;
+        let (height, width) = (x.size()[1], x.size()[2]);
+        let side = self.blocks[blocks.start].block.window_size;
+        let all_at_once = x.device() != Device::Cpu || in_training(&[x]);
+        let rows = if all_at_once { height } else { (STRIP / (width * side)).max(1) * side };
+        let mut images: Vec<Vec<Tensor>> = Vec::new();
+        for strip in x.split(rows, 1) {
+            let mut windows = window_partition(&strip, [side; 2]);
+            let mut made = Vec::new();
+            for at in blocks.clone() {
+                windows = self.blocks[at].whole(&windows);
+                if self.ends_stage(at) || at + 1 == blocks.end {
+                    let now = windows.size()[1];
+                    let [height, width] = [strip.size()[1], width].map(|length| length / side * now);
+                    made.push(window_unpartition(&windows, [now; 2], height, width));
+                }
+            }
+            images.push(made);
+        }
+        let mut ends: Vec<_> = (0..images[0].len())
+            .map(|at| Tensor::cat(&images.iter().map(|made| &made[at]).collect::<Vec<_>>(), 1))
+            .collect();
+        let last = if self.ends_stage(blocks.end - 1) { ends.last().map(Tensor::shallow_clone) } else { ends.pop() };
+        (last.unwrap_or_else(|| x.shallow_clone()), ends)
+    }
+
     /// The position embedding of an image of `height` x `width` tokens, `[1, height, width, C]`: a coarse table resized (bicubic) plus a
-    /// window-sized one tiled.
+    /// window-sized one tiled. It is kept for the next image, but not while the tables are trained.
     fn position(&self, height: i64, width: i64) -> Tensor {
-        let table = self.pos_embed.upsample_bicubic2d([height, width], false, None, None);
-        let side = self.pos_embed_window.size()[2];
-        channels_last(&(table + self.pos_embed_window.tile([1, 1, height / side, width / side])))
+        let make = || {
+            let table = self.pos_embed.upsample_bicubic2d([height, width], false, None, None);
+            let side = self.pos_embed_window.size()[2];
+            channels_last(&(table + self.pos_embed_window.tile([1, 1, height / side, width / side]))).contiguous()
+        };
+        if in_training(&[&self.pos_embed, &self.pos_embed_window]) {
+            return make();
+        }
+        let mut kept = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |kept: &&Tensor| kept.size()[1..3] == [height, width];
+        match kept.as_ref().filter(fits) {
+            Some(position) => position.shallow_clone(),
+            None => kept.insert(make()).shallow_clone(),
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::config::Activation;
 use super::lora::Lora;
 use super::params::Params;
 use crate::progress::checkpoint;
+use std::cell::Cell;
 use std::fmt;
 use tch::{Device, Kind, Tensor};
 
@@ -29,15 +30,31 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         checkpoint();
         let y = if self.bias.kind() == x.kind() {
-            x.linear(&self.weight, Some(&self.bias))
+            affine(x, &self.weight, &self.bias)
         } else {
-            x.linear(&self.weight, Some(self.bias.to_kind(x.kind()))) // in training, kept in float32
+            affine(x, &self.weight, &self.bias.to_kind(x.kind())) // in training, kept in float32
         };
         match &self.lora {
             Some(lora) => y + lora.forward(x),
             None => y,
         }
     }
+}
+
+/// `x.linear(weight, bias)`. Many rows on the CPU are a 1 x 1 convolution of an image that is one pixel wide: the same products, by kernels
+/// (oneDNN's instead of MKL's) that are up to a third faster on AMD's processors (docs/performance.md).
+fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    const MANY: i64 = 512;
+    let mut size = x.size();
+    let width = size.pop().unwrap_or(1);
+    let rows = size.iter().product::<i64>();
+    if x.device() != Device::Cpu || rows < MANY || !x.is_contiguous() {
+        return x.linear(weight, Some(bias));
+    }
+    let image = x.view([1, rows, 1, width]).permute([0, 3, 1, 2]);
+    let y = image.conv2d(&weight.unsqueeze(-1).unsqueeze(-1), Some(bias), [1, 1], [0, 0], [1, 1], 1);
+    size.push(weight.size()[0]);
+    y.permute([0, 2, 3, 1]).reshape(size)
 }
 
 /// Kernel, stride, padding and groups of a [`Conv2d`], the same in both directions.
@@ -177,6 +194,15 @@ impl Mlp {
 
     /// `[.., first width]` -> `[.., last width]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        in_strips(x, self.widest(), |x| self.layers(x))
+    }
+
+    /// The most channels between two layers.
+    fn widest(&self) -> i64 {
+        self.layers.iter().map(|layer| layer.weight.size()[0]).max().unwrap_or(1)
+    }
+
+    fn layers(&self, x: &Tensor) -> Tensor {
         let mut x = x.shallow_clone();
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x);
@@ -209,15 +235,62 @@ pub fn to_image(tokens: &Tensor, side: i64) -> Tensor {
     tokens.transpose(1, 2).reshape([batch, channels, side, side])
 }
 
-/// Scaled dot-product attention of `[B, heads, N, C]` tensors.
+thread_local! {
+    static TRAINING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Within `work` everything is computed as where gradients are wanted, also where they are not: training goes forward twice, once without
+/// and once with them, and must meet the same numbers (a memory rounded to bfloat16 makes much of a difference in the last bit).
+pub fn as_in_training<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TRAINING.set(self.0);
+        }
+    }
+    let _restore = Restore(TRAINING.replace(true));
+    work()
+}
+
+/// Does someone want gradients of what is made from these, or are we [`as_in_training`]?
+pub fn in_training(tensors: &[&Tensor]) -> bool {
+    TRAINING.get() || tensors.iter().any(|tensor| tensor.requires_grad())
+}
+
+/// Does `work` to a part of the tokens after another, on the CPU and without gradients: what lies between then fits the caches, and the
+/// allocator hands out the same memory again (new memory costs as much as the work). `widest`: channels of the largest tensor between.
+pub fn in_strips(x: &Tensor, widest: i64, work: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    /// bytes of the largest tensor; from 32 MB on, glibc's allocator returns memory at once
+    const STRIP: i64 = 8 << 20;
+    let size = x.size();
+    let (rows, channels) = (size[..size.len() - 1].iter().product::<i64>(), size[size.len() - 1]);
+    let strip = STRIP / (widest * x.kind().elt_size_in_bytes() as i64);
+    if rows <= 2 * strip || x.device() != Device::Cpu || in_training(&[x]) {
+        return work(x);
+    }
+    let parts: Vec<_> = x.reshape([rows, channels]).split(strip, 0).iter().map(work).collect();
+    let mut size = size;
+    size.pop();
+    size.push(-1);
+    Tensor::cat(&parts, 0).view(size.as_slice())
+}
+
+/// Scaled dot-product attention of `[B, heads, N, C]` queries, `[B, heads, M, C]` keys and `[B, heads, M, D]` values.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     /// queries of one piece, after which someone may want the work to stop; fewer would be slower (libtorch's kernel takes 256 at a time,
     /// but only of 768 and more)
     const PIECE: i64 = 1024;
     /// multiplications and additions from which on it matters: some 25 ms of two cores
     const LONG: i64 = 8_000_000_000;
+    if q.device() != Device::Cpu || in_training(&[q, k, v]) {
+        return attend(q, k, v);
+    }
+    // libtorch's kernel computes in float32 whatever it is given, and wants values as wide as keys
+    if q.kind() != Kind::Float || v.size()[3] != k.size()[3] {
+        return by_products(q, k, v);
+    }
     let long = 4 * q.size().iter().product::<i64>() * k.size()[2] > LONG;
-    if long && q.device() == Device::Cpu { in_pieces(q, k, v, PIECE) } else { attend(q, k, v) }
+    if long { in_pieces(q, k, v, PIECE) } else { attend(q, k, v) }
 }
 
 /// The same, so many queries at a time: each query's answer is its own.
@@ -227,6 +300,45 @@ fn in_pieces(q: &Tensor, k: &Tensor, v: &Tensor, queries: i64) -> Tensor {
         attend(&q, k, v)
     });
     Tensor::cat(&pieces.collect::<Vec<_>>(), 2)
+}
+
+/// The same as two matrix products with a softmax between; no gradients.
+fn by_products(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    /// scores of one piece, in numbers, but not fewer queries than pay
+    const SCORES: i64 = 4 << 20;
+    const QUERIES: i64 = 512;
+    let (size, keys, width) = (q.size(), k.size()[2], v.size()[3]);
+    let batch = |x: &Tensor| x.reshape([size[0] * size[1], x.size()[2], x.size()[3]]);
+    let (q, k, v) = (batch(&(q / (size[3] as f64).sqrt())), batch(k), batch(v));
+    if size[0] * size[1] * size[2] * keys <= SCORES {
+        let scores = q.bmm(&k.transpose(1, 2));
+        return scores.internal_softmax_out(&scores, -1, false).bmm(&v).view([size[0], size[1], size[2], width]);
+    }
+    // rows of scores begin where wide registers like it; the keys that are too many have no weight
+    let surplus = (keys + 31) / 32 * 32 - keys;
+    let v = v.constant_pad_nd([0, 0, 0, surplus]);
+    let queries = (SCORES / keys).max(QUERIES).min(size[2]);
+    let answer = Tensor::empty([size[0] * size[1], size[2], width], (v.kind(), v.device()));
+    let room = Tensor::empty([queries, keys + surplus], (q.kind(), q.device()));
+    for head in 0..size[0] * size[1] {
+        let (q, k, v, answer) = (q.get(head), k.get(head), v.get(head), answer.get(head));
+        for (q, answer) in q.split(queries, 0).iter().zip(answer.split(queries, 0)) {
+            checkpoint();
+            let scores = room.narrow(0, 0, q.size()[0]);
+            products(q, &k, &scores.narrow(1, 0, keys));
+            let _ = scores.narrow(1, keys, surplus).fill_(f64::NEG_INFINITY);
+            let _ = scores.internal_softmax_out(&scores, -1, false).mm_out(&answer, &v);
+        }
+    }
+    answer.view([size[0], size[1], size[2], width])
+}
+
+/// Queries `[N, C]` times keys `[M, C]` into scores `[N, M]`; in float32 so many keys at a time, for which MKL copies less.
+fn products(q: &Tensor, k: &Tensor, scores: &Tensor) {
+    let keys = if q.kind() == Kind::Float { 2048 } else { k.size()[0] };
+    for (k, scores) in k.split(keys, 0).iter().zip(scores.split(keys, 1)) {
+        let _ = q.mm_out(&scores, &k.transpose(0, 1));
+    }
 }
 
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
@@ -270,5 +382,32 @@ mod tests {
         let (q, k, v) = (random(700), random(900), random(900));
         let difference = (in_pieces(&q, &k, &v, 256) - attend(&q, &k, &v)).abs().max().double_value(&[]);
         assert!(difference < 1e-6, "{difference}");
+    }
+
+    #[test]
+    fn attention_by_products_is_attention() {
+        tch::manual_seed(4);
+        let random = |tokens: i64, width: i64| Tensor::randn([2, 2, tokens, width], (Kind::Float, Device::Cpu));
+        for keys in [60, 20_001] {
+            let (q, k, v) = (random(700, 32), random(keys, 32), random(keys, 32));
+            let difference = (by_products(&q, &k, &v) - attend(&q, &k, &v)).abs().max().double_value(&[]);
+            assert!(difference < 5e-6, "{difference}");
+            let narrow = by_products(&q, &k, &v.narrow(3, 0, 8)) - attend(&q, &k, &v).narrow(3, 0, 8);
+            assert!(narrow.abs().max().double_value(&[]) < 5e-6);
+        }
+    }
+
+    #[test]
+    fn strips_and_convolutions_are_the_linear_layer() {
+        tch::manual_seed(5);
+        let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
+        let (x, weight, bias) = (random(&[2, 30, 50, 24]), random(&[40, 24]), random(&[40]));
+        let expected = x.linear(&weight, Some(&bias));
+        let difference = |y: Tensor| {
+            assert_eq!(y.size(), expected.size());
+            (y - &expected).abs().max().double_value(&[])
+        };
+        assert!(difference(affine(&x, &weight, &bias)) < 1e-5);
+        assert!(difference(in_strips(&x, 1 << 20, |x| affine(x, &weight, &bias))) < 1e-5);
     }
 }

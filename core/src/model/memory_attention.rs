@@ -1,7 +1,7 @@
 //! The current image looks at its own past. Source: `modeling/memory_attention.py`.
 
 use super::config::{Activation, MemoryAttentionConfig, MemoryAttentionLayerConfig};
-use super::layers::{LayerNorm, Linear};
+use super::layers::{LayerNorm, Linear, in_strips};
 use super::params::Params;
 use super::transformer::RoPEAttention;
 use tch::Tensor;
@@ -59,8 +59,9 @@ impl MemoryAttentionLayer {
         let k = add(self.config.pos_enc_at_cross_attn_keys, &memory.tokens, &memory.position);
         let x = x + self.cross_attn_image.forward(&q, &k, &memory.tokens, memory.pointer_tokens);
 
-        let hidden = self.activation.forward(&self.linear1.forward(&self.norm3.forward(&x)));
-        x + self.linear2.forward(&hidden)
+        let hidden = |x: &Tensor| self.activation.forward(&self.linear1.forward(x));
+        let mlp = |x: &Tensor| self.linear2.forward(&hidden(x));
+        &x + in_strips(&self.norm3.forward(&x), self.config.dim_feedforward, mlp)
     }
 }
 

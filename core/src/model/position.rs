@@ -73,8 +73,8 @@ impl RandomFrequencies {
 
 /// Axial rotary encoding: the first half of a head's channel pairs turns with x, the second half with y.
 pub struct AxialRotation {
-    cos: Tensor,
-    sin: Tensor,
+    /// `[height width, channels / 2]`, complex numbers of absolute value 1
+    turns: Tensor,
 }
 
 impl AxialRotation {
@@ -87,17 +87,14 @@ impl AxialRotation {
         let x = index.remainder(width).to_kind(Kind::Float);
         let y = index.floor_divide_scalar(width).to_kind(Kind::Float);
         let angle = Tensor::cat(&[x.outer(&frequencies), y.outer(&frequencies)], -1);
-        Self { cos: angle.cos(), sin: angle.sin() }
+        Self { turns: Tensor::complex(&angle.cos(), &angle.sin()) }
     }
 
     /// Rotates neighbouring channel pairs of `[B, heads, repeats * positions, channels]`, the same for every repeat; computed in float32.
     pub fn rotate(&self, x: &Tensor) -> Tensor {
         let size = x.size();
-        let (positions, pairs) = (self.cos.size()[0], self.cos.size()[1]);
-        let pairs_of = x.to_kind(Kind::Float).reshape([size[0], size[1], -1, positions, pairs, 2]);
-        let (a, b) = (pairs_of.select(-1, 0), pairs_of.select(-1, 1));
-        let real = &a * &self.cos - &b * &self.sin;
-        let imaginary = &a * &self.sin + &b * &self.cos;
-        Tensor::stack(&[real, imaginary], -1).reshape(size).to_kind(x.kind())
+        let (positions, pairs) = (self.turns.size()[0], self.turns.size()[1]);
+        let x_pairs = x.to_kind(Kind::Float).reshape([size[0], size[1], -1, positions, pairs, 2]);
+        (x_pairs.view_as_complex() * &self.turns).view_as_real().reshape(size).to_kind(x.kind())
     }
 }

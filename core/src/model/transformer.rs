@@ -1,10 +1,10 @@
 //! Attention between tokens and image, both ways, and attention with rotary positions. Source: `modeling/sam/transformer.py`.
 
 use super::config::{Activation, RopeAttentionConfig};
-use super::layers::{LayerNorm, Linear, Mlp, attention};
+use super::layers::{LayerNorm, Linear, Mlp, attention, in_training};
 use super::params::Params;
 use super::position::AxialRotation;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 const EPS: f64 = 1e-5;
 
@@ -56,13 +56,8 @@ impl Attention {
 
     /// Queries `[B, N, C]`, keys and values `[B, M, K]` -> `[B, N, C]`.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
-        let (q, k, v) = self.project(q, k, v);
-        self.finish(&q, &k, &v)
-    }
-
-    fn project(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> (Tensor, Tensor, Tensor) {
         let heads = |projection: &Linear, x: &Tensor| separate_heads(&projection.forward(x), self.heads);
-        (heads(&self.q_proj, q), heads(&self.k_proj, k), heads(&self.v_proj, v))
+        self.finish(&heads(&self.q_proj, q), &heads(&self.k_proj, k), &heads(&self.v_proj, v))
     }
 
     fn finish(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
@@ -88,11 +83,23 @@ impl RoPEAttention {
     /// As [`Attention::forward`]; the last `unrotated` keys (object pointers) have no place in the image. The rotated keys are one or
     /// several whole images one after another.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64) -> Tensor {
-        let (q, k, v) = self.attention.project(q, k, v);
+        let Attention { q_proj, k_proj, v_proj, out_proj, heads } = &self.attention;
+        let q = self.rotation.rotate(&separate_heads(&q_proj.forward(q), *heads));
+        let k = self.keys(&separate_heads(&k_proj.forward(k), *heads), unrotated);
+        let narrow = *heads == 1 && v.size()[2] < k.size()[3] && v.device() == Device::Cpu;
+        if narrow && !in_training(&[&q, &k, v]) {
+            // the weights of each query sum to 1, so that values may be projected after they were mixed: a memory is a quarter as wide
+            let mixed = recombine_heads(&attention(&q, &k, &v.unsqueeze(1)));
+            return out_proj.forward(&v_proj.forward(&mixed));
+        }
+        self.attention.finish(&q, &k, &separate_heads(&v_proj.forward(v), *heads))
+    }
+
+    /// Rotates all keys but the last `unrotated`.
+    fn keys(&self, k: &Tensor, unrotated: i64) -> Tensor {
         let placed = k.size()[2] - unrotated;
         let rotated = self.rotation.rotate(&k.narrow(2, 0, placed));
-        let k = if unrotated == 0 { rotated } else { Tensor::cat(&[rotated, k.narrow(2, placed, unrotated)], 2) };
-        self.attention.finish(&self.rotation.rotate(&q), &k, &v)
+        if unrotated == 0 { rotated } else { Tensor::cat(&[rotated, k.narrow(2, placed, unrotated)], 2) }
     }
 }
 

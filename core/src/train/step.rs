@@ -14,6 +14,7 @@ use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
 use crate::model::hiera::HalfWay;
+use crate::model::layers::as_in_training;
 use crate::model::layers::resize_bilinear;
 use crate::session::Point;
 use crate::{Error, Result};
@@ -88,7 +89,7 @@ struct Done {
 impl Stepper<'_> {
     /// Adds the gradients of a clip to those of the trained parameters. `seed` fixes dropout and drawn clicks; `scale` multiplies the loss.
     pub fn gradients(&self, clip: &Clip, seed: u64, scale: f64) -> Result<ClipLosses> {
-        let work = || clip.check().and_then(|()| self.forward_and_back(clip, seed, scale));
+        let work = || clip.check().and_then(|()| as_in_training(|| self.forward_and_back(clip, seed, scale)));
         let result = guard_with_graph(work);
         self.trainee.training.stop();
         named(clip, result)

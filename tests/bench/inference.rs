@@ -1,0 +1,123 @@
+//! Times of the stages of segmentation: a slice encoded, a click on it, following objects with full memories; one line of JSON.
+//!
+//! `cargo build --release --workspace --examples; target/release/examples/inference --size tiny --precision f32 --objects 1 --slices 10`
+//! With `--weights FILE` a checkpoint, else random weights: speed does not depend on their values.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement
+
+use sam_octa2_core::device::{self, Precision};
+use sam_octa2_core::model::params::Params;
+use sam_octa2_core::model::{MemoryEntry, ModelConfig, PointerEntry, Sam2};
+use sam_octa2_core::progress::Flow;
+use sam_octa2_core::session::{Point, Range, Session, Settings};
+use sam_octa2_core::volume::{Geometry, Volume, Voxels};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str, default: &str| {
+        let at = arguments.iter().position(|argument| argument == &format!("--{name}"));
+        at.map_or(default.to_owned(), |at| arguments[at + 1].clone())
+    };
+    let number = |name: &str, default: &str| option(name, default).parse::<usize>().expect("a number");
+    let (objects, slices, repeats) = (number("objects", "1"), number("slices", "10"), number("repeats", "3"));
+    device::set_threads(number("threads", "2")).expect("threads");
+    let _no_graph = tch::no_grad_guard();
+
+    let kind = option("precision", "f32").parse::<Precision>().expect("a precision").resolve(Device::Cpu);
+    let model = Arc::new(model(&option("size", "tiny"), kind));
+    let mut session = Session::new(model.clone(), volume(slices), Settings::default()).expect("a session");
+    let point = |i: usize| Point { x: (512.0 * (0.2 + 0.1 * i as f32)), y: 102.0, positive: true };
+    for object in 0..objects {
+        session.add_points(0, object as u32 + 1, &[point(object)]).expect("a click");
+    }
+
+    let image = Tensor::randn([1, 3, model.config.image_size, model.config.image_size], (Kind::Float, Device::Cpu));
+    let encode = fastest(repeats, || drop(model.encode_image(&image)));
+    let click = fastest(repeats, || drop(session.add_points(0, 1, &[point(0)]).expect("a click")));
+    let mut per_slice = Vec::new();
+    let mut start = Instant::now();
+    let range = Range::default();
+    let follow = session.propagate(range, |_| {
+        per_slice.push(start.elapsed().as_secs_f64());
+        start = Instant::now();
+        Ok(Flow::Continue)
+    });
+    follow.expect("a propagation");
+    let line = json!({
+        "stages_s": stages(&model, repeats),
+        "objects": objects, "threads": device::threads(), "kind": format!("{kind:?}"),
+        "encode_s": encode, "click_s": click, "per_slice_s": per_slice, "peak_mb": peak_mb(),
+        "gemm_gflops": {"f32": gemm(Kind::Float), "bf16": gemm(Kind::BFloat16)},
+    });
+    println!("{line}");
+}
+
+/// What following an object costs on a slice that is encoded, with seven memories and their pointers.
+fn stages(model: &Sam2, repeats: usize) -> Value {
+    let options = (Kind::Float, Device::Cpu);
+    let size = model.config.image_size;
+    let features = model.encode_image(&Tensor::randn([1, 3, size, size], options));
+    let conditioned = model.without_memory(&features);
+    let decode = || model.forward_sam_heads(&conditioned, features.high_res.as_ref(), None, None, false);
+    let output = decode();
+    let remember = || model.encode_memory(&features, &output.low_res, &output.object_score_logits, false);
+    let memory = remember();
+    let memories: Vec<_> = (0..7).map(|t_pos| MemoryEntry { features: &memory, t_pos }).collect();
+    let pointers: Vec<_> = (1..8).map(|distance| PointerEntry { obj_ptr: &output.obj_ptr, distance }).collect();
+    json!({
+        "attend": fastest(repeats, || drop(model.with_memory(&features, &memories, &pointers, 20))),
+        "decode": fastest(repeats, || drop(decode())),
+        "remember": fastest(repeats, || drop(remember())),
+    })
+}
+
+fn fastest(repeats: usize, mut work: impl FnMut()) -> f64 {
+    let seconds = (0..repeats).map(|_| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    });
+    seconds.fold(f64::INFINITY, f64::min)
+}
+
+/// What a square matrix product reaches: the practical limit of the machine in this run.
+fn gemm(kind: Kind) -> f64 {
+    const N: i64 = 2048;
+    let a = Tensor::randn([N, N], (Kind::Float, Device::Cpu)).to_kind(kind);
+    let mut out = a.matmul(&a);
+    let seconds = fastest(6, || out = a.f_mm_out(&out, &a).expect("a product"));
+    2.0 * (N * N * N) as f64 / seconds / 1e9
+}
+
+/// An official size with random weights; the object is there on every slice.
+fn model(size: &str, kind: Kind) -> Sam2 {
+    let config = ModelConfig::preset(size).expect("an official size");
+    let params = Params::random(1, Device::Cpu, Kind::Float).remembering();
+    drop(Sam2::new(params.clone(), config.clone()).expect("a model"));
+    let mut tensors: BTreeMap<String, Tensor> = params.given();
+    let head = tensors.get_mut("sam_mask_decoder.pred_obj_score_head.layers.2.bias").expect("the presence head");
+    *head = &*head + 10.0;
+    Sam2::new(Params::from_tensors(tensors, Device::Cpu, kind), config).expect("a model")
+}
+
+/// Slices of 512 x 512 pixels of speckle.
+fn volume(slices: usize) -> Arc<Volume> {
+    let mut state = 1u32;
+    let voxels = (0..slices * 512 * 512).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let voxels = Voxels::U8(voxels.collect());
+    Arc::new(Volume::new([slices, 512, 512, 1], voxels, Geometry::unknown(), "speckle").expect("a volume"))
+}
+
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
+}
