@@ -74,6 +74,12 @@ pub fn precision_name(kind: tch::Kind) -> &'static str {
 }
 
 impl ModelRequest {
+    /// The same for comparisons with the Python package: in float32 unless a precision is named.
+    pub(crate) fn for_comparison(&self) -> Self {
+        let precision = if self.precision == Precision::Auto { Precision::F32 } else { self.precision };
+        Self { precision, ..self.clone() }
+    }
+
     /// Folders to search, nearest first.
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         let files = [std::env::current_exe().ok(), weights::own_file()];
@@ -87,11 +93,10 @@ impl ModelRequest {
         dirs
     }
 
-    /// What the model is built from: tensors, configuration, device and type.
-    pub(crate) fn parts(&self) -> Result<(weights::Checkpoint, ModelConfig, tch::Device, tch::Kind)> {
+    /// What the model is built from: tensors, configuration and device.
+    pub(crate) fn parts(&self) -> Result<(weights::Checkpoint, ModelConfig, tch::Device)> {
         let path = weights::find(&self.model, &self.dirs())?;
         let device = self.device.resolve()?;
-        let kind = self.precision.resolve(device);
         let mut checkpoint = weights::read(&path)?;
         let config = match &self.model_config {
             Some(name) => ModelConfig::load(name)?,
@@ -100,7 +105,7 @@ impl ModelRequest {
         if let Some(adapter) = &self.adapter {
             AdapterFile::read(adapter)?.apply(&mut checkpoint)?;
         }
-        Ok((checkpoint, config, device, kind))
+        Ok((checkpoint, config, device))
     }
 
     /// Loads the model.
@@ -110,7 +115,8 @@ impl ModelRequest {
 
     /// Loads the model with a changed configuration.
     pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
-        let (checkpoint, config, device, kind) = self.parts()?;
+        let (checkpoint, config, device) = self.parts()?;
+        let kind = self.precision.resolve(device);
         let path = checkpoint.path.clone();
         let tensors = checkpoint.merged()?;
         let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))

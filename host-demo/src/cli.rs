@@ -492,7 +492,8 @@ pub struct Place {
     /// Where to compute: auto, cpu, cuda, cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Number format: auto, f32, bf16, f16
+    /// Number format: auto, f32, bf16, f16; auto is bf16 on a GPU and on a CPU that has instructions for it, else f32; f32 for training on a
+    /// CPU, `replay` and `--compat reference`
     #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "bf16", "f16"])]
     pub precision: String,
 }

@@ -154,7 +154,8 @@ fn corrections_go_back_and_forth() {
 #[test]
 fn volumes_and_models_describe_themselves() {
     let result = value(
-        "[volume.frames, volume.rows, volume.columns, volume.channels, volume.dtype, volume.format, volume.shape, volume.range.len(),
+        "let model = load_model(arg(\"model\"), #{config: arg(\"config\"), precision: \"f32\"});
+         [volume.frames, volume.rows, volume.columns, volume.channels, volume.dtype, volume.format, volume.shape, volume.range.len(),
           volume.spacing.len(), volume.info().contains(\"12 x 250 x 256\"), volume.to_string(), model.device, model.precision,
           model.image_size, models()[0].name, session.to_string(), type_of(session)]",
     );

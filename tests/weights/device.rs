@@ -1,6 +1,6 @@
 //! Device and precision by name; what happens without a GPU.
 
-use sam_octa2_core::device::{Device, Precision, load_cuda};
+use sam_octa2_core::device::{Device, Precision, cpu_likes_bf16, load_cuda};
 
 #[test]
 fn names_go_there_and_back() {
@@ -22,7 +22,9 @@ fn names_go_there_and_back() {
 #[test]
 fn precision_depends_on_the_device() {
     let (cpu, gpu) = (tch::Device::Cpu, tch::Device::Cuda(0));
-    assert_eq!(Precision::Auto.resolve(cpu), tch::Kind::Float);
+    let fast = if cpu_likes_bf16() { tch::Kind::BFloat16 } else { tch::Kind::Float };
+    assert_eq!(Precision::Auto.resolve(cpu), fast);
+    assert_eq!(Precision::Auto.for_training(cpu), tch::Kind::Float);
     assert_eq!(Precision::Auto.resolve(gpu), tch::Kind::BFloat16);
     assert_eq!(Precision::F16.resolve(gpu), tch::Kind::Half);
     assert_eq!(Precision::F16.resolve(cpu), tch::Kind::Half);

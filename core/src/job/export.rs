@@ -54,7 +54,7 @@ pub struct ExportReport {
 /// Writes a checkpoint. Errors: adapters outside of the image encoder in SAM-OCTA2's layout, which has no names for them.
 pub fn export(request: &ExportRequest) -> Result<ExportReport> {
     let ExportRequest { model, output, layout } = request;
-    let (checkpoint, config, _, _) = model.parts()?;
+    let (checkpoint, config, _) = model.parts()?;
     let kind = match model.precision {
         Precision::Auto | Precision::F32 => None,
         half => Some(half.resolve(Device::Cpu)),

@@ -6,7 +6,7 @@ use super::logits::{self, Entry};
 use super::{compat, read_json, read_mask, write_script};
 use crate::io;
 use crate::loader::ModelRequest;
-use crate::model::NO_OBJ_SCORE;
+use crate::model::{ModelConfig, NO_OBJ_SCORE};
 use crate::progress::{Flow, Observer};
 use crate::prompts::Direction;
 use crate::session::{Marks, Point, PromptStep, Session, Settings, Step};
@@ -179,8 +179,8 @@ pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Re
     let settings = Settings { compat: compat(request.compat.as_deref())?, memory_kind, ..Settings::default() };
     let volume = Arc::new(request.input.open(observer)?.along(request.input.axis()?)?);
     observer.step("load", 0, 1)?;
-    let loaded =
-        request.model.load_with(|config| if apply_postprocessing { config.with_postprocessing() } else { config })?;
+    let processed = |config: ModelConfig| if apply_postprocessing { config.with_postprocessing() } else { config };
+    let loaded = request.model.for_comparison().load_with(processed)?;
     let session = Session::new(loaded.model.clone(), volume.clone(), settings)?;
     let folder = request.steps.parent().unwrap_or(Path::new("."));
     let mut replay = Replay { session, answers: Vec::new() };

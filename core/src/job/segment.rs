@@ -9,7 +9,7 @@ use crate::loader::{LoadedModel, ModelRequest};
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
 use crate::progress::{Observer, Progress};
-use crate::session::{Range, Session, Settings};
+use crate::session::{Compat, Range, Session, Settings};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,8 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let settings = Settings { compat: compat(request.compat.as_deref())?, intensity, ..Settings::default() };
     let volume = Arc::new(request.input.open(observer)?.along(axis)?);
     observer.step("load", 0, 1)?;
-    let loaded = request.model.load()?;
+    let reference = settings.compat == Compat::Reference;
+    let loaded = if reference { request.model.for_comparison().load()? } else { request.model.load()? };
     let mut session = Session::new(loaded.model.clone(), volume.clone(), settings)?;
     let started = Instant::now();
     give_prompts(&mut session, &prompts, &request.prompts, observer)?;

@@ -48,14 +48,16 @@ impl MemoryAttentionLayer {
         }
     }
 
-    /// Image tokens `[B, N, C]` with positions, and memory -> image tokens.
-    fn forward(&self, x: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
-        let add = |yes: bool, x: &Tensor, position: &Tensor| if yes { x + position } else { x.shallow_clone() };
+    /// Image tokens `[B, N, C]` look at each other.
+    fn look_around(&self, x: &Tensor, position: &Tensor) -> Tensor {
         let normed = self.norm1.forward(x);
         let q = add(self.config.pos_enc_at_attn, &normed, position);
-        let x = x + self.self_attn.forward(&q, &q, &normed, 0);
+        x + self.self_attn.forward(&q, &q, &normed, 0)
+    }
 
-        let q = add(self.config.pos_enc_at_cross_attn_queries, &self.norm2.forward(&x), position);
+    /// Image tokens `[B, N, C]` with positions look at the memory.
+    fn look_back(&self, x: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
+        let q = add(self.config.pos_enc_at_cross_attn_queries, &self.norm2.forward(x), position);
         let k = add(self.config.pos_enc_at_cross_attn_keys, &memory.tokens, &memory.position);
         let x = x + self.cross_attn_image.forward(&q, &k, &memory.tokens, memory.pointer_tokens);
 
@@ -63,6 +65,10 @@ impl MemoryAttentionLayer {
         let mlp = |x: &Tensor| self.linear2.forward(&hidden(x));
         &x + in_strips(&self.norm3.forward(&x), self.config.dim_feedforward, mlp)
     }
+}
+
+fn add(yes: bool, x: &Tensor, position: &Tensor) -> Tensor {
+    if yes { x + position } else { x.shallow_clone() }
 }
 
 /// The memory attention.
@@ -81,10 +87,27 @@ impl MemoryAttention {
         Self { layers: layers.collect(), norm, pos_enc_at_input: config.pos_enc_at_input }
     }
 
+    /// What comes before the memory plays a part, the same for all objects of a slice: image tokens `[B, N, C]` with their positions
+    /// `[1, N, C]`, after the first look at each other.
+    pub fn begin(&self, image: &Tensor, position: &Tensor) -> Tensor {
+        let start = if self.pos_enc_at_input { image + position * 0.1 } else { image.shallow_clone() };
+        self.layers.first().map_or(start.shallow_clone(), |first| first.look_around(&start, position))
+    }
+
+    /// The rest: what [`Self::begin`] made, positions, memory -> image tokens `[B, N, C]`.
+    pub fn finish(&self, begun: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
+        let mut x = begun.shallow_clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            if i > 0 {
+                x = layer.look_around(&x, position);
+            }
+            x = layer.look_back(&x, position, memory);
+        }
+        self.norm.forward(&x)
+    }
+
     /// Image tokens `[B, N, C]`, their positions `[1, N, C]`, memory -> image tokens `[B, N, C]`.
     pub fn forward(&self, image: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
-        let start = if self.pos_enc_at_input { image + position * 0.1 } else { image.shallow_clone() };
-        let x = self.layers.iter().fold(start, |x, layer| layer.forward(&x, position, memory));
-        self.norm.forward(&x)
+        self.finish(&self.begin(image, position), position, memory)
     }
 }

@@ -27,12 +27,13 @@ use config::Activation;
 use dense_head::DenseHead;
 use hiera::HalfWay;
 use image_encoder::ImageEncoder;
-use layers::{Conv, Conv2d, Linear, Mlp, resize_bilinear, resize_bilinear_antialias, to_image, to_tokens};
+use layers::{Conv, Conv2d, Linear, Mlp, in_training, resize_bilinear, resize_bilinear_antialias, to_image, to_tokens};
 use mask_decoder::MaskDecoder;
 use memory_attention::{Memory, MemoryAttention};
 use memory_encoder::MemoryEncoder;
 use params::Params;
 use prompt_encoder::PromptEncoder;
+use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 /// Logit of every pixel where the object is absent.
@@ -45,18 +46,35 @@ pub struct ImageFeatures {
     pub vision: Tensor,
     /// `[1, C / 8, 4 side, 4 side]` and `[1, C / 4, 2 side, 2 side]`, projected for the decoder
     pub high_res: Option<[Tensor; 2]>,
+    /// [`MemoryAttention::begin`] of `vision`, once an object has asked for it; the next objects on the slice find it
+    begun: Arc<Mutex<Option<Tensor>>>,
 }
 
 impl ImageFeatures {
+    /// Features as an encoder makes them.
+    pub fn new(vision: Tensor, high_res: Option<[Tensor; 2]>) -> Self {
+        Self { vision, high_res, begun: Arc::default() }
+    }
+
     /// The same features once more (the tensors are shared).
     pub fn shallow_clone(&self) -> Self {
         let high_res = self.high_res.as_ref().map(|levels| levels.each_ref().map(Tensor::shallow_clone));
-        Self { vision: self.vision.shallow_clone(), high_res }
+        Self { vision: self.vision.shallow_clone(), high_res, begun: self.begun.clone() }
+    }
+
+    /// What `make` makes, kept for whoever asks next.
+    fn begun(&self, make: impl FnOnce() -> Tensor) -> Tensor {
+        if in_training(&[&self.vision]) {
+            return make();
+        }
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get_or_insert_with(make).shallow_clone()
     }
 
     /// Bytes that the features take.
     pub fn bytes(&self) -> usize {
-        let tensors = self.high_res.iter().flatten().chain([&self.vision]);
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let tensors = self.high_res.iter().flatten().chain([&self.vision]).chain(&*begun);
         tensors.map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
     }
 }
@@ -251,7 +269,7 @@ impl Sam2 {
     pub fn second_half(&self, half_way: HalfWay) -> ImageFeatures {
         let levels = self.image_encoder.second_half(half_way);
         let high_res = self.sam_mask_decoder.project_high_res(&levels);
-        ImageFeatures { vision: levels[levels.len() - 1].shallow_clone(), high_res }
+        ImageFeatures::new(levels[levels.len() - 1].shallow_clone(), high_res)
     }
 
     /// Logits `[1, 2, S / 4, S / 4]` of `dense_head::CLASSES` for a whole slice, without a prompt; none from a model without that head.
@@ -270,7 +288,7 @@ impl Sam2 {
             position: self.no_mem_pos_enc.shallow_clone(),
             pointer_tokens: 0,
         };
-        self.attend(vision, &memory)
+        self.attend(features, &memory)
     }
 
     /// Features of a slice that looks at memories and object pointers of one object (`_prepare_memory_conditioned_features`).
@@ -297,12 +315,13 @@ impl Sam2 {
             position.push(at);
         }
         let memory = Memory { tokens: Tensor::cat(&tokens, 1), position: Tensor::cat(&position, 1), pointer_tokens };
-        self.attend(&features.vision, &memory)
+        self.attend(features, &memory)
     }
 
-    fn attend(&self, vision: &Tensor, memory: &Memory) -> Tensor {
-        let tokens = self.memory_attention.forward(&to_tokens(vision), &self.constants.vision_tokens, memory);
-        to_image(&tokens, self.side())
+    fn attend(&self, features: &ImageFeatures, memory: &Memory) -> Tensor {
+        let position = &self.constants.vision_tokens;
+        let begun = features.begun(|| self.memory_attention.begin(&to_tokens(&features.vision), position));
+        to_image(&self.memory_attention.finish(&begun, position, memory), self.side())
     }
 
     /// Every pointer becomes `C / mem_dim` tokens of the memory's width, with the time that it comes from.

@@ -68,7 +68,7 @@ impl SegmenterRequest {
     /// Loads the network.
     pub fn load(&self) -> Result<Segmenter> {
         let device = self.device.resolve()?;
-        let kind = self.precision.resolve(device);
+        let kind = self.precision.for_training(device);
         let (path, tensors, config) = self.parts()?;
         let network = guard(|| SwinUnetr::new(Params::from_tensors(tensors, device, kind), config))
             .map_err(|error| Error::format(&path, error.to_string()))?;

@@ -91,10 +91,8 @@ impl Clip {
 /// Features of a slice as leaves of the graph: where the gradients of everything behind the encoder come together.
 pub(super) fn as_leaves(features: &ImageFeatures) -> ImageFeatures {
     let leaf = |tensor: &Tensor| tensor.detach().set_requires_grad(true);
-    ImageFeatures {
-        vision: leaf(&features.vision),
-        high_res: features.high_res.as_ref().map(|levels| levels.each_ref().map(leaf)),
-    }
+    let high_res = features.high_res.as_ref().map(|levels| levels.each_ref().map(leaf));
+    ImageFeatures::new(leaf(&features.vision), high_res)
 }
 
 /// The tensors of features.

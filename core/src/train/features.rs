@@ -38,12 +38,12 @@ impl FeatureCache {
             let part = |name: &str| read.get(name).map(|tensor| tensor.to_device(image.device()));
             let [vision, low, high] = NAMES.map(part);
             let vision = vision.ok_or_else(|| Error::format(&path, "no features; delete the file"))?;
-            return Ok(ImageFeatures { vision, high_res: low.zip(high).map(|(low, high)| [low, high]) });
+            return Ok(ImageFeatures::new(vision, low.zip(high).map(|(low, high)| [low, high])));
         }
-        let ImageFeatures { vision, high_res } = compute();
+        let ImageFeatures { vision, high_res, .. } = compute();
         // laid out as they will be read, so that a run on an empty folder and one on a full folder have the same numbers
         let high_res = high_res.map(|levels| levels.map(|level| level.contiguous()));
-        let features = ImageFeatures { vision: vision.contiguous(), high_res };
+        let features = ImageFeatures::new(vision.contiguous(), high_res);
         let named =
             NAMES.iter().zip(tensors(&features)).map(|(name, tensor)| ((*name).to_owned(), tensor.shallow_clone()));
         write_safetensors(&path, &named.collect::<Tensors>(), HashMap::new())?;

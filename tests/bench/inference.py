@@ -1,0 +1,149 @@
+"""`make bench BENCH=inference`: the stages of segmentation beside the Python reference (PyPI `sam2` on torch), and from nothing to a mask.
+
+    python3 tests/bench/inference.py --peers PYTHON [--size tiny] [--turns 3] [--objects 5] [--threads 2]
+
+PYTHON has torch 2.13.0 and sam2 1.1.0; without them only ours is measured. Every run is a process of its own; ours and theirs take turns, and
+a ratio is the median over the turns of theirs by ours (above 1: ours is faster). Weights are random: speed does not depend on them. Beside
+every run stands the rate of a matrix product in the same process. Writes docs/bench/inference.json.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from common import HOST, ROOT, machine, save, table
+
+OURS = ROOT / "target/release/examples/inference"
+THEIRS = Path(__file__).with_name("inference_reference.py")
+CHECKPOINT = """
+new_checkpoint(#{model_config: arg("size"), seed: 1}, arg("out") + "/model.safetensors");
+export_checkpoint(#{model: arg("out") + "/model.safetensors", model_config: arg("size")}, arg("out") + "/model.pt");
+"""
+CLICK = {"objects": [{"id": 1, "prompts": [{"frame": 0, "points": [[102, 102]], "labels": [1]}]}]}
+
+
+def run(command):
+    """The JSON in the last line that a command prints."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr.strip()}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def has_reference(python):
+    command = [str(python), "-c", "import sam2, torch"]
+    return Path(python).exists() and subprocess.run(command, capture_output=True).returncode == 0
+
+
+def stages(args, reference):
+    """One entry per precision and number of objects: all turns of both."""
+    runs = []
+    for precision, objects in [("f32", 1), ("bf16", 1), ("f32", args.objects)]:
+        # the last slice looks at the prompted one and at six followed ones
+        common = ["--size", args.size, "--precision", precision, "--objects", objects, "--slices", 9, "--threads", args.threads]
+        entry = {"precision": precision, "objects": objects, "ours": [], "theirs": []}
+        for _ in range(args.turns if objects == 1 else 1):
+            entry["ours"].append(run([OURS, *common]))
+            if reference:
+                entry["theirs"].append(run([args.peers, THEIRS, *common]))
+            print(f"{precision}, {objects} objects: ours {entry['ours'][-1]['per_slice_s'][-1]:.2f} s a slice", flush=True)
+        runs.append(entry)
+    return runs
+
+
+def first_mask(args, reference, folder):
+    """Seconds from the start of the process to its end with one mask written, each turn."""
+    script = folder / "checkpoint.rhai"
+    script.write_text(CHECKPOINT)
+    subprocess.run([HOST, "run", script, "--set", f"size={args.size}", "--set", f"out={folder}"], check=True, capture_output=True)
+    (folder / "clicks.json").write_text(json.dumps(CLICK))
+    phantom = [HOST, "phantom", "--out", folder / "slice.nii.gz", "--labels", folder / "truth.nii.gz", "--frames", "1"]
+    subprocess.run([str(part) for part in phantom], check=True, capture_output=True)
+    ours = [HOST, "segment", folder / "slice.nii.gz", "--model", folder / "model.safetensors", "--model-config", args.size]
+    ours += ["--prompts", folder / "clicks.json", "--out", folder / "labels.nii.gz"]
+    result = {"ours": [], "ours_f32": [], "theirs": []}
+    for _ in range(args.turns):
+        for name, more in [("ours", []), ("ours_f32", ["--precision", "f32"])]:
+            start = time.perf_counter()
+            subprocess.run([str(part) for part in ours + more], check=True, capture_output=True)
+            result[name].append(time.perf_counter() - start)
+        if reference:
+            theirs = [args.peers, THEIRS, "--size", args.size, "--checkpoint", folder / "model.pt", "--slices", 1, "--until-mask"]
+            result["theirs"].append(run([*theirs, "--threads", args.threads])["first_mask_s"])
+    return result
+
+
+def middle(entry, side, pick):
+    values = [pick(one) for one in entry[side]]
+    return statistics.median(values) if values else None
+
+
+def rows(runs, first):
+    """Ours, theirs and their ratio; what the last column compares is named in the first."""
+    by = {(entry["precision"], entry["objects"] > 1): entry for entry in runs}
+    one, half, five = by["f32", False], by["bf16", False], by["f32", True]
+
+    def row(name, ours, theirs, digits=2):
+        if theirs is None:
+            return [name, f"{ours:.{digits}f}", "-", "-"]
+        return [name, f"{ours:.{digits}f}", f"{theirs:.{digits}f}", f"{theirs / ours:.2f}"]
+
+    encode, last = (lambda one: one["encode_s"]), (lambda one: one["per_slice_s"][-1])
+    both = lambda entry, pick: [middle(entry, side, pick) for side in ("ours", "theirs")]
+    lines = [
+        row("slice encoded, f32", *both(one, encode)),
+        row("slice encoded, bf16 beside autocast", *both(half, encode)),
+        row("slice encoded, bf16 beside their f32", middle(half, "ours", encode), middle(one, "theirs", encode)),
+        row("slice followed, f32", *both(one, last)),
+        row("slice followed, bf16 beside autocast", *both(half, last)),
+        row("slice followed, bf16 beside their f32", middle(half, "ours", last), middle(one, "theirs", last)),
+        row(f"slice followed, {five['objects']} objects, f32", *both(five, last)),
+        row("a further click, f32", *both(one, lambda one: one["click_s"]), 3),
+        row("a further click, bf16", *both(half, lambda one: one["click_s"]), 3),
+    ]
+    theirs = statistics.median(first["theirs"]) if first["theirs"] else None
+    lines.append(row("from nothing to a mask, auto", statistics.median(first["ours"]), theirs))
+    lines.append(row("from nothing to a mask, f32", statistics.median(first["ours_f32"]), theirs))
+    return lines
+
+
+def limits(runs):
+    """What does not compare with the reference: objects by one object, a click by a slice."""
+    by = {(entry["precision"], entry["objects"] > 1): entry for entry in runs}
+    last = lambda side, five: middle(by["f32", five], side, lambda one: one["per_slice_s"][-1])
+    for side in ("ours", "theirs"):
+        if by["f32", True][side]:
+            print(f"{side}: {by['f32', True]['objects']} objects take {last(side, True) / last(side, False):.2f} times as long as one")
+    click = middle(by["f32", False], "ours", lambda one: one["click_s"] / one["encode_s"])
+    print(f"a further click takes {100 * click:.1f} % of encoding the slice")
+    gemm = by["f32", False]["ours"][0]["gemm_gflops"]
+    print(f"matrix products: {gemm['f32']:.0f} GFLOP/s in f32, {gemm['bf16']:.0f} in bf16")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--peers", default=".bench-venv/bin/python")
+    parser.add_argument("--size", default="tiny")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--objects", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    build = ["cargo", "build", "--release", "--workspace", "--example", "inference"]
+    subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
+    about, reference = machine(), has_reference(args.peers)
+    if not reference:
+        print(f"{args.peers} has no torch and sam2: only ours is measured")
+    with tempfile.TemporaryDirectory() as folder:
+        first = first_mask(args, reference, Path(folder))
+    runs = stages(args, reference)
+    print(table([f"{args.size}, {args.threads} threads", "ours, s", "reference, s", "reference / ours"], rows(runs, first)))
+    limits(runs)
+    save("inference", {"machine": about, "size": args.size, "threads": args.threads, "first_mask_s": first, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()

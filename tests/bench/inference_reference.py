@@ -1,0 +1,91 @@
+"""The stages of segmentation by the Python reference (PyPI `sam2`, CPU): what `inference.rs` measures of ours, one line of JSON.
+
+    python tests/bench/inference_reference.py --size tiny --precision f32|bf16 --objects 1 --slices 9 [--checkpoint FILE.pt] [--until-mask]
+
+Random weights unless a checkpoint is given: speed does not depend on their values. `bf16`: autocast, as in the reference's own examples.
+`--until-mask` ends with the first mask; `first_mask_s` counts from the start of the interpreter's work, imports included.
+"""
+
+import time
+
+START = time.perf_counter()
+
+import argparse  # noqa: E402
+import contextlib  # noqa: E402
+import json  # noqa: E402
+import resource  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+from sam2.build_sam import build_sam2_video_predictor  # noqa: E402
+
+LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+
+
+def seconds(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def predictor(size, checkpoint):
+    """An official size; the object is there on every slice."""
+    family, letter = ("sam2.1", LETTERS[size[4:]]) if size.startswith("2.1-") else ("sam2", LETTERS[size])
+    config = f"configs/{family}/{family}_hiera_{letter}.yaml"
+    model = build_sam2_video_predictor(config, checkpoint, device="cpu", apply_postprocessing=False)
+    if checkpoint is None:
+        torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
+    return model
+
+
+def frames(folder, count):
+    rng = np.random.default_rng(1)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 255, (512, 512), dtype=np.uint8)).convert("RGB").save(Path(folder) / f"{i:05d}.jpg")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", default="tiny")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--objects", type=int, default=1)
+    parser.add_argument("--slices", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--until-mask", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    model = predictor(args.size, args.checkpoint)
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16) if args.precision == "bf16" else contextlib.nullcontext()
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode(), autocast:
+        frames(folder, args.slices)
+        state = model.init_state(folder)
+
+        def click(i):
+            point = np.array([[512 * (0.2 + 0.1 * i), 102.0]], dtype=np.float32)
+            model.add_new_points_or_box(state, 0, i + 1, points=point, labels=np.array([1], np.int32))
+
+        click(0)
+        result = {"first_mask_s": time.perf_counter() - START}
+        if not args.until_mask:
+            for i in range(1, args.objects):
+                click(i)
+            image = state["images"][0][None]
+            result["encode_s"] = min(seconds(lambda: model.image_encoder(image)) for _ in range(args.repeats))
+            result["click_s"] = min(seconds(lambda: click(0)) for _ in range(args.repeats))
+            per_slice, start = [], time.perf_counter()
+            for _ in model.propagate_in_video(state):
+                per_slice.append(time.perf_counter() - start)
+                start = time.perf_counter()
+            result["per_slice_s"] = per_slice
+    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
