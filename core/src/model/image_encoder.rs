@@ -21,12 +21,12 @@ impl FpnNeck {
         Self { convs: convs.collect(), config: config.clone() }
     }
 
-    /// Stage features, finest first -> pyramid levels, finest first. `convs.0` belongs to the coarsest level.
-    fn forward(&self, stages: &[Tensor]) -> Vec<Tensor> {
+    /// Stage features, finest first -> pyramid levels from `finest` on, finest first. `convs.0` belongs to the coarsest level.
+    fn forward(&self, stages: &[Tensor], finest: usize) -> Vec<Tensor> {
         let coarsest = stages.len() - 1;
         let mut levels = Vec::with_capacity(stages.len());
         let mut above: Option<Tensor> = None;
-        for (i, stage) in stages.iter().enumerate().rev() {
+        for (i, stage) in stages.iter().enumerate().skip(finest).rev() {
             let mut level = self.convs[coarsest - i].forward(stage);
             if let Some(above) = above.filter(|_| self.config.is_top_down(i as i64)) {
                 level += self.upsample(&above).to_kind(level.kind());
@@ -39,6 +39,14 @@ impl FpnNeck {
         }
         levels.reverse();
         levels
+    }
+
+    /// A level as another convolution sees it, without the level itself, which is eight times as wide as what the decoder wants of it.
+    /// `None` where coarser levels are added to it first.
+    fn through(&self, stages: &[Tensor], level: usize, after: &Conv2d) -> Option<Tensor> {
+        let alone = !self.config.is_top_down(level as i64);
+        let both = self.convs[stages.len() - 1 - level].then(after).filter(|_| alone)?;
+        Some(both.forward(&stages[level]))
     }
 
     fn upsample(&self, x: &Tensor) -> Tensor {
@@ -76,9 +84,29 @@ impl ImageEncoder {
 
     /// From the middle of the trunk to the pyramid.
     pub fn second_half(&self, half_way: HalfWay) -> Vec<Tensor> {
-        let mut levels = self.neck.forward(&self.trunk.second_half(half_way));
+        self.pyramid(&self.trunk.second_half(half_way), 0)
+    }
+
+    fn pyramid(&self, stages: &[Tensor], finest: usize) -> Vec<Tensor> {
+        let mut levels = self.neck.forward(stages, finest);
         levels.truncate(levels.len() - self.scalp);
         levels
+    }
+
+    /// From the middle of the trunk to the coarsest level kept, and to the two finest as the decoder's convolutions see them.
+    pub fn for_decoder(&self, half_way: HalfWay, lateral: Option<&[Conv2d; 2]>) -> (Tensor, Option<[Tensor; 2]>) {
+        let stages = self.trunk.second_half(half_way);
+        let coarsest = stages.len() - 1 - self.scalp;
+        let seen = |level: usize| self.neck.through(&stages, level, &lateral?[level]);
+        let (finest, high_res) = match (seen(0), seen(1)) {
+            (Some(s0), Some(s1)) if coarsest > 1 => (coarsest, Some([s0, s1])),
+            _ if lateral.is_none() => (coarsest, None),
+            _ => (0, None),
+        };
+        let levels = self.pyramid(&stages, finest);
+        let again = |lateral: &[Conv2d; 2]| [lateral[0].forward(&levels[0]), lateral[1].forward(&levels[1])];
+        let high_res = high_res.or_else(|| lateral.map(again));
+        (levels[coarsest - finest].shallow_clone(), high_res)
     }
 
     /// The stage features of the trunk alone, finest first.

@@ -58,7 +58,7 @@ fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
 }
 
 /// Kernel, stride, padding and groups of a [`Conv2d`], the same in both directions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv {
     /// side of the kernel in pixels
     pub kernel: i64,
@@ -94,6 +94,21 @@ impl Conv2d {
     pub fn without_bias(p: Params, input: i64, output: i64, conv: Conv) -> Self {
         let weight = p.get("weight", &[output, input / conv.groups, conv.kernel, conv.kernel]);
         Self { weight, bias: None, conv }
+    }
+
+    /// `after` applied to what this gives, as one convolution; where both look at single pixels.
+    pub fn then(&self, after: &Self) -> Option<Self> {
+        if [self, after].iter().any(|one| one.conv != Conv::default()) {
+            return None;
+        }
+        let matrix = |one: &Self| one.weight.flatten(1, -1);
+        let weight = matrix(after).matmul(&matrix(self)).unsqueeze(-1).unsqueeze(-1);
+        let passed = self.bias.as_ref().map(|bias| matrix(after).mv(bias));
+        let bias = match (passed, &after.bias) {
+            (Some(passed), Some(bias)) => Some(passed + bias),
+            (passed, bias) => passed.or_else(|| bias.as_ref().map(Tensor::shallow_clone)),
+        };
+        Some(Self { weight, bias, conv: Conv::default() })
     }
 
     /// `[B, in, H, W]` -> `[B, out, H', W']`

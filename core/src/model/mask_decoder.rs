@@ -79,10 +79,9 @@ impl MaskDecoder {
         }
     }
 
-    /// The two fine pyramid levels as the decoder wants them, once per image: `[B, C / 8, 4 side, 4 side]`, `[B, C / 4, 2 side, 2 side]`.
-    pub fn project_high_res(&self, levels: &[Tensor]) -> Option<[Tensor; 2]> {
-        let [s0, s1] = self.conv_s.as_ref()?;
-        Some([s0.forward(&levels[0]), s1.forward(&levels[1])])
+    /// What the decoder looks at the two fine pyramid levels through, once per image: to `C / 8` and `C / 4` channels.
+    pub fn conv_s(&self) -> Option<&[Conv2d; 2]> {
+        self.conv_s.as_ref()
     }
 
     /// `image` `[B, C, side, side]` (prompt's dense map already added), its position `[1, C, side, side]`, prompt tokens `[B, N, C]`.

@@ -267,9 +267,8 @@ impl Sam2 {
 
     /// The second half of [`Self::encode_image`].
     pub fn second_half(&self, half_way: HalfWay) -> ImageFeatures {
-        let levels = self.image_encoder.second_half(half_way);
-        let high_res = self.sam_mask_decoder.project_high_res(&levels);
-        ImageFeatures::new(levels[levels.len() - 1].shallow_clone(), high_res)
+        let (vision, high_res) = self.image_encoder.for_decoder(half_way, self.sam_mask_decoder.conv_s());
+        ImageFeatures::new(vision, high_res)
     }
 
     /// Logits `[1, 2, S / 4, S / 4]` of `dense_head::CLASSES` for a whole slice, without a prompt; none from a model without that head.
