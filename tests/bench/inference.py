@@ -1,6 +1,7 @@
 """`make bench BENCH=inference`: the stages of segmentation beside the Python reference (PyPI `sam2` on torch), and from nothing to a mask.
 
     python3 tests/bench/inference.py --peers PYTHON [--size tiny] [--turns 3] [--objects 5] [--threads 2]
+    python3 tests/bench/inference.py --gate        is ours slower than in the file? Fails then
 
 PYTHON has torch 2.13.0 and sam2 1.1.0; without them only ours is measured. Every run is a process of its own; ours and theirs take turns, and
 a ratio is the median over the turns of theirs by ours (above 1: ours is faster). Weights are random: speed does not depend on them. Beside
@@ -18,6 +19,9 @@ from pathlib import Path
 from common import HOST, ROOT, machine, save, table
 
 OURS = ROOT / "target/release/examples/inference"
+RESULT = ROOT / "docs/bench/inference.json"
+# a stage may cost so many times what it did when the file was written
+SLOWER = 1.25
 THEIRS = Path(__file__).with_name("inference_reference.py")
 CHECKPOINT = """
 new_checkpoint(#{model_config: arg("size"), seed: 1}, arg("out") + "/model.safetensors");
@@ -61,7 +65,7 @@ def first_mask(args, reference, folder):
     script.write_text(CHECKPOINT)
     subprocess.run([HOST, "run", script, "--set", f"size={args.size}", "--set", f"out={folder}"], check=True, capture_output=True)
     (folder / "clicks.json").write_text(json.dumps(CLICK))
-    phantom = [HOST, "phantom", "--out", folder / "slice.nii.gz", "--labels", folder / "truth.nii.gz", "--frames", "1"]
+    phantom = [HOST, "phantom", "--out", folder / "slice.nii.gz", "--labels", folder / "truth.nii.gz", "--slices", "1"]
     subprocess.run([str(part) for part in phantom], check=True, capture_output=True)
     ours = [HOST, "segment", folder / "slice.nii.gz", "--model", folder / "model.safetensors", "--model-config", args.size]
     ours += ["--prompts", folder / "clicks.json", "--out", folder / "labels.nii.gz"]
@@ -124,6 +128,33 @@ def limits(runs):
     print(f"matrix products: {gemm['f32']:.0f} GFLOP/s in f32, {gemm['bf16']:.0f} in bf16")
 
 
+def costs(one, precision):
+    """What the stages of a run cost, in matrix products that the machine did in the same process: machines and busy moments cancel out."""
+    rate = one["gemm_gflops"][precision]
+    return {name: seconds * rate for name, seconds in {"encode": one["encode_s"], **one["stages_s"]}.items()}
+
+
+def gate(args):
+    """Compares the costs of the stages with those of the file; a stage is measured again before it is called slower."""
+    slower, about = [], []
+    for entry in json.loads(RESULT.read_text())["runs"]:
+        if entry["objects"] > 1:
+            continue
+        precision = entry["precision"]
+        before = [costs(one, precision) for one in entry["ours"]]
+        best = {}
+        for _ in range(args.turns):
+            now = run([OURS, "--size", args.size, "--precision", precision, "--slices", 1, "--threads", args.threads])
+            best = {name: min(cost, best.get(name, cost)) for name, cost in costs(now, precision).items()}
+        for name, cost in best.items():
+            ratio = cost / min(one[name] for one in before)
+            about.append([f"{name}, {precision}", f"{cost:.0f}", f"{ratio:.2f}"])
+            slower += [about[-1][0]] if ratio > SLOWER else []
+    print(table(["stage", "GFLOP of matrix products in its time", "by the file's"], about))
+    if slower:
+        raise SystemExit(f"slower than {SLOWER} times what docs/bench/inference.json says: {'; '.join(slower)}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", default=".bench-venv/bin/python")
@@ -131,9 +162,12 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--objects", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--gate", action="store_true")
     args = parser.parse_args()
     build = ["cargo", "build", "--release", "--workspace", "--example", "inference"]
     subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
+    if args.gate:
+        return gate(args)
     about, reference = machine(), has_reference(args.peers)
     if not reference:
         print(f"{args.peers} has no torch and sam2: only ours is measured")

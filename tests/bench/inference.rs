@@ -94,9 +94,9 @@ fn gemm(kind: Kind) -> f64 {
     2.0 * (N * N * N) as f64 / seconds / 1e9
 }
 
-/// An official size with random weights; the object is there on every slice.
+/// An official size, or a configuration, with random weights; the object is there on every slice.
 fn model(size: &str, kind: Kind) -> Sam2 {
-    let config = ModelConfig::preset(size).expect("an official size");
+    let config = ModelConfig::load(size).expect("an official size or a configuration");
     let params = Params::random(1, Device::Cpu, Kind::Float).remembering();
     drop(Sam2::new(params.clone(), config.clone()).expect("a model"));
     let mut tensors: BTreeMap<String, Tensor> = params.given();
