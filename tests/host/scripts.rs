@@ -766,7 +766,7 @@ fn the_demo_takes_a_volume_of_your_own() {
         "--slices",
         "1",
         "--en-face",
-        "front.png",
+        "front.npy",
     ])
     .ok();
     let ran = first_minute(&host, &["input=front.npy", "objects=1", "out=picture"]);
