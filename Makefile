@@ -1,4 +1,5 @@
-# make demo   fetch libtorch, build, segment the stack in tests/data/demo       make test    all tests
+# make demo   fetch libtorch, build, segment a phantom and measure the result   make test    all tests
+#             DEMO_INPUT=scan.nii.gz: a volume of your own; DEMO_SET="field=3.0 axis=y": other arguments of scripts/demo.rhai
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
 # make bench  speed next to nibabel and SimpleITK, and what scripts cost; PYTHON_PEERS=/path/to/python takes a Python that has them
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
@@ -16,7 +17,7 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: setup build demo test test-gpu test-python bench bench-boundary dist dist-test lint clean
+.PHONY: setup build demo demo-input test test-gpu test-python bench bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -35,10 +36,12 @@ dist-test: dist
 bench-boundary: build
 	@$(PYTHON) tests/bench/boundary.py $(BENCH_OPTIONS)
 
-demo: build
-	@$(HOST) run scripts/segment.rhai --set input=tests/data/demo/volume.nii.gz --set prompts=tests/data/demo/prompts.json \
-	    --set model=$(PARITY)/mini21.pt --set config=$(PARITY)/mini21.yaml --set out=$(OUT)
-	@echo "The demo's small model has random weights: its masks mean nothing yet (README.md, Weights, for a real checkpoint)."
+demo: demo-input build
+	@$(HOST) run scripts/demo.rhai --set out=$(OUT) $(if $(DEMO_INPUT),--set input='$(DEMO_INPUT)') $(addprefix --set ,$(DEMO_SET))
+
+# Before minutes of building.
+demo-input:
+	@test -z '$(DEMO_INPUT)' || test -e '$(DEMO_INPUT)' || { echo 'DEMO_INPUT: there is no file or folder $(DEMO_INPUT)' >&2; exit 1; }
 
 test: setup
 	cargo test --release --workspace

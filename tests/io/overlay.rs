@@ -49,6 +49,38 @@ fn sheet_shows_labelled_and_marked_slices() {
 }
 
 #[test]
+fn columns_stand_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("columns.png");
+    let (volume, labels) = demo();
+    let mut other = Labels::empty_like(&volume);
+    other.frame_mut(5)[120 * 256 + 60] = 1;
+    let mark = Mark { frame: 5, object: 1, kind: MarkKind::Point { x: 200.0, y: 30.0, positive: true } };
+    picture::write_columns(&path, &volume, &[("first", &labels), ("second", &other)], &[mark]).unwrap();
+    let sheet = image::open(&path).unwrap().into_rgb8();
+    // slices 2, 3 and 5; alone, with the first and with the second labels
+    assert_eq!(sheet.dimensions(), (3 * 260 - 4, 3 * 260 - 4));
+    let orange: Vec<(u32, u32)> = (0..3)
+        .flat_map(|row| (0..3).map(move |column| (row, column)))
+        .filter(|(row, column)| sheet.get_pixel(60 + 260 * column, 120 + 260 * row).0 == ORANGE)
+        .collect();
+    assert_eq!(orange, [(0, 1), (1, 1), (2, 2)]);
+    let green = |column: u32| {
+        let [r, g, _] = sheet.get_pixel(200 + 260 * column, 30 + 2 * 260).0;
+        g > 200 && r < 50
+    };
+    assert_eq!([0, 1, 2].map(green), [false, false, true], "marks in the last column");
+
+    let refused = |name: &str, columns: &[picture::Column<'_>]| {
+        picture::write_columns(folder.path().join(name), &volume, columns, &[]).unwrap_err().to_string()
+    };
+    assert!(refused("c.gif", &[("first", &labels)]).contains("are a .png"));
+    assert!(refused("c.png", &[]).contains("1 to 8 columns, got 0"));
+    let wrong = Labels::empty_like(&open("dicom/rescaled"));
+    assert!(refused("c.png", &[("first", &labels), ("wrong", &wrong)]).contains("12 x 256 x 256"));
+}
+
+#[test]
 fn animated_png_shows_the_scenes_of_the_gif_in_all_colours() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("film.apng");

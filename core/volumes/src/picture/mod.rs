@@ -5,10 +5,12 @@
 
 mod apng;
 pub(crate) mod colours;
+mod columns;
 mod draw;
 mod enface;
 mod strips;
 
+pub use columns::{Column, write_columns};
 pub use enface::Enface;
 pub use strips::{Draw, Strip, write_strips};
 
@@ -73,13 +75,7 @@ pub enum MarkKind {
 /// 240). Errors: another ending, labels that do not fit the volume, a file that cannot be written.
 pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[Mark]) -> Result<()> {
     let path = path.as_ref();
-    let grid = (volume.frames, volume.rows, volume.columns);
-    if grid != (labels.frames, labels.rows, labels.columns) || labels.data.len() != grid.0 * grid.1 * grid.2 {
-        return Err(Error::invalid(format!(
-            "overlay: labels of {} x {} x {} do not fit the volume of {} x {} x {} (frames x rows x columns)",
-            labels.frames, labels.rows, labels.columns, grid.0, grid.1, grid.2
-        )));
-    }
+    check_fit(volume, labels)?;
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let scene = Scene {
         volume,
@@ -97,6 +93,17 @@ pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[
             path.display()
         ))),
     }
+}
+
+fn check_fit(volume: &Volume, labels: &Labels) -> Result<()> {
+    let grid = (volume.frames, volume.rows, volume.columns);
+    if grid != (labels.frames, labels.rows, labels.columns) || labels.data.len() != grid.0 * grid.1 * grid.2 {
+        return Err(Error::invalid(format!(
+            "overlay: labels of {} x {} x {} do not fit the volume of {} x {} x {} (frames x rows x columns)",
+            labels.frames, labels.rows, labels.columns, grid.0, grid.1, grid.2
+        )));
+    }
+    Ok(())
 }
 
 /// What is drawn, and how.
@@ -157,7 +164,14 @@ impl Scene<'_> {
         labelled.chain(marked).collect()
     }
 
+    /// A slice with its number.
     fn slice(&self, frame: usize) -> Result<RgbImage> {
+        let mut canvas = self.canvas(frame)?;
+        canvas.text(4, 4, &frame.to_string());
+        Ok(canvas.into_picture())
+    }
+
+    fn canvas(&self, frame: usize) -> Result<Canvas> {
         checkpoint();
         let (rows, columns) = (self.volume.rows, self.volume.columns);
         let values = self.volume.frame(frame)?.to_f32();
@@ -175,8 +189,7 @@ impl Scene<'_> {
         for mark in self.marks.iter().filter(|mark| mark.frame == frame) {
             canvas.mark(mark);
         }
-        canvas.text(4, 4, &frame.to_string());
-        Ok(canvas.into_picture())
+        Ok(canvas)
     }
 }
 

@@ -94,6 +94,14 @@ fn pictures(library: &mut Library<'_>) {
         )
         .also("overlay", overlay)
         .function(
+            "overlay_columns(path: String, volume: Volume, columns: Array, session?: Session)",
+            "Draws a row per slice, a `.png`: the slice, then each of the labels over it, as truth beside results. `columns`: `[[title, labels], ...]`; \
+             the prompts of a session are marks in the last.",
+            "overlay_columns(\"columns.png\", volume, [[\"bright\", volume.threshold(120, 255)], [\"model\", labels]])",
+            overlay_columns_marked,
+        )
+        .also("overlay_columns", overlay_columns)
+        .function(
             "save_probabilities(session: Session, path: String, options?: #{property, deterministic, description, number, algorithm})",
             "How likely each voxel belongs to each object: `.dcm` (FRACTIONAL, options as `labels.save`), `.nii`, `.nii.gz`.",
             "session.save_probabilities(\"p.nii.gz\")",
@@ -212,11 +220,40 @@ fn overlay_marked(
     labels: Dynamic,
     session: Dynamic,
 ) -> Fallible<()> {
-    native(&call, || {
-        let session: SessionValue = typed("overlay: session", "Session", &session)?;
-        let marks = job::drawn(&*session.lock()?);
-        draw_typed(&path, &volume, &labels, &marks)
-    })
+    native(&call, || draw_typed(&path, &volume, &labels, &marks("overlay: session", &session)?))
+}
+
+fn marks(what: &str, session: &Dynamic) -> Checked<Vec<Mark>> {
+    let session: SessionValue = typed(what, "Session", session)?;
+    let session = session.lock()?;
+    Ok(job::drawn(&session))
+}
+
+fn overlay_columns(call: NativeCallContext, path: Dynamic, volume: Dynamic, columns: Dynamic) -> Fallible<()> {
+    native(&call, || draw_columns(&path, &volume, &columns, &[]))
+}
+
+fn overlay_columns_marked(
+    call: NativeCallContext,
+    path: Dynamic,
+    volume: Dynamic,
+    columns: Dynamic,
+    session: Dynamic,
+) -> Fallible<()> {
+    native(&call, || draw_columns(&path, &volume, &columns, &marks("overlay_columns: session", &session)?))
+}
+
+fn draw_columns(path: &Dynamic, volume: &Dynamic, columns: &Dynamic, marks: &[Mark]) -> Checked<()> {
+    let volume: VolumeValue = typed("overlay_columns: volume", "Volume", volume)?;
+    let titled: Vec<(String, LabelsValue)> = list("overlay_columns: columns", columns, |what, column| {
+        let pair = list(what, column, |_, value| Ok(value.clone()))?;
+        let [title, labels] = pair.as_slice() else {
+            return Err(Failure::invalid(format!("{what}: expected [title, labels], got a list of {}", pair.len())));
+        };
+        Ok((text(what, title)?, typed(what, "Labels", labels)?))
+    })?;
+    let columns: Vec<_> = titled.iter().map(|(title, labels)| (title.as_str(), &*labels.labels)).collect();
+    Ok(picture::write_columns(volume.output("overlay_columns: path", path)?, &volume.volume, &columns, marks)?)
 }
 
 fn draw_typed(path: &Dynamic, volume: &Dynamic, labels: &Dynamic, marks: &[Mark]) -> Checked<()> {
