@@ -2,6 +2,7 @@
 #             DEMO_INPUT=scan.nii.gz: a volume of your own; DEMO_SET="field=3.0 axis=y": other arguments of scripts/demo.rhai
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
 # make bench  speed next to nibabel and SimpleITK, and what scripts cost; PYTHON_PEERS=/path/to/python takes a Python that has them
+# make bench BENCH=inference   segmentation next to the Python reference           make bench-gate   is it slower than docs/bench says?
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
 # make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
@@ -17,7 +18,7 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: setup build demo demo-input test test-gpu test-python bench bench-boundary dist dist-test lint clean
+.PHONY: setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -32,6 +33,10 @@ dist: build
 
 dist-test: dist
 	@$(PYTHON) .setup/dist_test.py
+
+# Costs of the stages in matrix products of the same process, not seconds.
+bench-gate: build
+	@$(PYTHON) tests/bench/inference.py --gate
 
 bench-boundary: build
 	@$(PYTHON) tests/bench/boundary.py $(BENCH_OPTIONS)
