@@ -791,6 +791,8 @@ fn options_that_nobody_knows_are_refused() {
         ("volume.classical(3, \"otsu\", [[9, 9]], #{labels: [2]})", "1 (on the object) or 0 (beside it)"),
         ("volume.threshold(0, 255).propose(#{frames: [12]})", "12"),
         ("volume.threshold(0, 255).propose(#{positive: 9000000000})", "1000 points are the most"),
+        ("volume.threshold(0, 255).project().resized(9000000000, 9000000000)", "32768 are the most"),
+        ("session.save_probabilities(\"p.tif\")", "p.tif: probabilities are written as .nii or .nii.gz"),
         ("volume.threshold(0, 255).review(#{seen: [#{frame: 12, objects: []}]})", "slice 12 was seen"),
     ] {
         let ran = run(&Host::new(), source);
