@@ -22,15 +22,41 @@ pub struct ModelRequest {
     /// what fine-tuning has learnt for this checkpoint: a file of ours, or a folder (or file) of PEFT's
     #[serde(default)]
     pub adapter: Option<PathBuf>,
+    /// where and how exactly to compute, and where checkpoints lie
+    #[serde(flatten)]
+    pub place: Place,
+}
+
+/// Where and how exactly to compute, and where checkpoints lie: the same for every network.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Place {
     /// where to compute
-    #[serde(default)]
     pub device: Device,
     /// how exactly to compute
-    #[serde(default)]
     pub precision: Precision,
     /// folders searched for checkpoints, besides `$SAM_OCTA2_WEIGHTS`, `./sam2_weights` and those beside and above the program and the plugin
-    #[serde(default)]
     pub weights_dirs: Vec<PathBuf>,
+}
+
+impl Place {
+    /// A checkpoint by its name in the folders, or by its path.
+    pub(crate) fn find(&self, checkpoint: &str) -> Result<PathBuf> {
+        weights::find(checkpoint, &self.dirs())
+    }
+
+    /// Folders to search, nearest first.
+    fn dirs(&self) -> Vec<PathBuf> {
+        let files = [std::env::current_exe().ok(), weights::own_file()];
+        let beside = files.iter().flatten().flat_map(|file| weights::default_dirs(file));
+        let mut dirs = self.weights_dirs.clone();
+        for dir in beside {
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        dirs
+    }
 }
 
 /// A model with where it came from.
@@ -76,27 +102,17 @@ pub fn precision_name(kind: tch::Kind) -> &'static str {
 impl ModelRequest {
     /// The same for comparisons with the Python package: in float32 unless a precision is named.
     pub(crate) fn for_comparison(&self) -> Self {
-        let precision = if self.precision == Precision::Auto { Precision::F32 } else { self.precision };
-        Self { precision, ..self.clone() }
-    }
-
-    /// Folders to search, nearest first.
-    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
-        let files = [std::env::current_exe().ok(), weights::own_file()];
-        let beside = files.iter().flatten().flat_map(|file| weights::default_dirs(file));
-        let mut dirs = self.weights_dirs.clone();
-        for dir in beside {
-            if !dirs.contains(&dir) {
-                dirs.push(dir);
-            }
+        let mut same = self.clone();
+        if same.place.precision == Precision::Auto {
+            same.place.precision = Precision::F32;
         }
-        dirs
+        same
     }
 
     /// What the model is built from: tensors, configuration and device.
     pub(crate) fn parts(&self) -> Result<(weights::Checkpoint, ModelConfig, tch::Device)> {
-        let path = weights::find(&self.model, &self.dirs())?;
-        let device = self.device.resolve()?;
+        let path = self.place.find(&self.model)?;
+        let device = self.place.device.resolve()?;
         let mut checkpoint = weights::read(&path)?;
         let config = match &self.model_config {
             Some(name) => ModelConfig::load(name)?,
@@ -116,7 +132,7 @@ impl ModelRequest {
     /// Loads the model with a changed configuration.
     pub fn load_with(&self, change: impl FnOnce(ModelConfig) -> ModelConfig) -> Result<LoadedModel> {
         let (checkpoint, config, device) = self.parts()?;
-        let kind = self.precision.resolve(device);
+        let kind = self.place.precision.resolve(device);
         let path = checkpoint.path.clone();
         let tensors = checkpoint.merged()?;
         let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))
@@ -148,8 +164,7 @@ impl std::fmt::Display for KnownModel {
 
 /// The official sizes, present or not, and every other checkpoint in the weights folders.
 pub fn list(weights_dirs: &[PathBuf]) -> Vec<KnownModel> {
-    let request = ModelRequest { weights_dirs: weights_dirs.to_vec(), ..ModelRequest::default() };
-    let dirs = request.dirs();
+    let dirs = Place { weights_dirs: weights_dirs.to_vec(), ..Place::default() }.dirs();
     let official = Official::all().map(|official| KnownModel {
         name: official.to_string(),
         path: weights::find(&official.to_string(), &dirs).ok(),

@@ -92,6 +92,7 @@ fn errors_say_what_to_do() {
         (with(&["--sigma=-1"]), "sigma is -1"),
         (with(&["--batch", "0"]), "batch is 0"),
         (with(&["--vessels-out", "v.npy"]), "en-face vessel map"),
+        (with(&["--probabilities", "p.tif"]), "p.tif: probabilities are written as .nii or .nii.gz"),
         (with(&["--vessels", "map.png"]), "map.png"),
         (error(&["--segmenter", &segmenter, "--out", &input]), "volume.nii.gz"),
     ] {

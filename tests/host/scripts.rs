@@ -631,6 +631,8 @@ fn the_loop_is_closed() {
         "--set",
         "threshold=0.1",
         "--set",
+        "side=128",
+        "--set",
         "looks=2",
     ];
     let arguments: Vec<&str> =
@@ -778,4 +780,22 @@ fn the_demo_takes_a_volume_of_your_own() {
     first_minute(&host, &["input=gone.nii.gz"]).fails_with(&["gone.nii.gz", "No such file"]);
     host.script("phantom(#{size: 64, slices: 1}).volume.threshold(900, 901).save(\"black.nii.gz\")", &[]).ok();
     first_minute(&host, &["input=black.nii.gz"]).fails_with(&["black.nii.gz", "neither vessels nor a FAZ"]);
+}
+
+/// What is mistyped, or of another volume, is not left out silently.
+#[test]
+fn options_that_nobody_knows_are_refused() {
+    for (source, part) in [
+        ("export_checkpoint(#{model: arg(\"model\"), adaptor: \"a.safetensors\"}, \"m.pt\")", "`adaptor`"),
+        ("fine_tune(#{model: #{model: arg(\"model\"), config: arg(\"config\")}, output: \"o\"})", "`config`"),
+        ("volume.classical(3, \"otsu\", [[9, 9]], #{labels: [2]})", "1 (on the object) or 0 (beside it)"),
+        ("volume.threshold(0, 255).propose(#{frames: [12]})", "12"),
+        ("volume.threshold(0, 255).propose(#{positive: 9000000000})", "1000 points are the most"),
+        ("volume.threshold(0, 255).project().resized(9000000000, 9000000000)", "32768 are the most"),
+        ("session.save_probabilities(\"p.tif\")", "p.tif: probabilities are written as .nii or .nii.gz"),
+        ("volume.threshold(0, 255).review(#{seen: [#{frame: 12, objects: []}]})", "slice 12 was seen"),
+    ] {
+        let ran = run(&Host::new(), source);
+        assert!(ran.code == Some(1) && ran.stderr.contains(part), "{source}: {ran:#?}");
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::fixture::*;
 use sam_octa2_core::guard;
+use sam_octa2_core::loader::Place;
 use sam_octa2_core::model::layers::resize_bilinear;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::sparse::gradients::gradients;
@@ -123,8 +124,8 @@ fn wrapped(path: &Path, change: impl FnOnce(&mut BTreeMap<String, Tensor>)) {
 }
 
 fn request(path: &Path) -> SegmenterRequest {
-    let (segmenter, device) = (path.display().to_string(), sam_octa2_core::device::Device::Cpu);
-    SegmenterRequest { segmenter, device, ..SegmenterRequest::default() }
+    let place = Place { device: sam_octa2_core::device::Device::Cpu, ..Place::default() };
+    SegmenterRequest { segmenter: path.display().to_string(), place, ..SegmenterRequest::default() }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{folder, parity, request, same, tensors, train};
 use sam_octa2_core::job::{self, Layout};
-use sam_octa2_core::loader::ModelRequest;
+use sam_octa2_core::loader::{ModelRequest, Place};
 use sam_octa2_core::weights;
 use serde_json::{Value, json};
 use std::fs;
@@ -115,7 +115,8 @@ fn a_tuned_model_is_written_as_one_file() {
         assert!(difference.double_value(&[]) < 1e-5, "{name}: {difference:?}");
     }
 
-    let half = ModelRequest { precision: "bf16".parse().unwrap(), ..model.clone() };
+    let place = Place { precision: "bf16".parse().unwrap(), ..Place::default() };
+    let half = ModelRequest { place, ..model.clone() };
     let file = folder.path().join("half.safetensors");
     let report = export(&half, file.clone(), Layout::Official).unwrap();
     assert!(report.size < 4_000_000, "{report:?}");

@@ -158,6 +158,7 @@ fn errors_say_what_is_wrong() {
         (json!({"network": {"segmenter": "x.pth"}}), "name one of"),
         (json!({"network": {"image_size": 33}}), "image_size is 33"),
         (json!({"run": {"views": 0}}), "run.views is 0"),
+        (json!({"run": {"views": u64::MAX}}), "100000 is the most"),
         (json!({"run": {"threshold": 1.0}}), "run.threshold is 1"),
         (json!({"data": {"side_by_side": {"validation": ["7"]}}}), "no picture 7"),
         (json!({"data": {"side_by_side": {"folder": folder.path().join("none")}}}), "none"),
@@ -168,6 +169,21 @@ fn errors_say_what_is_wrong() {
     image::GrayImage::new(50, 40).save(folder.path().join("layers/9.png")).unwrap();
     let error = error(json!({}));
     assert!(error.contains("9.png") && error.contains("twice as wide as high"), "{error}");
+}
+
+#[test]
+fn labels_without_objects_teach_nothing() {
+    let folder = folder();
+    let volume =
+        Volume::new([2, SIDE, SIDE, 1], Voxels::U8(vec![7; 2 * SIDE * SIDE]), Geometry::unknown(), "test").unwrap();
+    io::write_volume(&volume, folder.path().join("v.nii.gz"), &mut ()).unwrap();
+    let empty = sam_octa2_core::volume::Labels::empty_like(&volume);
+    io::write_labels(&empty, folder.path().join("l.nii.gz")).unwrap();
+    fs::write(folder.path().join("pairs.csv"), "image,labels\nv.nii.gz,l.nii.gz\n").unwrap();
+    let mut request = request(folder.path(), "out", &json!({}));
+    request.data = serde_json::from_value(json!({"manifest": folder.path().join("pairs.csv")})).unwrap();
+    let error = train(&request).unwrap_err().to_string();
+    assert!(error.contains("no slice of the cases for training has labels"), "{error}");
 }
 
 /// The published strips: their third square is the first within the vessel map, resized.

@@ -55,7 +55,7 @@ pub struct ExportReport {
 pub fn export(request: &ExportRequest) -> Result<ExportReport> {
     let ExportRequest { model, output, layout } = request;
     let (checkpoint, config, _) = model.parts()?;
-    let kind = match model.precision {
+    let kind = match model.place.precision {
         Precision::Auto | Precision::F32 => None,
         half => Some(half.resolve(Device::Cpu)),
     };

@@ -73,6 +73,7 @@ impl PredictRequest {
         let options = self.seg.options(&self.input)?.into();
         let labels = [&self.out, &self.vessels_out];
         labels.into_iter().flatten().try_for_each(|path| io::check_label_output(path, &options))?;
+        self.probabilities.iter().try_for_each(io::check_probabilities_output)?;
         self.clean.check()
     }
 

@@ -6,10 +6,10 @@ use super::unetr::SwinUnetr;
 use crate::device::Device;
 use crate::guard::guard;
 use crate::model::params::Params;
-use crate::train::course::Course;
+use crate::train::course::{Course, Rounds};
 use crate::train::data::augment::Augment;
 use crate::train::data::{BadData, DataConfig};
-use crate::train::losses::{bce, dice, focal, soft_cldice};
+use crate::train::losses::Objective;
 use crate::train::optimizer::{OptimizerConfig, Schedule};
 use crate::weights::Tensors;
 use crate::{Error, Result};
@@ -85,18 +85,8 @@ impl Default for LayerLoss {
 impl LayerLoss {
     /// Logits and truth `[1, 1, H, W]`.
     pub(super) fn of(&self, logits: &Tensor, truth: &Tensor) -> Tensor {
-        let probability = logits.sigmoid();
-        let mut loss = Tensor::zeros([], (Kind::Float, logits.device()));
-        let mut add = |weight: f64, term: &dyn Fn() -> Tensor| {
-            if weight != 0.0 {
-                loss = &loss + term() * weight;
-            }
-        };
-        add(self.dice, &|| dice(&probability, truth, self.dice_smooth));
-        add(self.cldice, &|| soft_cldice(&probability, truth));
-        add(self.focal, &|| focal(logits, truth, 2.0, None));
-        add(self.bce, &|| bce(logits, truth));
-        loss
+        let Self { dice, dice_smooth, cldice, focal, bce } = *self;
+        Objective { dice, dice_smooth, cldice, focal, bce, ..Objective::reference() }.mask(logits, truth)
     }
 }
 
@@ -201,19 +191,8 @@ impl TrainSegmenterRequest {
     }
 
     pub(super) fn course(&self, identity: Value) -> Course<'_> {
-        let LayerRun { epochs, views, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
-        Course {
-            epochs,
-            per_case: views,
-            accumulate,
-            seed,
-            validate_every,
-            resume,
-            skip_bad: on_bad_data == BadData::Skip,
-            optimizer: &self.optimizer,
-            folder: &self.output,
-            identity,
-            options: serde_json::to_value(self).unwrap_or_default(),
-        }
+        let LayerRun { epochs, views: per_case, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
+        let rounds = Rounds { epochs, per_case, accumulate, seed, validate_every, resume, on_bad_data };
+        Course::new(rounds, &self.optimizer, &self.output, identity, self)
     }
 }

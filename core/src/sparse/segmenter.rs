@@ -3,9 +3,8 @@
 
 use super::SwinUnetr;
 use super::config::SwinUnetrConfig;
-use crate::device::{Device, Precision};
 use crate::guard::guard;
-use crate::loader::{self, ModelRequest};
+use crate::loader::{self, Place};
 use crate::model::params::Params;
 use crate::weights::{self, Tensors};
 use crate::{Error, Result};
@@ -28,15 +27,9 @@ pub struct SegmenterRequest {
     /// side of the square that slices are resized to; default: what the file says, else 512
     #[serde(default)]
     pub image_size: Option<i64>,
-    /// where to compute
-    #[serde(default)]
-    pub device: Device,
-    /// how exactly to compute
-    #[serde(default)]
-    pub precision: Precision,
-    /// folders searched for checkpoints, as for models
-    #[serde(default)]
-    pub weights_dirs: Vec<PathBuf>,
+    /// where and how exactly to compute, and where checkpoints lie
+    #[serde(flatten)]
+    pub place: Place,
 }
 
 /// A network with where it came from.
@@ -52,8 +45,7 @@ pub struct Segmenter {
 impl SegmenterRequest {
     /// Reads the file. -> its tensors under MONAI's names, and the sizes
     pub(crate) fn parts(&self) -> Result<(PathBuf, Tensors, SwinUnetrConfig)> {
-        let model = ModelRequest { weights_dirs: self.weights_dirs.clone(), ..ModelRequest::default() };
-        let path = weights::find(&self.segmenter, &model.dirs())?;
+        let path = self.place.find(&self.segmenter)?;
         let tensors = monai_names(weights::read(&path)?.tensors);
         let wrong = |error: Error| Error::format(&path, error.to_string());
         let mut config = SwinUnetrConfig::of(&tensors).map_err(wrong)?;
@@ -67,8 +59,8 @@ impl SegmenterRequest {
 
     /// Loads the network.
     pub fn load(&self) -> Result<Segmenter> {
-        let device = self.device.resolve()?;
-        let kind = self.precision.for_training(device);
+        let device = self.place.device.resolve()?;
+        let kind = self.place.precision.for_training(device);
         let (path, tensors, config) = self.parts()?;
         let network = guard(|| SwinUnetr::new(Params::from_tensors(tensors, device, kind), config))
             .map_err(|error| Error::format(&path, error.to_string()))?;

@@ -5,6 +5,7 @@
 //! Every sample draws from a random source of its own, made from the seed, the epoch and its number, so that a run that was stopped and goes
 //! on is the same run.
 
+use super::data::BadData;
 use super::optimizer::{Adam, OptimizerConfig};
 use super::records::{EpochRecord, Records, SliceRecord};
 use super::state::{self, Position};
@@ -13,9 +14,13 @@ use crate::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
+
+/// most epochs, samples of a case in an epoch, samples of a step
+const MOST_ROUNDS: usize = 100_000;
 
 /// The slices that were measured, and Dice without prompts (`EpochRecord::new`).
 pub type Validated = (Vec<SliceRecord>, Option<[f64; 2]>);
@@ -51,7 +56,8 @@ pub struct Sample {
 }
 
 /// How long, how repeatable, how careful.
-pub struct Course<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Rounds {
     /// times that all training cases are gone through
     pub epochs: usize,
     /// samples of each case in an epoch
@@ -64,8 +70,14 @@ pub struct Course<'a> {
     pub validate_every: usize,
     /// go on where the folder's checkpoint stands
     pub resume: bool,
-    /// leave out samples that cannot be used, and count them
-    pub skip_bad: bool,
+    /// what becomes of a sample that cannot be used
+    pub on_bad_data: BadData,
+}
+
+/// What there is to know of a run before its first sample.
+pub struct Course<'a> {
+    /// how long, how repeatable, how careful
+    pub rounds: Rounds,
     /// how parameters change
     pub optimizer: &'a OptimizerConfig,
     /// for checkpoint and tables
@@ -86,17 +98,27 @@ pub struct Outcome {
     pub skipped: usize,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    /// A run as `request` asks for it.
+    pub fn new(
+        rounds: Rounds,
+        optimizer: &'a OptimizerConfig,
+        folder: &'a Path,
+        identity: Value,
+        request: &impl Serialize,
+    ) -> Self {
+        let options = serde_json::to_value(request).unwrap_or_default(); // only shown
+        Self { rounds, optimizer, folder, identity, options }
+    }
+
     /// Errors: numbers that make no sense. `names` are those of the options, for messages.
     pub fn check(&self, per_case: &str) -> Result<()> {
-        let counts = [
-            ("epochs", self.epochs),
-            (per_case, self.per_case),
-            ("accumulate", self.accumulate),
-            ("validate_every", self.validate_every),
-        ];
-        match counts.iter().find(|(_, count)| *count == 0) {
-            Some((name, _)) => Err(Error::invalid(format!("run.{name} is 0; 1 is the least"))),
+        let Rounds { epochs, per_case: samples, accumulate, validate_every, .. } = self.rounds;
+        let counts =
+            [("epochs", epochs), (per_case, samples), ("accumulate", accumulate), ("validate_every", validate_every)];
+        match counts.iter().find(|(_, count)| !(1..=MOST_ROUNDS).contains(count)) {
+            Some((name, 0)) => Err(Error::invalid(format!("run.{name} is 0; 1 is the least"))),
+            Some((name, count)) => Err(Error::invalid(format!("run.{name} is {count}; {MOST_ROUNDS} is the most"))),
             None => Ok(()),
         }
     }
@@ -125,7 +147,7 @@ impl Course<'_> {
     /// A random source of its own for every sample.
     fn rng(&self, what: u64, epoch: usize, at: usize) -> ChaCha8Rng {
         let mut seed = [0; 32];
-        for (part, number) in seed.chunks_exact_mut(8).zip([self.seed, what, epoch as u64, at as u64]) {
+        for (part, number) in seed.chunks_exact_mut(8).zip([self.rounds.seed, what, epoch as u64, at as u64]) {
             part.copy_from_slice(&number.to_le_bytes());
         }
         ChaCha8Rng::from_seed(seed)
@@ -133,7 +155,7 @@ impl Course<'_> {
 
     /// The randomness of sample `at` of an epoch.
     pub fn sample(&self, epoch: usize, at: usize) -> Sample {
-        let seed = self.seed.wrapping_mul(0x9e37_79b9).wrapping_add((epoch * 1_000_003 + at) as u64);
+        let seed = self.rounds.seed.wrapping_mul(0x9e37_79b9).wrapping_add((epoch * 1_000_003 + at) as u64);
         Sample { rng: self.rng(1, epoch, at), seed }
     }
 }
@@ -155,11 +177,11 @@ impl Run<'_> {
         on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<Flow>,
     ) -> Result<Outcome> {
         let checkpoint: PathBuf = self.course.folder.join("checkpoint.safetensors");
-        if self.course.resume && checkpoint.exists() {
+        if self.course.rounds.resume && checkpoint.exists() {
             let state = state::load(&checkpoint, self.learner, &mut self.adam)?;
             self.restore(&checkpoint, &state)?;
         }
-        while self.position.epoch < self.course.epochs {
+        while self.position.epoch < self.course.rounds.epochs {
             let record = match self.epoch(observer).and_then(|()| self.finish_epoch(observer)) {
                 Ok(record) => record,
                 Err(error) => {
@@ -181,9 +203,9 @@ impl Run<'_> {
     /// The samples of the epoch that are left, in an order of its own.
     fn epoch(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let cases = self.learner.cases().len();
-        let mut order: Vec<usize> = (0..cases * self.course.per_case).map(|i| i % cases).collect();
+        let mut order: Vec<usize> = (0..cases * self.course.rounds.per_case).map(|i| i % cases).collect();
         order.shuffle(&mut self.course.rng(0, self.position.epoch, 0));
-        let total = order.len() * self.course.epochs;
+        let total = order.len() * self.course.rounds.epochs;
         while self.position.clip < order.len() {
             observer.step("train", self.position.epoch * order.len() + self.position.clip, total)?;
             self.step(&order)?;
@@ -193,7 +215,7 @@ impl Run<'_> {
 
     /// One step of the optimizer.
     fn step(&mut self, order: &[usize]) -> Result<()> {
-        let Course { accumulate, epochs, .. } = *self.course;
+        let Rounds { accumulate, epochs, .. } = self.course.rounds;
         let until = (self.position.clip + accumulate).min(order.len());
         let steps = order.len().div_ceil(accumulate) * epochs;
         let rate = self.course.optimizer.learning_rate(self.adam.steps(), steps, epochs);
@@ -204,7 +226,7 @@ impl Run<'_> {
             let mut sample = self.course.sample(self.position.epoch, at);
             match self.learner.learn(case, &mut sample, 1.0 / accumulate as f64) {
                 Ok(sample_loss) => (loss, used) = (loss + sample_loss, used + 1),
-                Err(Error::Invalid(_)) if self.course.skip_bad => {
+                Err(Error::Invalid(_)) if self.course.rounds.on_bad_data == BadData::Skip => {
                     skipped += 1;
                     self.adam.set_gradients(&before); // what came before the mistake may have left some
                 }
@@ -213,7 +235,9 @@ impl Run<'_> {
         }
         match if used > 0 { self.adam.step(rate).map(|_| ()) } else { Ok(()) } {
             Ok(()) => {}
-            Err(Error::Invalid(_)) if self.course.skip_bad => (loss, skipped, used) = (0.0, skipped + used, 0),
+            Err(Error::Invalid(_)) if self.course.rounds.on_bad_data == BadData::Skip => {
+                (loss, skipped, used) = (0.0, skipped + used, 0)
+            }
             Err(error) => {
                 let cases = self.learner.cases();
                 let names: Vec<_> = order[self.position.clip..until].iter().map(|&i| cases[i]).collect();
@@ -243,8 +267,8 @@ impl Run<'_> {
         let samples = self.position.clip - self.position.skipped;
         let loss = self.position.loss / samples.max(1) as f64;
         let epoch = self.position.epoch + 1;
-        let last = epoch == self.course.epochs;
-        let (slices, dense) = if epoch.is_multiple_of(self.course.validate_every) || last {
+        let last = epoch == self.course.rounds.epochs;
+        let (slices, dense) = if epoch.is_multiple_of(self.course.rounds.validate_every) || last {
             self.learner.validate(epoch, observer)?
         } else {
             Default::default()

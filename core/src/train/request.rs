@@ -1,6 +1,6 @@
 //! What a training is asked for: model, data, trained parts, objective, and how the run goes.
 
-use super::course::Course;
+use super::course::{Course, Rounds};
 use super::data::augment::Augment;
 use super::data::sample::SampleConfig;
 use super::data::{BadData, DataConfig};
@@ -123,27 +123,17 @@ impl FineTuneRequest {
     /// The model with its trained parts.
     pub(super) fn trainee(&self) -> Result<Trainee> {
         let (checkpoint, config, device) = self.model.parts()?;
-        let kind = self.model.precision.for_training(device);
+        let kind = self.model.place.precision.for_training(device);
         let weights::Checkpoint { path, tensors, adapters, .. } = checkpoint;
         crate::guard::guard(|| Trainee::new(tensors, adapters, config, self.adapt.clone(), device, kind, self.run.seed))
             .map_err(|error| Error::format(path, error.to_string()))
     }
 
     pub(super) fn course(&self) -> Course<'_> {
-        let RunConfig { epochs, clips_per_case, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
-        Course {
-            epochs,
-            per_case: clips_per_case,
-            accumulate,
-            seed,
-            validate_every,
-            resume,
-            skip_bad: on_bad_data == BadData::Skip,
-            optimizer: &self.optimizer,
-            folder: &self.output,
-            identity: self.identity(),
-            options: serde_json::to_value(self).unwrap_or_default(),
-        }
+        let RunConfig { epochs, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
+        let per_case = self.run.clips_per_case;
+        let rounds = Rounds { epochs, per_case, accumulate, seed, validate_every, resume, on_bad_data };
+        Course::new(rounds, &self.optimizer, &self.output, self.identity(), self)
     }
 
     pub(super) fn step(&self) -> StepConfig {

@@ -51,16 +51,17 @@ impl Default for Proposal {
     }
 }
 
-/// Prompts for every object of the labels. Errors: options that propose nothing; labels without objects.
+/// Prompts for every object of the labels. Errors: options that propose nothing; slices that the labels do not have; labels without objects.
 pub fn propose(labels: &Labels, proposal: &Proposal) -> Result<PromptFile> {
     let Proposal { frames, positive, negative, ring, bounds, least, seed } = proposal;
     if *positive == 0 && !bounds {
         return Err(Error::invalid("propose: neither points inside nor a box; `positive` 1 or `box` true"));
     }
-    if ring[0] >= ring[1] {
-        return Err(Error::invalid(format!("propose: ring is {ring:?}: the second distance must be larger")));
-    }
     let rules = PointRules { positive: *positive, negative: *negative, ring: *ring };
+    rules.check("propose: ")?;
+    if let Chosen::Frames(frames) = frames {
+        frames.iter().try_for_each(|&frame| labels.check_frame(frame))?;
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(*seed);
     let mut objects = Vec::new();
     for object in labels.objects() {
@@ -168,5 +169,7 @@ mod tests {
         assert!(error(Proposal { positive: 0, ..Proposal::default() }).contains("`box` true"));
         assert!(error(Proposal { least: 1000, ..Proposal::default() }).contains("no object has 1000 pixels"));
         assert!(error(Proposal { ring: [9, 3], ..Proposal::default() }).contains("ring"));
+        assert!(error(Proposal { positive: usize::MAX, ..Proposal::default() }).contains("1000 points are the most"));
+        assert!(error(Proposal { frames: Chosen::Frames(vec![2, 4]), ..Proposal::default() }).contains('4'));
     }
 }

@@ -5,6 +5,7 @@
 //! of the whole mask.
 
 use crate::measure::{Connectivity, Grid, components};
+use crate::{Error, Result};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -12,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// pixels that a part must have to be given a point of its own
 const LEAST_PART: usize = 20;
+/// points of one kind that a prompt has at most
+const MOST_POINTS: usize = 1000;
 
 /// One object on one slice.
 #[derive(Debug, Clone)]
@@ -60,7 +63,7 @@ impl Region {
                     }
                     let here = at(line, if reverse { length - 1 - i } else { i });
                     if values[here] {
-                        until = Some(i + by);
+                        until = Some(i.saturating_add(by));
                     }
                     grown[here] |= until.is_some_and(|until| i <= until);
                 }
@@ -103,6 +106,21 @@ impl Default for PointRules {
 }
 
 impl PointRules {
+    /// Errors: a ring without room, more points than any model can make use of. `of` is what the rules belong to, for messages.
+    pub fn check(&self, of: &str) -> Result<()> {
+        let Self { positive, negative, ring: [inner, outer] } = *self;
+        let many = [("positive", positive), ("negative", negative)].into_iter().find(|(_, count)| *count > MOST_POINTS);
+        match many {
+            Some((name, count)) => {
+                Err(Error::invalid(format!("{of}{name} is {count}: {MOST_POINTS} points are the most")))
+            }
+            None if inner >= outer => {
+                Err(Error::invalid(format!("{of}ring is [{inner}, {outer}]: the second distance must be larger")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Positive and negative points as `[x, y]` in pixels. Fewer where there is no room.
     pub fn draw(&self, region: &Region, rng: &mut ChaCha8Rng) -> [Vec<[usize; 2]>; 2] {
         let (numbers, count) = region.parts();
@@ -172,5 +190,21 @@ mod tests {
         let again = rules.draw(&region, &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(again, [positive, negative], "the same seed draws the same points");
         assert_eq!(region.bounds(), Some([10, 5, 20, 15]));
+    }
+
+    #[test]
+    fn a_ring_may_reach_beyond_everything() {
+        let ring = square().ring([0, usize::MAX]);
+        assert_eq!(ring.iter().filter(|inside| **inside).count(), 40 * 50 - 100);
+    }
+
+    #[test]
+    fn more_points_than_make_sense_are_refused() {
+        let error = |rules: PointRules| rules.check("sample.points.").unwrap_err().to_string();
+        assert!(
+            error(PointRules { negative: usize::MAX, ..Default::default() }).starts_with("sample.points.negative is 1")
+        );
+        assert!(error(PointRules { ring: [9, 9], ..Default::default() }).contains("sample.points.ring is [9, 9]"));
+        assert!(PointRules::default().check("").is_ok());
     }
 }

@@ -47,12 +47,18 @@ pub struct Doubt {
 }
 
 /// Every object on every slice where either labels have it, the most doubtful first. `seen` may be empty, and `first` may be missing.
-/// Errors: labels of different shapes.
+/// Errors: labels of different shapes; a slice was seen that the labels do not have.
 pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Result<Vec<Doubt>> {
     let shape = |labels: &Labels| [labels.frames, labels.rows, labels.columns];
     if let Some(first) = first.filter(|first| shape(first) != shape(labels)) {
         let (a, b) = (shape(first), shape(labels));
         return Err(Error::invalid(format!("review: the first labels have the shape {a:?}, the others {b:?}")));
+    }
+    if let Some(slice) = seen.iter().find(|slice| slice.frame >= labels.frames) {
+        let (frame, frames) = (slice.frame, labels.frames);
+        return Err(Error::invalid(format!(
+            "review: slice {frame} was seen, the labels have {frames}: another volume's?"
+        )));
     }
     let told: BTreeMap<(usize, u16), SeenObject> =
         seen.iter().flat_map(|slice| slice.objects.iter().map(|object| ((slice.frame, object.id), *object))).collect();
@@ -130,5 +136,7 @@ mod tests {
         assert!((doubts[2].doubt - 0.5).abs() < 1e-9, "half of its neighbour's area: {:?}", doubts[2]);
         assert_eq!(review(None, &after, &[]).unwrap().len(), 3);
         assert!(review(Some(&labels(vec![0; 4])), &after, &[]).unwrap_err().to_string().contains("shape"));
+        let error = review(None, &after, &[seen(3, 1.0, 1.0)]).unwrap_err().to_string();
+        assert!(error.contains("slice 3 was seen, the labels have 3"), "{error}");
     }
 }

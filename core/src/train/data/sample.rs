@@ -127,10 +127,7 @@ impl SampleConfig {
                     "sample.lesson goes with points on the object alone: no boxes, masks, negative points or corrections",
                 ))
             }
-            Self { points: PointRules { ring: [inner, outer], .. }, .. } if inner >= outer => {
-                Err(Error::invalid(format!("sample.points.ring is [{inner}, {outer}]: the second must be larger")))
-            }
-            _ => Ok(()),
+            _ => self.points.check("sample.points."),
         }
     }
 

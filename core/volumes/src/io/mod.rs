@@ -34,7 +34,7 @@ pub use info::VolumeInfo;
 pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write_labels, write_labels_with};
 pub use options::OpenOptions;
 pub(crate) use png::{Pixels, write as write_png};
-pub use probabilities::{Probabilities, write_probabilities};
+pub use probabilities::{Probabilities, check_probabilities_output, write_probabilities};
 pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
 pub(crate) use write::png_folder;
 pub use write::{atomic_file, check_output, write_picture, write_text, write_volume};

@@ -71,15 +71,22 @@ impl Probabilities {
     }
 }
 
+/// An error where probabilities cannot be written under this name; for before the work.
+pub fn check_probabilities_output(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    match Target::of(path)? {
+        Target::Nifti => Ok(()),
+        _ => Err(Error::Invalid(format!("{}: probabilities are written as .nii or .nii.gz", path.display()))),
+    }
+}
+
 /// Writes probabilities as float32 NIfTI (`.nii`, `.nii.gz`) with the affine of the volume: `[x, y, z]` for one object, else
 /// `[x, y, z, object]` in the order of `objects`.
 pub fn write_probabilities(path: impl AsRef<Path>, probabilities: &Probabilities) -> Result<()> {
     let path = path.as_ref();
+    check_probabilities_output(path)?;
     probabilities.check()?;
     let Probabilities { ref objects, frames, rows, columns, ref data, ref geometry } = *probabilities;
-    if Target::of(path)? != Target::Nifti {
-        return Err(Error::Invalid(format!("{}: probabilities are written as .nii or .nii.gz", path.display())));
-    }
     let mut sides = vec![columns, rows, frames];
     sides.extend((objects.len() > 1).then_some(objects.len()));
     nifti::write(path, data, &sides, geometry)

@@ -56,23 +56,18 @@ pub fn smooth(grid: &Grid, sigma: f64) -> Grid {
 mod tests {
     use super::*;
 
-    fn grid(rows: &[&str]) -> Grid {
-        let inside = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
-        Grid { shape: [1, rows.len(), rows[0].len()], spacing: [1.0; 3], inside }
-    }
-
     #[test]
     fn islands_of_exactly_the_least_size_stay() {
-        let before = grid(&["##..", "....", "#..#", "...#"]);
-        assert_eq!(remove_small(&before, 2, Connectivity::Corners), grid(&["##..", "....", "...#", "...#"]));
+        let before = Grid::drawn(&["##..", "....", "#..#", "...#"]);
+        assert_eq!(remove_small(&before, 2, Connectivity::Corners), Grid::drawn(&["##..", "....", "...#", "...#"]));
         assert_eq!(remove_small(&before, 3, Connectivity::Corners).count(), 0);
     }
 
     #[test]
     fn holes_are_closed_by_faces() {
-        let before = grid(&["####.", "#..##", "#.#.#", "#####"]);
-        assert_eq!(fill_holes(&before), grid(&["####.", "#####", "#####", "#####"]));
-        let open = grid(&["##", "#."]);
+        let before = Grid::drawn(&["####.", "#..##", "#.#.#", "#####"]);
+        assert_eq!(fill_holes(&before), Grid::drawn(&["####.", "#####", "#####", "#####"]));
+        let open = Grid::drawn(&["##", "#."]);
         assert_eq!(fill_holes(&open), open);
     }
 

@@ -116,14 +116,9 @@ pub(crate) fn find(parents: &mut [u32], mut label: u32) -> u32 {
 mod tests {
     use super::*;
 
-    fn slice(rows: &[&str]) -> Grid {
-        let inside = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
-        Grid { shape: [1, rows.len(), rows[0].len()], spacing: [1.0; 3], inside }
-    }
-
     #[test]
     fn corners_join_what_faces_do_not() {
-        let grid = slice(&["##..#", "..#.#", "#...#", "#.###"]);
+        let grid = Grid::drawn(&["##..#", "..#.#", "#...#", "#.###"]);
         assert_eq!(components(&grid, Connectivity::Faces).1, [2, 6, 1, 2]);
         assert_eq!(components(&grid, Connectivity::Corners).1, [3, 6, 2]);
         let (labels, _) = components(&grid, Connectivity::Faces);
@@ -141,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_spiral_is_one() {
-        let grid = slice(&["#####", "....#", "###.#", "#...#", "#####"]);
+        let grid = Grid::drawn(&["#####", "....#", "###.#", "#...#", "#####"]);
         assert_eq!(components(&grid, Connectivity::Faces).1, [17]);
     }
 }

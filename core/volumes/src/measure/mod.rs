@@ -54,6 +54,13 @@ impl Grid {
         }
     }
 
+    /// A slice as a test draws it: `#` is inside.
+    #[cfg(test)]
+    pub(crate) fn drawn(rows: &[&str]) -> Self {
+        let inside = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
+        Self { shape: [1, rows.len(), rows[0].len()], spacing: [1.0; 3], inside }
+    }
+
     /// How many voxels are inside.
     pub fn count(&self) -> usize {
         self.inside.iter().filter(|&&inside| inside).count()

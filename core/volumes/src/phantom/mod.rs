@@ -8,6 +8,8 @@ mod anatomy;
 mod mesh;
 mod motion;
 mod options;
+mod places;
+mod plane;
 mod random;
 mod raster;
 mod retina;

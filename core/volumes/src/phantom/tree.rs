@@ -4,6 +4,8 @@
 //!
 //! `roots -> grow (large vessels, which the truth names) -> smooth -> radii -> twigs (small branches, not in the truth)`
 
+use super::places::Places;
+use super::plane::{cross, direction, distance, dot, plus, turned, unit};
 use super::random::{Field, Random};
 use super::retina::Retina;
 use std::f32::consts::PI;
@@ -50,6 +52,10 @@ struct Growth {
     homing: f32,
 }
 
+/// Short branches: nothing draws them, and they feel what lies on all sides before them.
+const SHORT: Growth =
+    Growth { rounds: 0, sinks: 0, step: 0.0, free: [0.0; 2], reach: 1.6, inertia: 0.25, cone: 0.0, homing: 0.0 };
+
 /// Large vessels first, then small branches of them; the second begin at the index returned.
 pub fn grow(retina: &Retina, field: f32, seed: u64) -> (Vec<Node>, usize) {
     let mut random = Random::new(seed, 2);
@@ -77,16 +83,11 @@ pub fn grow(retina: &Retina, field: f32, seed: u64) -> (Vec<Node>, usize) {
         sinks: (550.0 * field) as usize,
         step: 0.03 * scale.sqrt(),
         free: [0.15 * scale, 0.075 * scale],
-        reach: 1.6,
         inertia: 0.3,
-        cone: 0.0,
-        homing: 0.0,
+        ..SHORT
     };
-    colonise(&mut nodes, &twigs, retina, field, &mut random);
-    for node in &mut nodes[first_twig..] {
-        node.radius = 0.0045;
-    }
-    bend(&mut nodes, retina, field, &mut random);
+    branch(&mut nodes, &twigs, retina, field, &mut random);
+    nodes[first_twig..].iter_mut().for_each(|node| node.radius = 0.0045);
     (nodes, first_twig)
 }
 
@@ -109,14 +110,17 @@ pub fn deep(retina: &Retina, field: f32, seed: u64) -> Vec<Node> {
         step: 0.035 * scale.sqrt(),
         free: [0.24 * scale, 0.10 * scale],
         reach: 1.7,
-        inertia: 0.25,
-        cone: 0.0,
-        homing: 0.0,
+        ..SHORT
     };
-    colonise(&mut nodes, &growth, retina, field, &mut random);
+    branch(&mut nodes, &growth, retina, field, &mut random);
     nodes.iter_mut().for_each(|node| node.radius = 0.0055);
-    bend(&mut nodes, retina, field, &mut random);
     nodes
+}
+
+/// Small branches, and then the bends of everything.
+fn branch(nodes: &mut Vec<Node>, growth: &Growth, retina: &Retina, field: f32, random: &mut Random) {
+    colonise(nodes, growth, retina, field, random);
+    bend(nodes, retina, field, random);
 }
 
 /// Stumps on the edge, arteries and veins in turn, and arcades: one or none across a corner of a small field, two in a wide one.
@@ -338,80 +342,4 @@ fn bend(nodes: &mut [Node], retina: &Retina, field: f32, random: &mut Random) {
         let moved = |k: usize| 0.050 * fields[0][k].at(at) + 0.026 * fields[1][k].at(at);
         node.at = [0, 1].map(|k| at[k] + near * moved(k));
     }
-}
-
-/// Nodes by place, to find the nearest quickly.
-struct Places {
-    cell: f32,
-    side: usize,
-    cells: Vec<Vec<u32>>,
-}
-
-impl Places {
-    fn new(nodes: &[Node], cell: f32, field: f32) -> Self {
-        let side = ((field + 1.0) / cell) as usize + 1;
-        let mut places = Self { cell, side, cells: vec![Vec::new(); side * side] };
-        for (i, node) in nodes.iter().enumerate() {
-            let [x, y] = places.cell_of(node.at);
-            places.cells[y * side + x].push(i as u32);
-        }
-        places
-    }
-
-    fn cell_of(&self, at: [f32; 2]) -> [usize; 2] {
-        at.map(|v| (((v + 0.5) / self.cell).max(0.0) as usize).min(self.side - 1))
-    }
-
-    /// The node that a sink pulls: none where a vessel is nearer than `free`, or all are out of reach.
-    fn fed(&self, nodes: &[Node], sink: [f32; 2], free: f32, reach: f32) -> Option<usize> {
-        let [x, y] = self.cell_of(sink);
-        let (columns, rows) =
-            (x.saturating_sub(1)..=(x + 1).min(self.side - 1), y.saturating_sub(1)..=(y + 1).min(self.side - 1));
-        let near = rows.flat_map(|row| columns.clone().map(move |column| row * self.side + column));
-        let mut nearest = [(f32::INFINITY, 0); 2];
-        for &i in near.flat_map(|cell| &self.cells[cell]) {
-            let node = &nodes[i as usize];
-            let d = distance(node.at, sink);
-            let kind = &mut nearest[usize::from(node.artery)];
-            if d < kind.0 {
-                *kind = (d, i as usize);
-            }
-        }
-        let (own, other) = if nearest[0].0 < nearest[1].0 { (0, 1) } else { (1, 0) };
-        // two kinds compete for a sink; now and then the farther one gets it and crosses
-        let crowded = nearest[own].0 < free && (nearest[other].0 < free || nearest[own].0 < free / 1.6);
-        let fed = if nearest[own].0 < free { nearest[other] } else { nearest[own] };
-        (!crowded && fed.0 < free * reach).then_some(fed.1)
-    }
-}
-
-fn dot(a: [f32; 2], b: [f32; 2]) -> f32 {
-    a[0] * b[0] + a[1] * b[1]
-}
-
-fn cross(a: [f32; 2], b: [f32; 2]) -> f32 {
-    a[0] * b[1] - a[1] * b[0]
-}
-
-fn unit(a: [f32; 2]) -> [f32; 2] {
-    let length = dot(a, a).sqrt().max(1e-9);
-    a.map(|v| v / length)
-}
-
-fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
-    let d = [a[0] - b[0], a[1] - b[1]];
-    dot(d, d).sqrt()
-}
-
-fn direction(from: [f32; 2], to: [f32; 2]) -> [f32; 2] {
-    unit([to[0] - from[0], to[1] - from[1]])
-}
-
-fn plus(at: [f32; 2], way: [f32; 2], step: f32) -> [f32; 2] {
-    [at[0] + way[0] * step, at[1] + way[1] * step]
-}
-
-fn turned([x, y]: [f32; 2], angle: f32) -> [f32; 2] {
-    let (sin, cos) = angle.sin_cos();
-    [x * cos - y * sin, x * sin + y * cos]
 }

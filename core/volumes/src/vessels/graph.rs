@@ -180,8 +180,7 @@ mod tests {
     use super::*;
 
     fn graph(rows: &[&str]) -> Graph {
-        let inside = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
-        Graph::of(&Grid { shape: [1, rows.len(), rows[0].len()], spacing: [1.0, 0.5, 0.5], inside })
+        Graph::of(&Grid { spacing: [1.0, 0.5, 0.5], ..Grid::drawn(rows) })
     }
 
     #[test]

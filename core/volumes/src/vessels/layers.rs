@@ -9,6 +9,9 @@ use crate::progress::check;
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result};
 
+/// longest side of a map that is resized
+const MOST_SIDE: usize = 32_768;
+
 /// Fewest pixels of a vessel on a layer, as SAM-OCTA2 takes it.
 pub const LEAST: usize = 100;
 
@@ -54,7 +57,7 @@ pub fn erase(labels: &Labels, erased: &Labels) -> Result<Labels> {
 }
 
 /// One slice of labels in another size: a pixel is inside where linear interpolation of the mask leaves any trace in 8 bits, as SAM-OCTA2 brings
-/// en-face masks to the size of the layers (`cv2.resize`, then `>= 1`), with the number that weighs most there. Errors: several slices; no pixels.
+/// en-face masks to the size of the layers (`cv2.resize`, then `>= 1`), with the number that weighs most there. Errors: several slices; no pixels; a side of more than 32768.
 pub fn fitted(map: &Labels, rows: usize, columns: usize) -> Result<Labels> {
     check_flat("an en-face map", map)?;
     if (map.rows, map.columns) == (rows, columns) {
@@ -62,6 +65,11 @@ pub fn fitted(map: &Labels, rows: usize, columns: usize) -> Result<Labels> {
     }
     if rows == 0 || columns == 0 || map.data.is_empty() {
         return Err(Error::invalid("a map without pixels cannot be resized"));
+    }
+    if rows.max(columns) > MOST_SIDE {
+        return Err(Error::invalid(format!(
+            "a map of {rows} x {columns} pixels: {MOST_SIDE} are the most along a side"
+        )));
     }
     let (down, across) = (taps(map.rows, rows), taps(map.columns, columns));
     let mut data = Vec::with_capacity(rows * columns);

@@ -123,15 +123,10 @@ mod tests {
     use super::*;
     use crate::measure::{Connectivity, components};
 
-    fn grid(rows: &[&str]) -> Grid {
-        let inside = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
-        Grid { shape: [1, rows.len(), rows[0].len()], spacing: [1.0; 3], inside }
-    }
-
     #[test]
     fn a_bar_becomes_a_line() {
-        let thin = skeleton(&grid(&["#########", "#########", "#########"]));
-        assert_eq!(thin, grid(&[".......#.", "#######..", "........."])); // what scikit-image makes of it
+        let thin = skeleton(&Grid::drawn(&["#########", "#########", "#########"]));
+        assert_eq!(thin, Grid::drawn(&[".......#.", "#######..", "........."])); // what scikit-image makes of it
     }
 
     #[test]

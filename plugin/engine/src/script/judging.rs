@@ -130,7 +130,7 @@ fn classical(
     rest.retain(|_, value| !value.is_unit());
     let points = list("classical: points", points, pixel)?;
     let signs = match labels {
-        Some(labels) => list("classical: option `labels`", &labels, |what, label| Ok(whole(what, label)? > 0))?,
+        Some(labels) => list("classical: option `labels`", &labels, sign)?,
         None => vec![true; points.len()],
     };
     if signs.len() != points.len() {
@@ -143,6 +143,15 @@ fn classical(
     let options = parsed("classical: options", rest.into())?;
     let labels = classical::segment_frame(&volume.volume, frame, method, &clicks, &options)?;
     Ok(LabelsValue { labels: Arc::new(labels), volume: volume.clone() })
+}
+
+/// On the object (1) or beside it (0).
+fn sign(what: &str, label: &Dynamic) -> Checked<bool> {
+    match whole(what, label)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(refused(what, "1 (on the object) or 0 (beside it)", label)),
+    }
 }
 
 /// `[x, y]`, of which the pixel counts.

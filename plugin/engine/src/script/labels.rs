@@ -172,8 +172,12 @@ fn write_probabilities(session: &SessionValue, path: &Dynamic, request: &SegRequ
     let path = session.volume.output("save_probabilities: path", path)?;
     request.check_output(Some(&path))?;
     let options = request.options(&session.volume.source)?;
+    let dicom = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm"));
+    if !dicom {
+        io::check_probabilities_output(&path)?;
+    }
     let probabilities = job::probabilities(&*session.lock()?, session.volume.axis)?;
-    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm")) {
+    match dicom {
         true => Ok(io::write_seg(path, &probabilities, &options)?),
         false => Ok(io::write_probabilities(path, &probabilities)?),
     }

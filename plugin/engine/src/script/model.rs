@@ -119,8 +119,8 @@ impl ModelValue {
             let options = Options::new("load_model", options, &["config", "adapter", "device", "precision"])?;
             request.model_config = options.get("config", text)?.filter(|config| !config.is_empty());
             request.adapter = options.get("adapter", |what, path| files.readable(what, path))?;
-            request.device = options.parsed("device")?.unwrap_or_default();
-            request.precision = options.parsed("precision")?.unwrap_or_default();
+            request.place.device = options.parsed("device")?.unwrap_or_default();
+            request.place.precision = options.parsed("precision")?.unwrap_or_default();
         }
         // a file by its path; names are looked up in the folders of the weights, which the host chose
         let named = [Some(&request.model), request.model_config.as_ref()];

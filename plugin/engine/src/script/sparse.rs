@@ -77,8 +77,8 @@ impl SegmenterValue {
         if let Some(options) = options {
             let options = Options::new("load_segmenter", options, &["image_size", "device", "precision"])?;
             request.image_size = options.get("image_size", whole)?.map(|side| i64::try_from(side).unwrap_or(i64::MAX));
-            request.device = options.parsed("device")?.unwrap_or_default();
-            request.precision = options.parsed("precision")?.unwrap_or_default();
+            request.place.device = options.parsed("device")?.unwrap_or_default();
+            request.place.precision = options.parsed("precision")?.unwrap_or_default();
         }
         let path = Path::new(&request.segmenter);
         if path.components().count() > 1 || path.exists() {
@@ -139,6 +139,8 @@ impl Asked {
         let Some(options) = options else { return Ok(Self::default()) };
         let options = Options::new("predict", options, &KEYS)?;
         let usual = CleanUp::default();
+        let probabilities = options.get("probabilities", |what, path| volume.output(what, path))?;
+        probabilities.iter().try_for_each(io::check_probabilities_output)?;
         Ok(Self {
             clean: CleanUp {
                 threshold: options.get("threshold", float64)?.unwrap_or(usual.threshold),
@@ -150,7 +152,7 @@ impl Asked {
             batch: options.get("batch", whole)?,
             vessels: options.get("vessels", |what, value| vessel_map(&volume.files, what, value))?,
             pictures: options.get("pictures", |what, path| volume.output(what, path))?,
-            probabilities: options.get("probabilities", |what, path| volume.output(what, path))?,
+            probabilities,
         })
     }
 }

@@ -6,13 +6,13 @@ use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
-use super::values::{Checked, Fallible, native, refused, told};
+use super::values::{Checked, Fallible, Options, native, refused, told};
 use crate::convert::ToHost;
-use rhai::{Dynamic, FnPtr, NativeCallContext};
+use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
 use sam_octa2_core::Error;
 use sam_octa2_core::job::{ExportRequest, FreshRequest, export, fresh};
 use sam_octa2_core::loader::ModelRequest;
-use sam_octa2_core::progress::Flow;
+use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::sparse::{TrainSegmenterRequest, train_segmenter};
 use sam_octa2_core::train::data::DataConfig;
 use sam_octa2_core::train::records::EpochRecord;
@@ -21,6 +21,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
+
+/// What can be said of a model within the options of another function.
+const MODEL: [&str; 6] = ["model", "model_config", "adapter", "device", "precision", "weights_dirs"];
 
 /// Makes training known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
@@ -31,7 +34,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .function(
             "fine_tune(options: #{model, data, output, adapt, objective, optimizer, sample, augment, run}, closure?: FnPtr) -> Map",
             "Trains adapters (or whole parts) of a model on volumes with labels; writes `adapter.safetensors`, a checkpoint to resume from, \
-             tables, curves and pictures into the folder `output`; `run: #{dry_run: true}` only estimates memory and time. `model`: a name, a file, or `#{model, config, adapter, device, \
+             tables, curves and pictures into the folder `output`; `run: #{dry_run: true}` only estimates memory and time. `model`: a name, a file, or `#{model, model_config, adapter, device, \
              precision}`; `data`: `#{manifest: FILE}` or `#{octa500: #{root, task}}`. The closure hears `#{epoch, loss, skipped, validation: \
              #{dice, ...}}` after every epoch; `false` stops there. Returns `#{epochs, best_epoch, adapter, \
              trained_parameters, skipped, test, estimate}`.",
@@ -39,11 +42,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: \"pairs.json\"}, output: \"tuned\", \
              adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
             move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
-                run(&call, host, &files, &options, Some(&each))
+                heard(&call, host, Some(&each), || request(&files, &options), fine_tune)
             },
         )
         .also("fine_tune", move |call: NativeCallContext, options: Dynamic| -> Fallible<Dynamic> {
-            run(&call, host, &same, &options, None)
+            heard(&call, host, None, || request(&same, &options), fine_tune)
         })
         .function(
             "export_checkpoint(options: #{model, model_config, adapter, layout, precision}, path: String) -> Map",
@@ -79,11 +82,11 @@ fn layers(library: &mut Library<'_>, context: &Context) {
             "labels.save(\"region.nii.gz\"); write_json(\"layers.json\", [#{image: arg(\"input\"), labels: \"region.nii.gz\"}]); \
              train_segmenter(#{network: #{size: \"tiny\", image_size: 32}, data: #{manifest: \"layers.json\"}, output: \"taught\", run: #{epochs: 1}})",
             move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
-                teach(&call, host, &files, &options, Some(&each))
+                heard(&call, host, Some(&each), || segmenter_request(&files, &options), train_segmenter)
             },
         )
         .also("train_segmenter", move |call: NativeCallContext, options: Dynamic| -> Fallible<Dynamic> {
-            teach(&call, host, &same, &options, None)
+            heard(&call, host, None, || segmenter_request(&same, &options), train_segmenter)
         });
 }
 
@@ -101,6 +104,7 @@ fn with_output<T: DeserializeOwned>(function: &str, options: &Dynamic, path: &Dy
 }
 
 fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
+    Options::new("export_checkpoint", options, &[&MODEL[..], &["layout"]].concat())?;
     let request: ExportRequest = with_output("export_checkpoint", options, path)?;
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
@@ -141,36 +145,24 @@ fn readable_data(files: &Files, data: &DataConfig) -> Checked<()> {
     }
 }
 
-fn run(
-    call: &NativeCallContext,
-    host: HostRef,
-    files: &Files,
-    options: &Dynamic,
-    each: Option<&FnPtr>,
-) -> Fallible<Dynamic> {
-    let request = native(call, || request(files, options))?;
-    heard(call, each, |on_epoch| fine_tune(&request, &mut ToHost(host.calls()), on_epoch))
-}
-
-fn teach(
-    call: &NativeCallContext,
-    host: HostRef,
-    files: &Files,
-    options: &Dynamic,
-    each: Option<&FnPtr>,
-) -> Fallible<Dynamic> {
-    let request = native(call, || segmenter_request(files, options))?;
-    heard(call, each, |on_epoch| train_segmenter(&request, &mut ToHost(host.calls()), on_epoch))
-}
+/// A training of the core: request, progress, what hears of every epoch.
+type Train<Q, R> = fn(
+    &Q,
+    &mut dyn Observer,
+    &mut dyn FnMut(&EpochRecord) -> sam_octa2_core::Result<Flow>,
+) -> sam_octa2_core::Result<R>;
 
 /// Trains while the closure hears of every epoch.
-fn heard<R: Serialize>(
+fn heard<Q, R: Serialize>(
     call: &NativeCallContext,
+    host: HostRef,
     each: Option<&FnPtr>,
-    train: impl FnOnce(&mut dyn FnMut(&EpochRecord) -> sam_octa2_core::Result<Flow>) -> sam_octa2_core::Result<R>,
+    request: impl FnOnce() -> Checked<Q>,
+    train: Train<Q, R>,
 ) -> Fallible<Dynamic> {
+    let request = native(call, request)?;
     let mut failed = None;
-    let result = train(&mut |epoch| {
+    let result = train(&request, &mut ToHost(host.calls()), &mut |epoch| {
         let Some(each) = each else { return Ok(Flow::Continue) };
         let told = rhai::serde::to_dynamic(epoch).map_err(|error| Error::invalid(error.to_string()))?;
         match each.call_within_context::<Dynamic>(call, (told,)) {
@@ -188,6 +180,8 @@ fn heard<R: Serialize>(
 
 /// The option map as a request; only files that the host allows.
 fn request(files: &Files, options: &Dynamic) -> Checked<FineTuneRequest> {
+    let model = options.read_lock::<Map>().and_then(|options| options.get("model").cloned());
+    model.filter(Dynamic::is_map).map(|model| Options::new("fine_tune: option `model`", &model, &MODEL)).transpose()?;
     let request: FineTuneRequest = parsed("fine_tune", options, |value| {
         if value["model"].is_string() {
             value["model"] = json!({"model": value["model"]});

@@ -132,7 +132,7 @@ impl Work {
 mod tests {
     use super::*;
     use sam_octa2_core::job::InputRequest;
-    use sam_octa2_core::loader::ModelRequest;
+    use sam_octa2_core::loader::{ModelRequest, Place};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::Path;
 
@@ -145,7 +145,7 @@ mod tests {
         let request = ModelRequest {
             model: file("mini21.pt"),
             model_config: Some(file("mini21.yaml")),
-            device: "cpu".parse().unwrap(),
+            place: Place { device: "cpu".parse().unwrap(), ..Place::default() },
             ..ModelRequest::default()
         };
         let model = ModelValue::of(&request, &mut ()).unwrap();

@@ -1,9 +1,23 @@
 //! What can be typed. Nothing here looks at the world.
+//!
+//! Here are the commands; what several of them take, or what is long, stands beside: `files` volumes and labels, `model` networks, `script`
+//! what a script may do, `phantom` synthetic volumes. The commands about vessels and measurements are in `octa`, those of `plugin check`
+//! in `check`.
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts: `[1]` is JSON")]
 
+mod files;
+mod model;
+mod phantom;
+mod script;
+
+pub use files::{Input, Seg, Spacing, spacing};
+pub use model::{Model, Place, Segmenter};
+pub use phantom::{PhantomFiles, PhantomOptions};
+pub use script::{Bounds, ViewerOptions, key_value};
+
 use crate::check;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Segments OCT-angiography stacks with the SAM-OCTA2 plugin.
@@ -302,230 +316,6 @@ pub enum Task {
     },
 }
 
-/// What a script may do and use up.
-#[derive(Args)]
-#[command(next_help_heading = "What the script may do")]
-pub struct Bounds {
-    /// Let it read and write below this folder, too; may be given several times. Without it: the current folder, what --set names, and
-    /// reading the script's own folder
-    #[arg(long, value_name = "DIR")]
-    pub allow: Vec<PathBuf>,
-    /// Let it import from this folder, beside its own
-    #[arg(long, value_name = "DIR")]
-    pub library: Option<PathBuf>,
-    /// Stop it after so many seconds; 0: never (the default)
-    #[arg(long, value_name = "S")]
-    pub max_seconds: Option<f64>,
-    /// Stop it after so many steps of the interpreter; 0: never
-    #[arg(long, value_name = "N")]
-    pub max_operations: Option<u64>,
-    /// Stop it when the process has grown by so many megabytes
-    #[arg(long, value_name = "MB")]
-    pub max_memory: Option<u64>,
-    /// Stop it before it has written more than so many megabytes
-    #[arg(long, value_name = "MB")]
-    pub max_disk: Option<u64>,
-    /// Any other limit by its name, as errors tell it; may be given several times
-    #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
-    pub limits: Vec<(String, u64)>,
-}
-
-/// What the functions `viewer::...` answer with.
-#[derive(Args, Clone)]
-#[command(next_help_heading = "The viewer of the script")]
-pub struct ViewerOptions {
-    /// What viewer::volume() returns: a file, or a folder of slices
-    #[arg(id = "active_volume", long = "volume", value_name = "INPUT")]
-    pub volume: Option<PathBuf>,
-    /// Where viewer::show(...) writes pictures
-    #[arg(long, value_name = "DIR", default_value = "pictures")]
-    pub pictures: PathBuf,
-    /// What the next viewer::ask(...) returns; may be given several times
-    #[arg(long, value_name = "TEXT")]
-    pub answer: Vec<String>,
-}
-
-/// The volume to read.
-#[derive(Args)]
-pub struct Input {
-    /// Volume: a file, or a folder of slices
-    pub input: PathBuf,
-    /// Use this region of every slice only, in pixels or percent, e.g. 1536,0,512,512 or 75%,0,25%,100%
-    #[arg(long, value_name = "X,Y,W,H")]
-    pub crop: Option<String>,
-    /// Take slices along this axis: z as stored, y (a stack of B-scans en face) or x; labels come back as stored
-    #[arg(long, value_name = "AXIS", value_parser = ["z", "y", "x"])]
-    pub axis: Option<String>,
-    /// The DICOM series to read where there are several: SeriesInstanceUID, series number, or #2 for the second listed
-    #[arg(long)]
-    pub series: Option<String>,
-    /// Accept DICOM slices with gaps or unequal spacing
-    #[arg(long)]
-    pub uneven: bool,
-    /// The volume to read where a file holds several (time points), from 0
-    #[arg(long, value_name = "N")]
-    pub volume: Option<usize>,
-    /// Make colour grey: red, green, blue or luminance
-    #[arg(long, value_parser = ["red", "green", "blue", "luminance"])]
-    pub channel: Option<String>,
-    /// Millimetres between voxels (columns, rows, slices), where the file does not say
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
-    pub spacing: Option<Spacing>,
-}
-
-/// Where a phantom goes; the ending of each name says its format.
-#[derive(Args)]
-pub struct PhantomFiles {
-    /// Slices to write
-    #[arg(long, value_name = "VOLUME")]
-    pub out: PathBuf,
-    /// Truth to write, slice by slice
-    #[arg(long, value_name = "LABELS")]
-    pub labels: Option<PathBuf>,
-    /// Labels to write: 1 where a slice holds the plexus of large vessels
-    #[arg(long, value_name = "LABELS")]
-    pub region: Option<PathBuf>,
-    /// Projection of the inner retina to write
-    #[arg(long, value_name = "VOLUME")]
-    pub en_face: Option<PathBuf>,
-    /// Truth of the projection to write
-    #[arg(long, value_name = "LABELS")]
-    pub en_face_labels: Option<PathBuf>,
-}
-
-/// What a phantom is like. Strengths: 0 is none, 1 as in real scans.
-#[derive(Args)]
-#[command(next_help_heading = "The phantom")]
-pub struct PhantomOptions {
-    /// Everything random follows from it; default: 0
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Rows and columns, 64 to 1024; default: 512
-    #[arg(long, value_name = "PIXELS")]
-    pub size: Option<usize>,
-    /// Number of slices, 1 to 256; default: 16
-    #[arg(long, value_name = "N")]
-    pub slices: Option<usize>,
-    /// Width and height of the field: 3 (the default) or 6
-    #[arg(long, value_name = "MM")]
-    pub field: Option<f64>,
-    /// Layers that the slices go through: whole (the default), vessels (the superficial plexus), faz (the deep plexus)
-    #[arg(long, value_name = "WHICH")]
-    pub layers: Option<String>,
-    /// dark (a threshold subtracted) or bright; default: drawn from the seed
-    #[arg(long, value_name = "KIND")]
-    pub scanner: Option<String>,
-    /// Area of the avascular zone, 0.05 to 1; default: drawn from the healthy range
-    #[arg(long, value_name = "MM2")]
-    pub faz_mm2: Option<f64>,
-    /// Speckle and noise, 0 to 3
-    #[arg(long, value_name = "STRENGTH")]
-    pub noise: Option<f64>,
-    /// Broken and displaced scan lines, 0 to 3
-    #[arg(long, value_name = "STRENGTH")]
-    pub motion: Option<f64>,
-    /// Uneven light and floaters, 0 to 3
-    #[arg(long, value_name = "STRENGTH")]
-    pub vignetting: Option<f64>,
-    /// Tails and shadows of vessels in deeper layers, 0 to 3
-    #[arg(long, value_name = "STRENGTH")]
-    pub projection: Option<f64>,
-    /// Brightness of the capillary mesh, 0 to 3
-    #[arg(long, value_name = "STRENGTH")]
-    pub capillaries: Option<f64>,
-    /// Share of the field that has lost its capillaries, 0 to 0.8
-    #[arg(long, value_name = "SHARE")]
-    pub dropout: Option<f64>,
-}
-
-/// What a DICOM Segmentation says beside its voxels.
-#[derive(Args)]
-#[command(next_help_heading = "DICOM Segmentation (--out FILE.dcm)")]
-pub struct Seg {
-    /// What objects are: vessel, artery, vein, capillary, faz, unspecified, or codes as in "SCT^59820001^Blood Vessel" (type), with ~
-    /// after a category and before a region; 2=faz for object 2 alone. May be given several times
-    #[arg(long, value_name = "[N=]WHAT")]
-    pub seg_property: Vec<String>,
-    /// Write probabilities (FRACTIONAL) instead of yes and no (BINARY)
-    #[arg(long)]
-    pub seg_fractional: bool,
-    /// Equal input gives equal bytes: identifiers from the content, dates from the source
-    #[arg(long)]
-    pub seg_deterministic: bool,
-    /// Series description; default: Segmentation
-    #[arg(long, value_name = "TEXT")]
-    pub seg_description: Option<String>,
-    /// Series number; default: that of the source + 1000
-    #[arg(long, value_name = "N")]
-    pub seg_number: Option<u32>,
-    /// Algorithm name; default: SAM-OCTA2
-    #[arg(long, value_name = "NAME")]
-    pub seg_algorithm: Option<String>,
-}
-
-/// Three lengths in millimetres.
-#[derive(Clone, Copy)]
-pub struct Spacing(pub [f64; 3]);
-
-/// The model and how to run it.
-#[derive(Args)]
-pub struct Model {
-    /// Weights: an official size by name (tiny, 2.1-base_plus, ...), or a .pt, .pth or .safetensors file
-    #[arg(long, value_name = "NAME|FILE")]
-    pub model: String,
-    /// Shape of the model: an official size by name or a YAML or JSON file; needed if the weights do not tell
-    #[arg(long, value_name = "NAME|FILE")]
-    pub model_config: Option<String>,
-    /// What fine-tuning has learnt for these weights: an adapter file, or PEFT's folder
-    #[arg(long, value_name = "FILE")]
-    pub adapter: Option<PathBuf>,
-    #[command(flatten)]
-    pub place: Place,
-    /// "reference": behave as the Python package sam2 1.1.0 does, also where corrections get lost
-    #[arg(long, value_name = "WHAT", value_parser = ["reference"])]
-    pub compat: Option<String>,
-}
-
-/// Where and how exactly to compute.
-#[derive(Args)]
-pub struct Place {
-    /// Where to compute: auto, cpu, cuda, cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: String,
-    /// Number format: auto, f32, bf16, f16; auto is bf16 on a GPU and on a CPU that has instructions for it, else f32; f32 for training on a
-    /// CPU, `replay` and `--compat reference`
-    #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "bf16", "f16"])]
-    pub precision: String,
-}
-
-/// The segmentation network and how its answer is tidied up.
-#[derive(Args)]
-pub struct Segmenter {
-    /// Weights: a .pth or .safetensors file of SwinUNETR
-    #[arg(long, value_name = "NAME|FILE")]
-    pub segmenter: String,
-    /// Side of the square that slices are resized to, a multiple of 32; default: what the weights say, else 512
-    #[arg(long, value_name = "PIXELS")]
-    pub image_size: Option<i64>,
-    #[command(flatten)]
-    pub place: Place,
-    /// Slices that go through the network together; default: 1, on a GPU 8
-    #[arg(long, value_name = "N")]
-    pub batch: Option<usize>,
-    /// Inside is what is likelier than this
-    #[arg(long, value_name = "P", default_value_t = 0.8)]
-    pub threshold: f64,
-    /// Remove components of fewer pixels of the network's square; default: 500 at 512
-    #[arg(long, value_name = "PIXELS")]
-    pub min_size: Option<usize>,
-    /// Leave holes open
-    #[arg(long)]
-    pub keep_holes: bool,
-    /// Smooth the region with a Gaussian of so many pixels of the network's square, 0: not; default: 5 at 512
-    #[arg(long, value_name = "PIXELS")]
-    pub sigma: Option<f64>,
-}
-
 #[derive(Subcommand)]
 pub enum PluginCommand {
     /// Test a plugin against the rules of the interface
@@ -545,25 +335,6 @@ pub enum PluginCommand {
     },
 }
 
-pub fn spacing(text: &str) -> Result<Spacing, String> {
-    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
-    let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
-    numbers.map(Spacing).ok_or_else(|| "expected three numbers: X,Y,Z".to_owned())
-}
-
-/// `KEY=VALUE`
-pub fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
-}
-
-fn limit(text: &str) -> Result<(String, u64), String> {
-    let (name, value) = key_value(text)?;
-    value.parse().map(|value| (name, value)).map_err(|_| "expected NAME=N, a whole number".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -571,11 +342,5 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         <Cli as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn a_value_may_hold_an_equals_sign() {
-        assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
-        assert!(key_value("=x").is_err() && key_value("x").is_err());
     }
 }

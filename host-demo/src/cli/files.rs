@@ -1,0 +1,68 @@
+//! Volumes to read, and what labels say beside their voxels.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// The volume to read.
+#[derive(Args)]
+pub struct Input {
+    /// Volume: a file, or a folder of slices
+    pub input: PathBuf,
+    /// Use this region of every slice only, in pixels or percent, e.g. 1536,0,512,512 or 75%,0,25%,100%
+    #[arg(long, value_name = "X,Y,W,H")]
+    pub crop: Option<String>,
+    /// Take slices along this axis: z as stored, y (a stack of B-scans en face) or x; labels come back as stored
+    #[arg(long, value_name = "AXIS", value_parser = ["z", "y", "x"])]
+    pub axis: Option<String>,
+    /// The DICOM series to read where there are several: SeriesInstanceUID, series number, or #2 for the second listed
+    #[arg(long)]
+    pub series: Option<String>,
+    /// Accept DICOM slices with gaps or unequal spacing
+    #[arg(long)]
+    pub uneven: bool,
+    /// The volume to read where a file holds several (time points), from 0
+    #[arg(long, value_name = "N")]
+    pub volume: Option<usize>,
+    /// Make colour grey: red, green, blue or luminance
+    #[arg(long, value_parser = ["red", "green", "blue", "luminance"])]
+    pub channel: Option<String>,
+    /// Millimetres between voxels (columns, rows, slices), where the file does not say
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    pub spacing: Option<Spacing>,
+}
+
+/// Three lengths in millimetres.
+#[derive(Clone, Copy)]
+pub struct Spacing(pub [f64; 3]);
+
+/// `X,Y,Z`
+pub fn spacing(text: &str) -> Result<Spacing, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
+    numbers.map(Spacing).ok_or_else(|| "expected three numbers: X,Y,Z".to_owned())
+}
+
+/// What a DICOM Segmentation says beside its voxels.
+#[derive(Args)]
+#[command(next_help_heading = "DICOM Segmentation (--out FILE.dcm)")]
+pub struct Seg {
+    /// What objects are: vessel, artery, vein, capillary, faz, unspecified, or codes as in "SCT^59820001^Blood Vessel" (type), with ~
+    /// after a category and before a region; 2=faz for object 2 alone. May be given several times
+    #[arg(long, value_name = "[N=]WHAT")]
+    pub seg_property: Vec<String>,
+    /// Write probabilities (FRACTIONAL) instead of yes and no (BINARY)
+    #[arg(long)]
+    pub seg_fractional: bool,
+    /// Equal input gives equal bytes: identifiers from the content, dates from the source
+    #[arg(long)]
+    pub seg_deterministic: bool,
+    /// Series description; default: Segmentation
+    #[arg(long, value_name = "TEXT")]
+    pub seg_description: Option<String>,
+    /// Series number; default: that of the source + 1000
+    #[arg(long, value_name = "N")]
+    pub seg_number: Option<u32>,
+    /// Algorithm name; default: SAM-OCTA2
+    #[arg(long, value_name = "NAME")]
+    pub seg_algorithm: Option<String>,
+}
