@@ -27,7 +27,10 @@ CHECKPOINT = """
 new_checkpoint(#{model_config: arg("size"), seed: 1}, arg("out") + "/model.safetensors");
 export_checkpoint(#{model: arg("out") + "/model.safetensors", model_config: arg("size")}, arg("out") + "/model.pt");
 """
-CLICK = {"objects": [{"id": 1, "prompts": [{"frame": 0, "points": [[102, 102]], "labels": [1]}]}]}
+CLICK = """
+let model = load_model(arg("folder") + "/model.safetensors", #{config: arg("size"), precision: arg("precision")});
+new_session(open_volume(arg("folder") + "/slice.nii.gz"), model).points(0, 1, [[102, 102]]);
+"""
 
 
 def run(command):
@@ -46,7 +49,7 @@ def has_reference(python):
 def stages(args, reference):
     """One entry per precision and number of objects: all turns of both."""
     runs = []
-    for precision, objects in [("f32", 1), ("bf16", 1), ("f32", args.objects)]:
+    for precision, objects in [("f32", 1), ("bf16", 1), ("bf16", args.objects)]:
         # the last slice looks at the prompted one and at six followed ones
         common = ["--size", args.size, "--precision", precision, "--objects", objects, "--slices", 9, "--threads", args.threads]
         entry = {"precision": precision, "objects": objects, "ours": [], "theirs": []}
@@ -60,20 +63,20 @@ def stages(args, reference):
 
 
 def first_mask(args, reference, folder):
-    """Seconds from the start of the process to its end with one mask written, each turn."""
+    """Seconds from the start of the process to its end after one click, each turn; the reference's count from its first import to its mask."""
     script = folder / "checkpoint.rhai"
     script.write_text(CHECKPOINT)
     subprocess.run([HOST, "run", script, "--set", f"size={args.size}", "--set", f"out={folder}"], check=True, capture_output=True)
-    (folder / "clicks.json").write_text(json.dumps(CLICK))
+    (folder / "click.rhai").write_text(CLICK)
     phantom = [HOST, "phantom", "--out", folder / "slice.nii.gz", "--labels", folder / "truth.nii.gz", "--slices", "1"]
     subprocess.run([str(part) for part in phantom], check=True, capture_output=True)
-    ours = [HOST, "segment", folder / "slice.nii.gz", "--model", folder / "model.safetensors", "--model-config", args.size]
-    ours += ["--prompts", folder / "clicks.json", "--out", folder / "labels.nii.gz"]
+    ours = [HOST, "run", folder / "click.rhai", "--allow", folder, "--set", f"folder={folder}", "--set", f"size={args.size}"]
     result = {"ours": [], "ours_f32": [], "theirs": []}
     for _ in range(args.turns):
-        for name, more in [("ours", []), ("ours_f32", ["--precision", "f32"])]:
+        for name, precision in [("ours", "auto"), ("ours_f32", "f32")]:
             start = time.perf_counter()
-            subprocess.run([str(part) for part in ours + more], check=True, capture_output=True)
+            command = [*ours, "--set", f"precision={precision}"]
+            subprocess.run([str(part) for part in command], check=True, capture_output=True)
             result[name].append(time.perf_counter() - start)
         if reference:
             theirs = [args.peers, THEIRS, "--size", args.size, "--checkpoint", folder / "model.pt", "--slices", 1, "--until-mask"]
@@ -89,7 +92,7 @@ def middle(entry, side, pick):
 def rows(runs, first):
     """Ours, theirs and their ratio; what the last column compares is named in the first."""
     by = {(entry["precision"], entry["objects"] > 1): entry for entry in runs}
-    one, half, five = by["f32", False], by["bf16", False], by["f32", True]
+    one, half, five = by["f32", False], by["bf16", False], by["bf16", True]
 
     def row(name, ours, theirs, digits=2):
         if theirs is None:
@@ -105,7 +108,7 @@ def rows(runs, first):
         row("slice followed, f32", *both(one, last)),
         row("slice followed, bf16 beside autocast", *both(half, last)),
         row("slice followed, bf16 beside their f32", middle(half, "ours", last), middle(one, "theirs", last)),
-        row(f"slice followed, {five['objects']} objects, f32", *both(five, last)),
+        row(f"slice followed, {five['objects']} objects, bf16 beside autocast", *both(five, last)),
         row("a further click, f32", *both(one, lambda one: one["click_s"]), 3),
         row("a further click, bf16", *both(half, lambda one: one["click_s"]), 3),
     ]
@@ -118,10 +121,10 @@ def rows(runs, first):
 def limits(runs):
     """What does not compare with the reference: objects by one object, a click by a slice."""
     by = {(entry["precision"], entry["objects"] > 1): entry for entry in runs}
-    last = lambda side, five: middle(by["f32", five], side, lambda one: one["per_slice_s"][-1])
+    last = lambda side, five: middle(by["bf16", five], side, lambda one: one["per_slice_s"][-1])
     for side in ("ours", "theirs"):
-        if by["f32", True][side]:
-            print(f"{side}: {by['f32', True]['objects']} objects take {last(side, True) / last(side, False):.2f} times as long as one")
+        if by["bf16", True][side]:
+            print(f"{side}: {by['bf16', True]['objects']} objects take {last(side, True) / last(side, False):.2f} times as long as one")
     click = middle(by["f32", False], "ours", lambda one: one["click_s"] / one["encode_s"])
     print(f"a further click takes {100 * click:.1f} % of encoding the slice")
     gemm = by["f32", False]["ours"][0]["gemm_gflops"]
