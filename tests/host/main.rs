@@ -8,6 +8,7 @@ mod check;
 #[cfg(unix)]
 mod clients;
 mod compat;
+mod demo;
 mod errors;
 mod imports;
 mod interrupt;

@@ -183,7 +183,7 @@ fn labels_without_objects_teach_nothing() {
     let mut request = request(folder.path(), "out", &json!({}));
     request.data = serde_json::from_value(json!({"manifest": folder.path().join("pairs.csv")})).unwrap();
     let error = train(&request).unwrap_err().to_string();
-    assert!(error.contains("no slice of the cases for training has labels"), "{error}");
+    assert!(error.contains("v.nii.gz: the labels are empty on every slice"), "{error}");
 }
 
 /// The published strips: their third square is the first within the vessel map, resized.

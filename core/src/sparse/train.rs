@@ -151,9 +151,6 @@ impl<'a> Layers<'a> {
             Ok(cases.into_iter().map(LabelledLayer::of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
         };
         let (train, validation) = (layers(train)?, layers(validation)?);
-        if train.is_empty() {
-            return Err(Error::invalid("no slice of the cases for training has labels: there is nothing to learn"));
-        }
         Ok(Self { request, network, parameters, base, device, train, validation, test, skipped })
     }
 

@@ -1,0 +1,118 @@
+//! The small model in the repository, as a new user meets it: `make demo`'s script, and the two precisions in which it may compute.
+
+use crate::scripts::{info, root};
+use crate::util::{Host, Ran};
+use serde_json::json;
+use std::fs;
+
+/// `demo.rhai` with the small model of the repository, after these settings.
+fn first_minute(host: &Host, sets: &[&str]) -> Ran {
+    let script = root().join("scripts/demo.rhai").display().to_string();
+    let model = format!("model={}", root().join("sam2_weights/nano.safetensors").display());
+    let arguments: Vec<&str> =
+        ["run", &script, "--set", &model].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
+    host.run(&arguments)
+}
+
+/// The small model finds what a phantom holds: random weights reach less than 0.1 everywhere.
+#[test]
+fn the_demo_finds_vessels_and_faz() {
+    let host = Host::new();
+    let stdout = first_minute(&host, &["seed=2", "slices=6", "objects=3"]).ok();
+    let cells = |start: &str| -> Vec<f64> {
+        let line =
+            stdout.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{stdout}"));
+        line.split_whitespace().filter_map(|cell| cell.parse().ok()).collect()
+    };
+    // over all slices, from the front
+    let (vessels, faz) = (cells("vessels "), cells("faz "));
+    assert!(vessels[0] > 0.4 && vessels[1] > 0.5, "{stdout}");
+    assert!(faz[0] > 0.4 && faz[1] > 0.6, "{stdout}");
+    // slice, there, followed, joined, front
+    let clicked = cells("FAZ ");
+    assert!(clicked[1] > 0.6 && clicked[2] > 0.2 && clicked[3] > 0.4, "{stdout}");
+    let mean = cells("vessels   mean");
+    assert!(mean[0] > 0.3 && mean[1] > 0.1 && mean[2] > 0.3 && mean[3] > 0.35, "{stdout}");
+    assert_eq!(stdout.lines().filter(|line| line.trim_start().starts_with("vessel ")).count(), 3 + 2, "{stdout}");
+    let area = cells("FAZ, mm²");
+    assert!(area[0] > 0.05 && area[0] < 0.5, "{stdout}");
+
+    let end: Vec<&str> = stdout.lines().rev().take(5).collect();
+    let names = ["report.html", "table.csv", "overlay.png", "front.png", "labels.nii.gz"];
+    assert_eq!(end, names.map(|name| format!("demo-output/{name}")), "{stdout}");
+    assert_eq!(info(&host, end[4])["shape"], json!([6, 512, 512]));
+    // slice, truth, joined; a slice more for followed, and a row for each of the six
+    assert_eq!(info(&host, end[3])["shape"], json!([1, 384, 3 * 388 - 4, 3]));
+    assert_eq!(info(&host, end[2])["shape"], json!([1, 6 * 388 - 4, 4 * 388 - 4, 3]));
+    let page = fs::read_to_string(host.path(end[0])).unwrap();
+    assert!(
+        page.contains("<img") && page.contains("<h2>Foveal avascular zone, projected</h2>"),
+        "a page with pictures"
+    );
+}
+
+#[test]
+fn the_demo_takes_a_volume_of_your_own() {
+    let host = Host::new();
+    host.run(&["phantom", "--out", "scan.nii.gz", "--labels", "truth.nii.gz", "--seed", "2", "--slices", "3"]).ok();
+    let stdout = first_minute(&host, &["input=scan.nii.gz", "objects=2", "out=own"]).ok();
+    assert!(!stdout.contains("Dice") && !stdout.contains("truth"), "there is none: {stdout}");
+    assert!(
+        stdout.contains("3 clicks on one slice for each of ") && stdout.contains("where the model itself found them"),
+        "{stdout}"
+    );
+    assert!(stdout.ends_with("own/table.csv\nown/report.html\n"), "{stdout}");
+    let labels = info(&host, "own/labels.nii.gz");
+    assert_eq!(labels["shape"], json!([3, 512, 512]));
+    assert!(labels["intensity_range"][1].as_f64().unwrap() >= 3.0, "FAZ, two vessels, the others: {labels}");
+
+    // a picture does not say how large it is
+    host.run(&[
+        "phantom",
+        "--out",
+        "layers.nii.gz",
+        "--labels",
+        "l.npy",
+        "--seed",
+        "2",
+        "--slices",
+        "1",
+        "--en-face",
+        "front.npy",
+    ])
+    .ok();
+    let ran = first_minute(&host, &["input=front.npy", "objects=1", "out=picture"]);
+    assert!(ran.stderr.contains("no report: ") && ran.stderr.contains("field=3.0"), "{ran:#?}");
+    assert!(ran.ok().ends_with("picture/overlay.png\n"));
+    let stdout = first_minute(&host, &["input=front.npy", "objects=1", "out=picture", "field=3.0"]).ok();
+    assert!(stdout.ends_with("picture/report.html\n"), "{stdout}");
+
+    first_minute(&host, &["input=gone.nii.gz"]).fails_with(&["gone.nii.gz", "No such file"]);
+    host.script("phantom(#{size: 64, slices: 1}).volume.threshold(900, 901).save(\"black.nii.gz\")", &[]).ok();
+    first_minute(&host, &["input=black.nii.gz"]).fails_with(&["black.nii.gz", "neither vessels nor a FAZ"]);
+}
+
+/// What `auto` chooses differs between machines; the masks must not.
+#[test]
+fn masks_in_bfloat16_are_those_in_float32() {
+    let host = Host::new();
+    let model = root().join("sam2_weights/nano.safetensors").display().to_string();
+    let source = r#"
+        let made = phantom(#{seed: 3, slices: 3});
+        let truth = made.labels;
+        let shown = [];
+        for object in truth.objects { if truth.frames_of(object).contains(1) { shown.push(object); } }
+        let answers = ["f32", "bf16"].map(|precision| {
+            let session = new_session(made.volume, load_model(arg("model"), #{precision: precision}));
+            for object in shown { session.points(1, object, truth.clicks(1, object, 3)); }
+            session.propagate();
+            session.labels()
+        });
+        let told = answers[0].compare(answers[1]);
+        print(`${told.dice}`);
+    "#;
+    let stdout = host.script(source, &["--set", &format!("model={model}")]).ok();
+    let dice: f64 = stdout.lines().last().unwrap().parse().unwrap();
+    println!("Dice between float32 and bfloat16: {dice}");
+    assert!(dice > 0.95 && dice < 1.0, "{stdout}");
+}
