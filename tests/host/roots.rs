@@ -65,7 +65,7 @@ fn features_are_kept_where_a_script_may_write() {
         format!("{key}={}", data(file))
     });
     let set: Vec<&str> = arguments.iter().flat_map(|argument| ["--set", argument]).collect();
-    host.script(&source, &set).fails_with(&["new_session: option `features`", "scripts may not write", "--allow DIR"]);
+    host.script(&source, &set).fails_with(&["kept", "scripts may not write", "--allow DIR"]);
     assert!(!Path::new(&folder).exists());
     let allowed = [&set[..], &["--allow", other.path().to_str().unwrap()]].concat();
     assert_eq!(host.script(&source, &allowed).ok().trim(), "1 encoded, 0 read, fine: true");
