@@ -49,9 +49,8 @@ fn everything_else_is_refused_and_says_how_to_grant_it() {
 #[test]
 fn features_are_kept_where_a_script_may_write() {
     let host = Host::new();
-    let data = |name: &str| {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name).display().to_string()
-    };
+    let data =
+        |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name).display().to_string();
     let other = tempfile::tempdir().unwrap();
     let folder = other.path().join("kept").display().to_string();
     let source = format!(
@@ -60,10 +59,11 @@ fn features_are_kept_where_a_script_may_write() {
         session.click(0, 120, 80);
         print(`${{session.features.encoded}} encoded, ${{session.features.read}} read, fine: ${{session.features.problem == ()}}`)"#
     );
-    let arguments = ["model=parity/mini21.pt", "config=parity/mini21.yaml", "input=demo/volume.nii.gz"].map(|argument| {
-        let (key, file) = argument.split_once('=').unwrap();
-        format!("{key}={}", data(file))
-    });
+    let arguments =
+        ["model=parity/mini21.pt", "config=parity/mini21.yaml", "input=demo/volume.nii.gz"].map(|argument| {
+            let (key, file) = argument.split_once('=').unwrap();
+            format!("{key}={}", data(file))
+        });
     let set: Vec<&str> = arguments.iter().flat_map(|argument| ["--set", argument]).collect();
     host.script(&source, &set).fails_with(&["kept", "scripts may not write", "--allow DIR"]);
     assert!(!Path::new(&folder).exists());

@@ -1,4 +1,4 @@
-//! The features of one image as a file: `.safetensors`, with a checksum and the order of the axes in memory among its metadata.
+//! The features of one image as a file: `.safetensors`, with a checksum and the order of the axes in memory in its metadata.
 
 use super::Form;
 use crate::guard::torch;
@@ -9,15 +9,15 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use tch::Tensor;
 
 /// Bytes that the header takes at most.
 pub const MOST_HEADER: u64 = 4096;
-/// CRC-32C of the numbers, in hexadecimal
-const CHECKSUM: &str = "crc32c";
+/// The entry of the metadata: CRC-32C of the numbers in hexadecimal, then the axes of every tensor: `1a2b3c4d 0231 0123 0123`.
+const MARKS: &str = "sam_octa2_features";
 
 /// Writes features.
 pub fn write(path: &Path, features: &ImageFeatures, form: &Form) -> Result<()> {
@@ -27,7 +27,7 @@ pub fn write(path: &Path, features: &ImageFeatures, form: &Form) -> Result<()> {
     if tensors.len() != form.parts.len() {
         return Err(wrong(format!("{} features, not {}", tensors.len(), form.parts.len())));
     }
-    let (mut checksum, mut metadata, mut data) = (0, HashMap::new(), Vec::new());
+    let (mut checksum, mut orders, mut data) = (0, String::new(), Vec::new());
     for ((name, shape), tensor) in form.parts.iter().zip(tensors) {
         if tensor.size() != *shape || tensor.kind() != form.kind {
             return Err(wrong(format!(
@@ -40,10 +40,10 @@ pub fn write(path: &Path, features: &ImageFeatures, form: &Form) -> Result<()> {
         let axes = axes_in_memory(tensor);
         let numbers = bytes(&torch(|| tensor.f_permute(&axes))?)?;
         checksum = crc32c::crc32c_append(checksum, &numbers);
-        metadata.insert(axes_of(name), text(&axes));
+        orders.extend([" ".to_owned()].into_iter().chain(axes.iter().map(ToString::to_string)));
         data.push((*name, permuted(shape, &axes), numbers));
     }
-    metadata.insert(CHECKSUM.to_owned(), format!("{checksum:08x}"));
+    let metadata = HashMap::from([(MARKS.to_owned(), format!("{checksum:08x}{orders}"))]);
     let views = data.iter().map(|(name, shape, numbers)| {
         let shape = shape.iter().map(|&n| n as usize).collect();
         Ok((*name, TensorView::new(dtype, shape, numbers).map_err(|error| wrong(error.to_string()))?))
@@ -54,18 +54,15 @@ pub fn write(path: &Path, features: &ImageFeatures, form: &Form) -> Result<()> {
 
 /// The features, on the model's device; none where the file is missing, damaged or of another form.
 pub fn read(path: &Path, form: &Form) -> Option<ImageFeatures> {
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok().filter(|metadata| metadata.is_file())?.len();
-    if length > form.bytes() {
-        return None;
-    }
+    let length = fs::metadata(path).ok().filter(|metadata| metadata.is_file() && metadata.len() <= form.bytes())?.len();
     let mut content = Vec::with_capacity(length as usize);
-    (&mut file).take(length).read_to_end(&mut content).ok()?;
+    File::open(path).ok()?.take(length).read_to_end(&mut content).ok()?;
     let (_, header) = SafeTensors::read_metadata(&content).ok()?;
     let (metadata, file) = (header.metadata().as_ref()?, SafeTensors::deserialize(&content).ok()?);
-    let mut checksum = 0;
+    let mut marks = metadata.get(MARKS)?.split(' ');
+    let (expected, mut checksum) = (marks.next()?, 0);
     let mut tensors = form.parts.iter().map(|(name, shape)| {
-        let (view, axes) = (file.tensor(name).ok()?, axes_from(metadata.get(&axes_of(name))?, shape.len())?);
+        let (view, axes) = (file.tensor(name).ok()?, axes_from(marks.next()?, shape.len())?);
         let stored = permuted(shape, &axes);
         let fits = view.shape().iter().map(|&n| n as i64).eq(stored.iter().copied());
         checksum = crc32c::crc32c_append(checksum, view.data());
@@ -80,14 +77,8 @@ pub fn read(path: &Path, form: &Form) -> Option<ImageFeatures> {
     });
     let vision = tensors.next()??;
     let high_res = tensors.collect::<Option<Vec<_>>>()?;
-    if format!("{checksum:08x}") != *metadata.get(CHECKSUM)? {
-        return None;
-    }
-    Some(ImageFeatures::new(vision, <[Tensor; 2]>::try_from(high_res).ok()))
-}
-
-fn axes_of(name: &str) -> String {
-    format!("{name}.axes")
+    let whole = format!("{checksum:08x}") == expected;
+    whole.then(|| ImageFeatures::new(vision, <[Tensor; 2]>::try_from(high_res).ok()))
 }
 
 /// The axes of a tensor as its numbers lie in memory, the one with the longest steps first.
@@ -100,10 +91,6 @@ fn axes_in_memory(tensor: &Tensor) -> Vec<i64> {
 
 fn permuted(shape: &[i64], axes: &[i64]) -> Vec<i64> {
     axes.iter().map(|&axis| shape[axis as usize]).collect()
-}
-
-fn text(axes: &[i64]) -> String {
-    axes.iter().map(ToString::to_string).collect()
 }
 
 /// The axes that were written; none where they are no order of so many.
