@@ -111,7 +111,7 @@ fn a_damaged_file_is_made_anew() {
         let mut session = encode(kept_in(&folder), 0..1);
         assert_eq!(session.encoded_slices(), 1, "{what}");
         assert!(mask(&mut session).logits.equal(&expected.logits), "{what}");
-        assert_eq!(fs::read(&file).expect("file"), good, "{what}");
+        assert!(fs::read(&file).expect("file") == good, "{what}");
     }
 }
 
