@@ -4,6 +4,7 @@
 //! `sam_octa2_volumes` and is handed on.
 
 pub mod device;
+pub mod features;
 pub mod guard;
 pub mod job;
 pub mod loader;

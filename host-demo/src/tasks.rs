@@ -50,10 +50,24 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         Task::Vessels(vessels) => ("vessels", vessels.request()?, vessels.json),
         Task::Measure(measure) => ("measure", measure.request()?, measure.json),
         Task::ExportOcta500(export) => ("export_octa500", export.request()?, export.json),
-        Task::Segment { input, model, window, prompts, out, seg, logits, overlay, record, json } => {
+        Task::Segment {
+            input,
+            model,
+            window,
+            prompts,
+            out,
+            seg,
+            logits,
+            overlay,
+            record,
+            features,
+            features_mb,
+            json,
+        } => {
             let files = json!({
                 "window": window, "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
                 "overlay": optional(overlay.as_deref())?, "record": optional(record.as_deref())?, "seg": description(seg),
+                "features": optional(features.as_deref())?, "features_bytes": features_mb.map(|mb| mb.saturating_mul(1 << 20)),
             });
             ("segment", with(with(volume(input)?, choice(model)), files), *json)
         }

@@ -321,7 +321,8 @@ int32_t sam_octa2_model_describe(sam_octa2_model *model, char **reply, sam_octa2
 void sam_octa2_model_free(sam_octa2_model *model);
 
 // `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
-// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), or null. Nothing is computed yet.
+// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), `features`
+// (a folder that keeps features of encoded slices for later sessions) and `features_bytes` (what its files may take), or null. Nothing is computed yet.
 int32_t sam_octa2_session_create(sam_octa2_volume *volume,
                                  sam_octa2_model *model,
                                  const char *options,

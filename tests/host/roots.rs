@@ -47,6 +47,32 @@ fn everything_else_is_refused_and_says_how_to_grant_it() {
 }
 
 #[test]
+fn features_are_kept_where_a_script_may_write() {
+    let host = Host::new();
+    let data =
+        |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name).display().to_string();
+    let other = tempfile::tempdir().unwrap();
+    let folder = other.path().join("kept").display().to_string();
+    let source = format!(
+        r#"let model = load_model(arg("model"), #{{config: arg("config")}});
+        let session = new_session(open_volume(arg("input")), model, #{{features: "{folder}", features_bytes: 100_000_000}});
+        session.click(0, 120, 80);
+        print(`${{session.features.encoded}} encoded, ${{session.features.read}} read, fine: ${{session.features.problem == ()}}`)"#
+    );
+    let arguments =
+        ["model=parity/mini21.pt", "config=parity/mini21.yaml", "input=demo/volume.nii.gz"].map(|argument| {
+            let (key, file) = argument.split_once('=').unwrap();
+            format!("{key}={}", data(file))
+        });
+    let set: Vec<&str> = arguments.iter().flat_map(|argument| ["--set", argument]).collect();
+    host.script(&source, &set).fails_with(&["kept", "scripts may not write", "--allow DIR"]);
+    assert!(!Path::new(&folder).exists());
+    let allowed = [&set[..], &["--allow", other.path().to_str().unwrap()]].concat();
+    assert_eq!(host.script(&source, &allowed).ok().trim(), "1 encoded, 0 read, fine: true");
+    assert_eq!(host.script(&source, &allowed).ok().trim(), "0 encoded, 1 read, fine: true");
+}
+
+#[test]
 fn an_input_that_is_named_is_read_and_not_written() {
     let host = Host::new();
     let other = tempfile::tempdir().unwrap();

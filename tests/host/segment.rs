@@ -78,6 +78,25 @@ fn segment_writes_what_it_promises() {
     assert!(image::open(host.path("look.png")).unwrap().width() > 256);
 }
 
+#[test]
+fn a_case_that_was_open_before_is_not_encoded_again() {
+    let host = Host::new();
+    let (input, prompts) = (data("demo/volume.nii.gz"), data("demo/prompts.json"));
+    let run = |out: &str, more: &[&str]| -> Value {
+        let arguments = [&["--out", out, "--features", "kept", "--json"], more].concat();
+        serde_json::from_str(&segment(&host, &input, &prompts, &arguments).ok()).unwrap()
+    };
+    let (first, second) = (run("a.npy", &[]), run("b.npy", &["--features-mb", "100"]));
+    let numbers = |report: &Value| (report["encoded_slices"].clone(), report["features"]["read"].clone());
+    assert_eq!(numbers(&first), (12.into(), 0.into()));
+    assert_eq!(numbers(&second), (0.into(), 12.into()));
+    assert_eq!(std::fs::read(host.path("a.npy")).unwrap(), std::fs::read(host.path("b.npy")).unwrap());
+    let said = segment(&host, &input, &prompts, &["--out", "c.npy", "--features", "kept"]).ok();
+    assert!(said.contains("kept: features of 12 slices read, 0 encoded"), "{said}");
+    let bad = ["--out", "c.npy", "--features", "a.npy"];
+    segment(&host, &input, &prompts, &bad).fails_with(&["a.npy", "features cannot be kept here"]);
+}
+
 /// The whole thread against the Python reference: pictures -> host -> plugin -> session -> file.
 #[test]
 fn replay_equals_the_reference() {

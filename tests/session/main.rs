@@ -5,6 +5,7 @@
 
 mod changes;
 mod describe;
+mod features;
 mod geometry;
 mod history;
 mod lent;

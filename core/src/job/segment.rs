@@ -3,6 +3,7 @@
 use super::logits::{self, Entry};
 use super::{InputRequest, SegRequest};
 use super::{compat, drawn, give_prompts, read_prompts, write_script};
+use crate::features::FeaturesInfo;
 use crate::intensity::{Intensity, Windows};
 use crate::io;
 use crate::loader::{LoadedModel, ModelRequest};
@@ -51,9 +52,26 @@ pub struct SegmentRequest {
     /// script to write, which does the same again
     #[serde(default)]
     pub record: Option<PathBuf>,
+    /// see [`Settings::features`]
+    #[serde(default)]
+    pub features: Option<PathBuf>,
+    /// see [`Settings::features_bytes`]
+    #[serde(default)]
+    pub features_bytes: Option<u64>,
 }
 
 impl SegmentRequest {
+    fn settings(&self) -> Result<Settings> {
+        let usual = Settings::default();
+        Ok(Settings {
+            compat: compat(self.compat.as_deref())?,
+            intensity: self.window.as_deref().map_or(Ok(Intensity::Auto), str::parse)?,
+            features: self.features.clone(),
+            features_bytes: self.features_bytes.unwrap_or(usual.features_bytes),
+            ..usual
+        })
+    }
+
     /// Errors that need no work to be found: before a model is loaded for minutes in vain.
     fn check(&self) -> Result<()> {
         let outputs = [&self.out, &self.logits, &self.overlay, &self.record].into_iter().flatten();
@@ -104,6 +122,10 @@ pub struct SegmentReport {
     pub objects: Vec<ObjectReport>,
     /// slices that were followed
     pub slices: usize,
+    /// slices that went through the image encoder
+    pub encoded_slices: usize,
+    /// the folder of features, where there is one
+    pub features: Option<FeaturesInfo>,
     /// for prompts and propagation
     pub seconds: f64,
     /// the same for each slice
@@ -128,6 +150,10 @@ impl fmt::Display for SegmentReport {
         for ObjectReport { id, voxels, slices } in &self.objects {
             write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
         }
+        if let Some(FeaturesInfo { folder, read, problem }) = &self.features {
+            write!(f, "\n{}: features of {read} slices read, {} encoded", folder.display(), self.encoded_slices)?;
+            problem.iter().try_for_each(|problem| write!(f, "; not kept any more: {problem}"))?;
+        }
         let written = [&self.labels, &self.logits, &self.overlay, &self.record];
         written.into_iter().flatten().try_for_each(|path| write!(f, "\n{}", path.display()))
     }
@@ -141,8 +167,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     request.check()?;
     let prompts = read_prompts(&request.prompts)?;
     let axis = request.input.axis()?;
-    let intensity = request.window.as_deref().map_or(Ok(Intensity::Auto), str::parse)?;
-    let settings = Settings { compat: compat(request.compat.as_deref())?, intensity, ..Settings::default() };
+    let settings = request.settings()?;
     let volume = Arc::new(request.input.open(observer)?.along(axis)?);
     observer.step("load", 0, 1)?;
     let reference = settings.compat == Compat::Reference;
@@ -175,6 +200,8 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         window: session.windows(),
         objects: session.objects().into_iter().map(object).collect(),
         slices: frames.len(),
+        encoded_slices: session.encoded_slices(),
+        features: session.features(),
         seconds,
         seconds_per_slice: seconds / frames.len().max(1) as f64,
     })

@@ -2,6 +2,7 @@
 
 use super::object::{Marks, Object};
 use super::{Compat, Session};
+use crate::features::FeaturesInfo;
 use crate::intensity::Windows;
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ pub struct SessionInfo {
     pub window: Windows,
     /// slices encoded so far
     pub encoded_slices: usize,
+    /// the folder in which features are kept, where there is one
+    pub features: Option<FeaturesInfo>,
     /// bytes of features, masks and memories in memory
     pub bytes_in_memory: usize,
     /// bytes of the temporary file
@@ -78,6 +81,7 @@ impl Session {
             intensity: self.settings.intensity.to_string(),
             window: self.windows(),
             encoded_slices: self.encoded_slices(),
+            features: self.features(),
             bytes_in_memory,
             bytes_on_disk,
             undo: history.undo,

@@ -29,6 +29,7 @@ pub use propagate::{Range, SliceResult};
 pub use segment_all::{Found, segment_all};
 pub use step::{PromptStep, Step, short};
 
+use crate::features::{FeatureFolder, FeaturesInfo};
 use crate::guard::{guard, torch};
 use crate::intensity::{Intensity, Windows};
 use crate::model::Sam2;
@@ -38,6 +39,7 @@ use history::{History, State};
 use object::Object;
 use serde::{Deserialize, Serialize};
 use slices::Slices;
+use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
 use tch::{Kind, Tensor};
@@ -75,6 +77,11 @@ pub struct Settings {
     pub memory_kind: Option<Kind>,
     /// bytes of slice features to keep (about 16 MB a slice at 1024 pixels, float32)
     pub feature_cache_bytes: usize,
+    /// a folder, created if missing, in which features are kept for later sessions: a slice that was encoded before, with this model, precision
+    /// and window, is not encoded again
+    pub features: Option<PathBuf>,
+    /// bytes that the files of that folder may take; those used longest ago go first
+    pub features_bytes: u64,
     /// bytes of masks and memories to keep in memory; what is older goes to a temporary file
     pub state_bytes: usize,
     /// bytes of masks and memories, in memory or in the file, that are kept only for undo and redo; beyond them the oldest steps cannot be
@@ -89,6 +96,8 @@ impl Default for Settings {
             intensity: Intensity::Auto,
             memory_kind: None,
             feature_cache_bytes: 256 << 20,
+            features: None,
+            features_bytes: 4 << 30,
             state_bytes: 128 << 20,
             history_bytes: 1 << 30,
         }
@@ -102,6 +111,11 @@ impl Settings {
             Compat::Holding => model.kind(),
             Compat::Reference => Kind::BFloat16,
         })
+    }
+
+    fn feature_folder(&self, model: &Sam2) -> Result<Option<FeatureFolder>> {
+        let open = |folder: &PathBuf| FeatureFolder::open(folder, model, model.fingerprint(), self.features_bytes);
+        self.features.as_ref().map(open).transpose()
     }
 }
 
@@ -142,10 +156,11 @@ pub struct Session {
 
 impl Session {
     /// A session on a volume; nothing is computed yet.
-    /// Errors: a window that the volume does not have, or a lazy volume that cannot be read.
+    /// Errors: a window that the volume does not have, a lazy volume that cannot be read, a folder for features that cannot be written.
     pub fn new(model: Arc<Sam2>, volume: Arc<Volume>, settings: Settings) -> Result<Self> {
+        let folder = settings.feature_folder(&model)?;
         let windows = settings.intensity.of(&volume)?;
-        let slices = Slices::new(volume, windows, settings.feature_cache_bytes);
+        let slices = Slices::new(volume, windows, settings.feature_cache_bytes, folder);
         Ok(Self {
             model,
             slices,
@@ -202,6 +217,11 @@ impl Session {
     /// How many slices were encoded so far.
     pub fn encoded_slices(&self) -> usize {
         self.slices.encoded()
+    }
+
+    /// What the folder of features gave so far, where there is one.
+    pub fn features(&self) -> Option<FeaturesInfo> {
+        self.slices.folder().map(FeatureFolder::describe)
     }
 
     /// Bytes in memory: features, masks and memories; and bytes in the temporary file.

@@ -1,7 +1,9 @@
-//! The slices of a volume as features: prepared and encoded when they are first needed, kept while they fit a budget in bytes.
+//! The slices of a volume as features: prepared and encoded (or found on disk) when they are first needed, kept while they fit
+//! a budget in bytes.
 
 use super::image::prepare;
 use crate::Result;
+use crate::features::FeatureFolder;
 use crate::intensity::Windows;
 use crate::model::{ImageFeatures, Sam2};
 use crate::volume::Volume;
@@ -17,14 +19,16 @@ pub struct Slices {
     /// most recently used last
     cache: VecDeque<(usize, ImageFeatures)>,
     budget: usize,
+    /// features kept on disk
+    folder: Option<FeatureFolder>,
     /// how many slices were encoded so far
     encoded: usize,
 }
 
 impl Slices {
     /// Nothing is computed yet.
-    pub fn new(volume: Arc<Volume>, windows: Windows, budget: usize) -> Self {
-        Self { volume, windows, cache: VecDeque::new(), budget, encoded: 0 }
+    pub fn new(volume: Arc<Volume>, windows: Windows, budget: usize, folder: Option<FeatureFolder>) -> Self {
+        Self { volume, windows, cache: VecDeque::new(), budget, folder, encoded: 0 }
     }
 
     /// The features of a slice.
@@ -36,8 +40,16 @@ impl Slices {
             self.cache.push_back(hit);
             return Ok(features);
         }
-        let features = model.encode_image(&prepare(&self.volume, frame, self.windows, model.config.image_size)?);
-        self.encoded += 1;
+        let image = prepare(&self.volume, frame, self.windows, model.config.image_size)?;
+        let mut encode = || {
+            let features = model.encode_image(&image);
+            self.encoded += 1;
+            features
+        };
+        let features = match &self.folder {
+            Some(folder) => folder.get(&image, encode)?,
+            None => encode(),
+        };
         self.cache.push_back((frame, features.shallow_clone()));
         while self.cache.len() > 1 && self.cached_bytes() > self.budget {
             self.cache.pop_front();
@@ -55,7 +67,12 @@ impl Slices {
         self.encoded
     }
 
-    /// Forgets the features.
+    /// The features kept on disk.
+    pub fn folder(&self) -> Option<&FeatureFolder> {
+        self.folder.as_ref()
+    }
+
+    /// Forgets the features in memory.
     pub fn clear(&mut self) {
         self.cache.clear();
     }

@@ -68,7 +68,8 @@ impl Session {
             let store = Store::default();
             let (objects, history) = document.states(&volume, &mut reader, &store, settings.state_bytes)?;
             reader.finish()?;
-            let slices = Slices::new(volume, windows, settings.feature_cache_bytes);
+            let folder = settings.feature_folder(&model)?;
+            let slices = Slices::new(volume, windows, settings.feature_cache_bytes, folder);
             let mut session = Self { model, slices, objects, history, store, settings };
             session.limit_history();
             Ok(session)

@@ -8,7 +8,6 @@ pub mod clip;
 pub mod course;
 pub mod data;
 pub mod estimate;
-pub mod features;
 pub mod losses;
 pub mod optimizer;
 pub mod records;

@@ -7,10 +7,10 @@
 //! piece starts from a seed of its own.
 
 use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
-use super::features::FeatureCache;
 use super::losses::{self, Objective};
 use super::trainee::Trainee;
 use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
+use crate::features::FeatureFolder;
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
 use crate::model::hiera::HalfWay;
@@ -77,7 +77,7 @@ pub struct Stepper<'a> {
     /// how
     pub config: StepConfig,
     /// features that need not be computed again
-    pub cache: Option<FeatureCache>,
+    pub cache: Option<FeatureFolder>,
 }
 
 /// A visit that was computed: its result, the leaves of its graph where the graph was kept, and the clicks to repeat.

@@ -5,12 +5,12 @@ use super::course::{Learner, Outcome, Sample, Validated};
 use super::data::sample::{LoadedCase, Sorted};
 use super::data::{self, BadData, Case, Subset};
 use super::estimate::{self, Estimate};
-use super::features::FeatureCache;
 use super::records::{EpochRecord, Means, SliceRecord, measure, sheet, write_test};
 use super::request::FineTuneRequest;
 use super::state::read_parameters;
 use super::step::{Stepper, is_encoder};
 use super::trainee::Trainee;
+use crate::features::FeatureFolder;
 use crate::progress::{Flow, Observer};
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -61,14 +61,13 @@ pub fn fine_tune(
     Ok(clips.report(estimate, outcome, test))
 }
 
-fn feature_cache(request: &FineTuneRequest, trainee: &Trainee) -> Result<FeatureCache> {
+fn feature_folder(request: &FineTuneRequest, trainee: &Trainee) -> Result<FeatureFolder> {
     if let Some((name, _)) = trainee.parameters.iter().find(|(name, _)| is_encoder(name)) {
         return Err(Error::invalid(format!(
             "run.cache_features needs an image encoder that stays as it is, and {name} is trained; choose other adapt.targets"
         )));
     }
-    let model = format!("{} {:?}", trainee.base, trainee.model.kind());
-    FeatureCache::new(request.output.join("features"), model)
+    FeatureFolder::open(&request.output.join("features"), &trainee.model, &trainee.base, u64::MAX)
 }
 
 /// SAM 2 on clips.
@@ -85,7 +84,7 @@ struct Clips<'a> {
 impl<'a> Clips<'a> {
     fn new(request: &'a FineTuneRequest, trainee: &'a Trainee, cases: Vec<Box<dyn Case>>) -> Result<Self> {
         let cache = match request.run.cache_features {
-            true => Some(feature_cache(request, trainee)?),
+            true => Some(feature_folder(request, trainee)?),
             false => None,
         };
         let Sorted { train, validation, test, skipped } = Sorted::read(cases, request.run.on_bad_data)?;

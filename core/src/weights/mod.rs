@@ -16,7 +16,7 @@ pub use adapters::{AdapterFile, fingerprint};
 pub use find::{default_dirs, find, own_file};
 pub use names::Adapter;
 pub(crate) use safe::{dtype_of, entry, kind_of};
-pub(crate) use write::{write_safetensors, write_torch};
+pub(crate) use write::{bytes, write_safetensors, write_torch};
 
 use crate::model::ModelConfig;
 use crate::model::config::{Official, Size, Version};

@@ -16,7 +16,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// The numbers of a tensor as they lie in memory, on the CPU and contiguous.
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+pub(crate) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let tensor = torch(|| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous())?;
     let mut bytes = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     torch(|| tensor.f_copy_data_u8(&mut bytes, tensor.numel()))?;

@@ -155,6 +155,12 @@ pub enum Task {
         /// Script to write that does the same again (host-demo run FILE.rhai), with the fingerprints of volume and model
         #[arg(long, value_name = "FILE.rhai")]
         record: Option<PathBuf>,
+        /// Folder that keeps the features of encoded slices: what was encoded before with this model and window is not encoded again
+        #[arg(long, value_name = "DIR")]
+        features: Option<PathBuf>,
+        /// Megabytes that its files may take, those used longest ago go first; default: 4096
+        #[arg(long, value_name = "MB", requires = "features")]
+        features_mb: Option<u64>,
         /// Print a JSON report
         #[arg(long)]
         json: bool,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from . import _abi, _memory
 from ._calls import Progress, calling, running
 from ._errors import Cancelled, InvalidArgument
-from ._library import Handle, frame_number, load, object_number, options, whole
+from ._library import Handle, PathLike, frame_number, load, object_number, options, whole
 from .cancel import Cancel
 from .mask import Labels, Mask
 from .model import Model
@@ -43,7 +43,8 @@ class Session(Handle):
 
     `window`: values that the model sees as 0 and 1 (``"auto"``, ``"LOW,HIGH"``, ``"1%,99%"``, ...); `compat`: ``"reference"`` behaves as the
     Python package sam2 does; `memory_precision`: what memories are rounded to (``"f32"``, ``"bf16"``, ``"f16"``); `feature_cache_bytes`,
-    `state_bytes`: limits of its memory; `history_bytes`: limit of what only `undo` and `redo` need.
+    `state_bytes`: limits of its memory; `history_bytes`: limit of what only `undo` and `redo` need. `features`: a folder that keeps the features of
+    encoded slices, so that later sessions need not encode them again; `features_bytes`: limit of what its files take.
     """
 
     _kind = "session"
@@ -59,6 +60,8 @@ class Session(Handle):
         feature_cache_bytes: Optional[int] = None,
         state_bytes: Optional[int] = None,
         history_bytes: Optional[int] = None,
+        features: Optional[PathLike] = None,
+        features_bytes: Optional[int] = None,
     ) -> None:
         how = options(
             window=window,
@@ -67,6 +70,8 @@ class Session(Handle):
             feature_cache_bytes=feature_cache_bytes,
             state_bytes=state_bytes,
             history_bytes=history_bytes,
+            features=features,
+            features_bytes=features_bytes,
         )
         super().__init__(load().handle("session_create", volume._pointer, model._pointer, how))
 

@@ -186,6 +186,14 @@ def test_options(volume, model):
         Session(volume, model, window="wide open")
 
 
+def test_features_are_kept(volume, model, tmp_path):
+    first, second = (Session(volume, model, features=tmp_path / "kept", features_bytes=1 << 27) for _ in range(2))
+    a, b = (session.click(0, 131, 126).numpy("logits") for session in (first, second))
+    assert [session.describe()["encoded_slices"] for session in (first, second)] == [1, 0]
+    assert second.describe()["features"]["read"] == 1
+    np.testing.assert_array_equal(a, b)
+
+
 def test_encoding_ahead(session):
     session.encode(2)
     assert session.describe()["encoded_slices"] == 1

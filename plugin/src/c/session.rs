@@ -28,7 +28,8 @@ pub static TABLE: Session1 = Session1 {
 };
 
 /// `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
-/// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), or null. Nothing is computed yet.
+/// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), `features`
+/// (a folder that keeps features of encoded slices for later sessions) and `features_bytes` (what its files may take), or null. Nothing is computed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_session_create(
     volume: *mut Volume,

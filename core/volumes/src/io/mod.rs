@@ -37,7 +37,7 @@ pub(crate) use png::{Pixels, write as write_png};
 pub use probabilities::{Probabilities, check_probabilities_output, write_probabilities};
 pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Segment, write_seg};
 pub(crate) use write::png_folder;
-pub use write::{atomic_file, check_output, write_picture, write_text, write_volume};
+pub use write::{TEMPORARY, atomic_file, check_output, spare_file, write_picture, write_text, write_volume};
 
 use crate::progress::Observer;
 use crate::volume::Volume;

@@ -22,6 +22,9 @@ pub(super) enum Target {
     Coco,
 }
 
+/// Names of files that are not in their place yet begin so.
+pub const TEMPORARY: &str = ".sam-octa2-";
+
 /// for error lines
 const WRITABLE: &str =
     ".nii, .nii.gz, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
@@ -164,6 +167,15 @@ pub(super) fn no_place(path: &Path, kind: &str, format: &str, instead: &str) -> 
 ///
 /// Parent folders are created. The temporary name keeps the ending of `path`.
 pub fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    put_in_place(path, true, write)
+}
+
+/// The same for what can be made again and is checked when it is read: does not wait until it is on the disk.
+pub fn spare_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    put_in_place(path, false, write)
+}
+
+fn put_in_place(path: &Path, flush: bool, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if path.is_dir() {
         return Err(Error::format(path, "is a folder, not a file that could be written"));
     }
@@ -174,12 +186,14 @@ pub fn atomic_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Resu
         .into_iter()
         .find(|ending| lower.ends_with(ending));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sam-octa2-").suffix(ending.unwrap_or(""));
+    builder.prefix(TEMPORARY).suffix(ending.unwrap_or(""));
     let temporary = with_usual_permissions(&mut builder, 0o666).tempfile_in(&parent).map_err(cannot_create(path))?;
     write(temporary.path()).map_err(|error| in_place(error, temporary.path(), path))?;
     let file = fs::File::open(temporary.path()).map_err(Error::io(path))?;
     written(file.metadata().map_err(Error::io(path))?.len())?;
-    file.sync_all().map_err(Error::io(path))?;
+    if flush {
+        file.sync_all().map_err(Error::io(path))?;
+    }
     temporary.persist(path).map_err(|error| Error::io(path)(error.error))?;
     Ok(())
 }
@@ -265,7 +279,7 @@ pub(crate) fn png_folder(
     }
     let parent = parent_of(path)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sam-octa2-");
+    builder.prefix(TEMPORARY);
     let fresh = with_usual_permissions(&mut builder, 0o777).tempdir_in(&parent).map_err(cannot_create(path))?;
     for frame in 0..frames {
         observer.step("write", frame, frames)?;

@@ -5,6 +5,7 @@
 //! given to `propagate`) fails with the code `busy`.
 
 use super::errors::Failure;
+use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
@@ -29,17 +30,22 @@ pub struct SessionValue {
 /// Makes sessions known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     library.engine().register_type_with_name::<SessionValue>("Session");
+    let files = context.files.clone();
     library
         .room("Session", INTRO)
         .function(
-            "new_session(volume: Volume, model: Model, options?: #{window, compat, memory_precision, feature_cache_bytes, state_bytes, \
-             history_bytes}) -> Session",
+            "new_session(volume: Volume, model: Model, options?: #{window, compat, memory_precision, feature_cache_bytes, features, \
+             features_bytes, state_bytes, history_bytes}) -> Session",
             "Prompts and masks on one volume. `window`: values that the model sees as 0 and 1 (`\"auto\"`, `\"LOW,HIGH\"`, `\"1%,99%\"`, \
              `\"slice:1%,99%\"`, `\"full\"`, `\"source\"`); `compat: \"reference\"`: corrections and memories as in the Python package; \
              `memory_precision`: what memories are rounded to (`f32` `bf16` `f16`). Bytes that it keeps: of slices (256 MB), of masks and \
-             memories before they go to a temporary file (128 MB), and of what only undo and redo need (1 GB).",
+             memories before they go to a temporary file (128 MB), and of what only undo and redo need (1 GB). \
+             `features`: a folder in which the features of encoded slices are kept, so that a later session with this model and window encodes none \
+             of them again; its files take at most `features_bytes` (4 GB), those used longest ago go first.",
             "new_session(volume, model, #{window: \"1%,99%\"})",
-            new_with,
+            move |call: NativeCallContext, volume: Dynamic, model: Dynamic, options: Dynamic| {
+                native(&call, || SessionValue::new(&volume, &model, Some((&options, &files))))
+            },
         )
         .also("new_session", new);
     prompting::register(library, context);
@@ -92,6 +98,13 @@ fn looking(library: &mut Library<'_>) {
             objects,
         )
         .property(
+            "features(session: Session) -> Map",
+            "Where the features of slices came from so far: `#{encoded, read, problem}`, slices that were encoded, slices that were read from the folder \
+             `features`, and why none are written to it any more (`()`: they are).",
+            "session.features.encoded",
+            features,
+        )
+        .property(
             "volume(session: Session) -> Volume",
             "What it works on.",
             "session.volume.frames",
@@ -110,10 +123,10 @@ fn looking(library: &mut Library<'_>) {
 }
 
 impl SessionValue {
-    fn new(volume: &Dynamic, model: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+    fn new(volume: &Dynamic, model: &Dynamic, options: Option<(&Dynamic, &Files)>) -> Checked<Self> {
         let volume: VolumeValue = typed("new_session: volume", "Volume", volume)?;
         let model: ModelValue = typed("new_session: model", "Model", model)?;
-        let settings = options.map_or(Ok(Settings::default()), settings)?;
+        let settings = options.map_or(Ok(Settings::default()), |(options, files)| settings(options, files))?;
         let session = Session::new(model.loaded.model.clone(), volume.volume.clone(), settings)?;
         Ok(Self { session: Arc::new(Mutex::new(session)), volume, model })
     }
@@ -139,9 +152,17 @@ pub fn busy() -> Failure {
     Failure { code: "busy", message: message.to_owned() }
 }
 
-fn settings(options: &Dynamic) -> Checked<Settings> {
-    const KEYS: [&str; 6] =
-        ["window", "compat", "memory_precision", "feature_cache_bytes", "state_bytes", "history_bytes"];
+fn settings(options: &Dynamic, files: &Files) -> Checked<Settings> {
+    const KEYS: [&str; 8] = [
+        "window",
+        "compat",
+        "memory_precision",
+        "feature_cache_bytes",
+        "features",
+        "features_bytes",
+        "state_bytes",
+        "history_bytes",
+    ];
     let options = Options::new("new_session", options, &KEYS)?;
     let usual = Settings::default();
     Ok(Settings {
@@ -149,6 +170,8 @@ fn settings(options: &Dynamic) -> Checked<Settings> {
         intensity: options.parsed("window")?.unwrap_or_default(),
         memory_kind: options.parsed("memory_precision")?.and_then(Precision::kind),
         feature_cache_bytes: options.get("feature_cache_bytes", whole)?.unwrap_or(usual.feature_cache_bytes),
+        features: options.get("features", |what, folder| files.writable(what, folder))?,
+        features_bytes: options.get("features_bytes", whole)?.map_or(usual.features_bytes, |bytes| bytes as u64),
         state_bytes: options.get("state_bytes", whole)?.unwrap_or(usual.state_bytes),
         history_bytes: options.get("history_bytes", whole)?.unwrap_or(usual.history_bytes),
     })
@@ -156,10 +179,6 @@ fn settings(options: &Dynamic) -> Checked<Settings> {
 
 fn new(call: NativeCallContext, volume: Dynamic, model: Dynamic) -> Fallible<SessionValue> {
     native(&call, || SessionValue::new(&volume, &model, None))
-}
-
-fn new_with(call: NativeCallContext, volume: Dynamic, model: Dynamic, options: Dynamic) -> Fallible<SessionValue> {
-    native(&call, || SessionValue::new(&volume, &model, Some(&options)))
 }
 
 /// What a prompt returns: `#{frame, object, iou, score, area}`.
@@ -230,6 +249,18 @@ fn frames_of(call: NativeCallContext, session: &mut SessionValue, id: Dynamic) -
 
 fn objects(call: NativeCallContext, session: &mut SessionValue) -> Fallible<Array> {
     native(&call, || Ok(ints(session.lock()?.objects())))
+}
+
+fn features(call: NativeCallContext, session: &mut SessionValue) -> Fallible<Map> {
+    native(&call, || {
+        let session = session.lock()?;
+        let kept = session.features();
+        let read = kept.as_ref().map_or(0, |kept| kept.read);
+        let problem = kept.and_then(|kept| kept.problem).map_or(Dynamic::UNIT, Dynamic::from);
+        let numbers = [("encoded", session.encoded_slices()), ("read", read)];
+        let numbers = numbers.map(|(name, number)| (name.into(), Dynamic::from_int(int(number))));
+        Ok(numbers.into_iter().chain([("problem".into(), problem)]).collect())
+    })
 }
 
 fn labels(call: NativeCallContext, session: &mut SessionValue) -> Fallible<LabelsValue> {

@@ -10,6 +10,7 @@ use sam_octa2_core::job;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Compat, ObjectMask, Range, Session, Settings};
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, TryLockError};
 
 /// A session with what it works on.
@@ -27,6 +28,8 @@ pub struct SessionOptions {
     compat: Option<String>,
     memory_precision: Precision,
     feature_cache_bytes: Option<usize>,
+    features: Option<PathBuf>,
+    features_bytes: Option<u64>,
     state_bytes: Option<usize>,
     history_bytes: Option<usize>,
 }
@@ -53,6 +56,8 @@ impl SessionOptions {
             compat: self.compat.as_deref().map_or(Ok(Compat::default()), str::parse)?,
             intensity: self.window.as_deref().map_or(Ok(Intensity::default()), str::parse)?,
             feature_cache_bytes: self.feature_cache_bytes.unwrap_or(defaults.feature_cache_bytes),
+            features: self.features.clone(),
+            features_bytes: self.features_bytes.unwrap_or(defaults.features_bytes),
             state_bytes: self.state_bytes.unwrap_or(defaults.state_bytes),
             history_bytes: self.history_bytes.unwrap_or(defaults.history_bytes),
             memory_kind: self.memory_precision.kind(),
