@@ -43,7 +43,7 @@ def panel(x, y, points, top, name, marks):
     text = [f'<path d="M{x} {y}v{HEIGHT}h{WIDTH}" fill="none" stroke="#888"/>']
     text += [f'<text x="{x - 4}" y="{y + 4}" text-anchor="end">{top:.3g}</text>',
              f'<text x="{x - 4}" y="{y + HEIGHT + 4}" text-anchor="end">0</text>',
-             f'<text x="{x + 6}" y="{y + 12}">{name}</text>']
+             f'<text x="{x + 6}" y="{y + HEIGHT - 8}">{name}</text>']
     if points:
         last = points[-1][0]
         text.append(f'<text x="{x + WIDTH}" y="{y + HEIGHT + 14}" text-anchor="end">{last}</text>')
@@ -60,7 +60,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of train_nano.rhai")
     parser.add_argument("svg", type=Path)
-    parser.add_argument("--phases", nargs="+", default=["5-objects", "6-sequences"])
+    parser.add_argument("--phases", nargs="+", default=["5-objects", "6-sequences", "7-more-objects"])
     options = parser.parse_args()
     folders = [options.run / phase for phase in options.phases if (options.run / phase / "steps.csv").is_file()]
     if not folders:
