@@ -188,9 +188,15 @@ fn put_in_place(path: &Path, flush: bool, write: impl FnOnce(&Path) -> Result<()
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY).suffix(ending.unwrap_or(""));
     let temporary = with_usual_permissions(&mut builder, 0o666).tempfile_in(&parent).map_err(cannot_create(path))?;
+    let usual = temporary.as_file().metadata().map_err(Error::io(path))?.permissions();
     write(temporary.path()).map_err(|error| in_place(error, temporary.path(), path))?;
     let file = fs::File::open(temporary.path()).map_err(Error::io(path))?;
-    written(file.metadata().map_err(Error::io(path))?.len())?;
+    let made = file.metadata().map_err(Error::io(path))?;
+    written(made.len())?;
+    if made.permissions() != usual {
+        // a library put a file of its own in the place
+        fs::set_permissions(temporary.path(), usual).map_err(Error::io(path))?;
+    }
     if flush {
         file.sync_all().map_err(Error::io(path))?;
     }
@@ -324,4 +330,25 @@ fn replaceable(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+
+    /// `safetensors` writes a file of its own, for the user alone, and renames it.
+    #[test]
+    fn a_file_that_a_library_made_has_the_usual_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        fs::write(folder.path().join("usual"), "x").unwrap();
+        let private = |temporary: &Path| {
+            fs::remove_file(temporary).unwrap();
+            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary);
+            std::io::Write::write_all(&mut file.unwrap(), b"x").map_err(Error::io(temporary))
+        };
+        atomic_file(&folder.path().join("made"), private).unwrap();
+        assert_eq!(mode("made"), mode("usual"));
+    }
 }
