@@ -207,15 +207,12 @@ impl Hiera {
     fn run(&self, HalfWay { mut x, mut stages }: HalfWay, mut blocks: Range<usize>) -> HalfWay {
         while !blocks.is_empty() {
             let nested = self.nested(blocks.clone(), [x.size()[1], x.size()[2]]);
-            let mut ends;
-            (x, ends) = if nested.len() > 1 {
-                self.windows_first(&x, nested.clone())
-            } else {
-                let x = self.blocks[nested.start].forward(&x);
-                let end = self.ends_stage(nested.start).then(|| x.shallow_clone());
-                (x, end.into_iter().collect())
-            };
-            stages.extend(ends.drain(..).map(|end| channels_first(&end)));
+            for (at, image) in self.windows_first(&x, nested.clone()) {
+                if self.ends_stage(at) {
+                    stages.push(channels_first(&image));
+                }
+                x = image;
+            }
             blocks.start = nested.end;
         }
         HalfWay { x, stages }
@@ -241,33 +238,32 @@ impl Hiera {
     }
 
     /// Blocks whose windows are [`Self::nested`]: a strip of windows goes through all of them before the next, so that windows are cut out
-    /// once and what a block makes is still in the caches when the next one wants it. -> the image behind them, and behind every stage.
-    fn windows_first(&self, x: &Tensor, blocks: Range<usize>) -> (Tensor, Vec<Tensor>) {
+    /// once and what a block makes is still in the caches when the next one wants it. -> blocks that end a stage, and the last one, with the
+    /// images behind them.
+    fn windows_first(&self, x: &Tensor, blocks: Range<usize>) -> Vec<(usize, Tensor)> {
         /// tokens of one strip
         const STRIP: i64 = 4096;
+        if blocks.len() == 1 {
+            return vec![(blocks.start, self.blocks[blocks.start].forward(x))];
+        }
         let (height, width) = (x.size()[1], x.size()[2]);
         let side = self.blocks[blocks.start].block.window_size;
         let all_at_once = x.device() != Device::Cpu || in_training(&[x]);
         let rows = if all_at_once { height } else { (STRIP / (width * side)).max(1) * side };
-        let mut images: Vec<Vec<Tensor>> = Vec::new();
+        let shown: Vec<_> = blocks.clone().filter(|&at| self.ends_stage(at) || at + 1 == blocks.end).collect();
+        let mut strips: Vec<Vec<Tensor>> = shown.iter().map(|_| Vec::new()).collect();
         for strip in x.split(rows, 1) {
             let mut windows = window_partition(&strip, [side; 2]);
-            let mut made = Vec::new();
             for at in blocks.clone() {
                 windows = self.blocks[at].whole(&windows);
-                if self.ends_stage(at) || at + 1 == blocks.end {
+                if let Some(place) = shown.iter().position(|&shown| shown == at) {
                     let now = windows.size()[1];
                     let [height, width] = [strip.size()[1], width].map(|length| length / side * now);
-                    made.push(window_unpartition(&windows, [now; 2], height, width));
+                    strips[place].push(window_unpartition(&windows, [now; 2], height, width));
                 }
             }
-            images.push(made);
         }
-        let mut ends: Vec<_> = (0..images[0].len())
-            .map(|at| Tensor::cat(&images.iter().map(|made| &made[at]).collect::<Vec<_>>(), 1))
-            .collect();
-        let last = if self.ends_stage(blocks.end - 1) { ends.last().map(Tensor::shallow_clone) } else { ends.pop() };
-        (last.unwrap_or_else(|| x.shallow_clone()), ends)
+        shown.into_iter().zip(strips.iter().map(|strips| Tensor::cat(strips, 1))).collect()
     }
 
     /// The position embedding of an image of `height` x `width` tokens, `[1, height, width, C]`: a coarse table resized (bicubic) plus a
@@ -287,5 +283,31 @@ impl Hiera {
             Some(position) => position.shallow_clone(),
             None => kept.insert(make()).shallow_clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::ModelConfig;
+    use super::super::layers::as_in_training;
+    use super::*;
+    use tch::Kind;
+
+    /// Parity's images are one strip; this one is four, in three blocks of two stages and the one that begins the third.
+    #[test]
+    fn strips_are_the_whole_image() {
+        let config = ModelConfig::preset("tiny").unwrap().image_encoder.trunk;
+        let trunk = Hiera::new(Params::random(1, Device::Cpu, Kind::Float), &config);
+        assert_eq!(trunk.nested(0..trunk.blocks.len(), [128, 128]), 0..4);
+        tch::manual_seed(6);
+        let image = Tensor::randn([1, 3, 512, 512], (Kind::Float, Device::Cpu));
+        let _guard = tch::no_grad_guard();
+        let whole = as_in_training(|| trunk.forward(&image));
+        for (strips, whole) in trunk.forward(&image).iter().zip(&whole) {
+            assert_eq!(strips.size(), whole.size());
+            let difference = (strips - whole).abs().max().double_value(&[]) / whole.abs().max().double_value(&[]);
+            assert!(difference < 1e-4, "{difference}");
+        }
+        assert_eq!(whole.len(), 4);
     }
 }

@@ -279,7 +279,7 @@ pub fn in_strips(x: &Tensor, widest: i64, work: impl Fn(&Tensor) -> Tensor) -> T
     const STRIP: i64 = 8 << 20;
     let size = x.size();
     let (rows, channels) = (size[..size.len() - 1].iter().product::<i64>(), size[size.len() - 1]);
-    let strip = STRIP / (widest * x.kind().elt_size_in_bytes() as i64);
+    let strip = (STRIP / (widest * x.kind().elt_size_in_bytes() as i64)).max(1);
     if rows <= 2 * strip || x.device() != Device::Cpu || in_training(&[x]) {
         return work(x);
     }
