@@ -1,8 +1,9 @@
 //! The image trunk: Hiera, a hierarchical vision transformer with window attention (arXiv 2306.00989; absolute win position
 //! embedding, arXiv 2311.05613). Source: `modeling/backbones/hieradet.py`, `modeling/backbones/utils.py`.
 
+use super::attention::attention;
 use super::config::{Activation, HieraBlock, HieraConfig};
-use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, attention, channels_first, channels_last, in_training};
+use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, channels_first, channels_last, in_training};
 use super::params::Params;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};

@@ -5,6 +5,7 @@
 //! memories belong to which slice is the session's business. Shape errors inside libtorch panic; [`crate::guard::guard`] turns them
 //! into errors at the session's and the jobs' doors.
 
+pub mod attention;
 pub mod config;
 pub mod dense_head;
 pub mod hiera;

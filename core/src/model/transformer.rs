@@ -1,7 +1,8 @@
 //! Attention between tokens and image, both ways, and attention with rotary positions. Source: `modeling/sam/transformer.py`.
 
+use super::attention::attention;
 use super::config::{Activation, RopeAttentionConfig};
-use super::layers::{LayerNorm, Linear, Mlp, attention, in_training};
+use super::layers::{LayerNorm, Linear, Mlp, in_training};
 use super::params::Params;
 use super::position::AxialRotation;
 use tch::{Device, Tensor};

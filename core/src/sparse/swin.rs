@@ -2,8 +2,9 @@
 //! as there). Attention within windows of 7 x 7 tokens, every second time shifted by half a window; widths double from stage to stage.
 
 use super::config::{STAGES, STRIDE, SwinUnetrConfig};
+use crate::model::attention::attention_with_bias;
 use crate::model::hiera::{window_partition, window_unpartition};
-use crate::model::layers::{Conv, Conv2d, LayerNorm, Linear, attention_with_bias, channels_first, channels_last};
+use crate::model::layers::{Conv, Conv2d, LayerNorm, Linear, channels_first, channels_last};
 use crate::model::params::Params;
 use tch::{Kind, Tensor};
 
