@@ -5,23 +5,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement
 
+#[path = "shared.rs"]
+mod shared;
+
 use sam_octa2_core::device::{self, Precision};
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{ModelConfig, Sam2};
 use sam_octa2_core::session::{Session, Settings};
-use sam_octa2_core::volume::{Geometry, Volume, Voxels};
 use serde_json::json;
+use shared::{number, option, volume};
 use std::sync::Arc;
 use std::time::Instant;
 use tch::Device;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str, default: &str| {
-        let at = arguments.iter().position(|argument| argument == &format!("--{name}"));
-        at.map_or(default.to_owned(), |at| arguments[at + 1].clone())
-    };
-    let number = |name: &str, default: &str| option(name, default).parse::<usize>().expect("a number");
     let slices = number("slices", "5");
     device::set_threads(number("threads", "2")).expect("threads");
     let kind = option("precision", "f32").parse::<Precision>().expect("a precision").resolve(Device::Cpu);
@@ -55,15 +52,4 @@ fn main() {
         json!({"kind": format!("{kind:?}"), "open_s": opened, "encode_s": encoded, "encode_and_keep_s": written, "read_s": read,
             "file_mb": megabytes})
     );
-}
-
-/// Slices of 512 x 512 pixels of speckle.
-fn volume(slices: usize) -> Arc<Volume> {
-    let mut state = 1u32;
-    let voxels = (0..slices * 512 * 512).map(|_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    });
-    let voxels = Voxels::U8(voxels.collect());
-    Arc::new(Volume::new([slices, 512, 512, 1], voxels, Geometry::unknown(), "speckle").expect("a volume"))
 }

@@ -5,25 +5,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement
 
+#[path = "shared.rs"]
+mod shared;
+
 use sam_octa2_core::device::{self, Precision};
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{MemoryEntry, ModelConfig, PointerEntry, Sam2};
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::session::{Point, Range, Session, Settings};
-use sam_octa2_core::volume::{Geometry, Volume, Voxels};
 use serde_json::{Value, json};
+use shared::{number, option, volume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str, default: &str| {
-        let at = arguments.iter().position(|argument| argument == &format!("--{name}"));
-        at.map_or(default.to_owned(), |at| arguments[at + 1].clone())
-    };
-    let number = |name: &str, default: &str| option(name, default).parse::<usize>().expect("a number");
     let (objects, slices, repeats) = (number("objects", "1"), number("slices", "10"), number("repeats", "3"));
     device::set_threads(number("threads", "2")).expect("threads");
     let _no_graph = tch::no_grad_guard();
@@ -103,17 +100,6 @@ fn model(size: &str, kind: Kind) -> Sam2 {
     let head = tensors.get_mut("sam_mask_decoder.pred_obj_score_head.layers.2.bias").expect("the presence head");
     *head = &*head + 10.0;
     Sam2::new(Params::from_tensors(tensors, Device::Cpu, kind), config).expect("a model")
-}
-
-/// Slices of 512 x 512 pixels of speckle.
-fn volume(slices: usize) -> Arc<Volume> {
-    let mut state = 1u32;
-    let voxels = (0..slices * 512 * 512).map(|_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    });
-    let voxels = Voxels::U8(voxels.collect());
-    Arc::new(Volume::new([slices, 512, 512, 1], voxels, Geometry::unknown(), "speckle").expect("a volume"))
 }
 
 fn peak_mb() -> u64 {
