@@ -13,11 +13,27 @@ use tch::Tensor;
 pub const CLASSES: [&str; 2] = ["vessel", "faz"];
 
 /// The head of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenseHeadConfig {
     /// channels inside
     pub width: i64,
+    /// how likely a pixel must be to count as found, for each of [`CLASSES`]; above 0 and below 1
+    #[serde(default = "half", skip_serializing_if = "is_half")]
+    pub thresholds: [f64; 2],
+}
+
+fn half() -> [f64; 2] {
+    [0.5; 2]
+}
+
+fn is_half(thresholds: &[f64; 2]) -> bool {
+    *thresholds == half()
+}
+
+/// The logit of a probability.
+pub fn logit(probability: f64) -> f64 {
+    (probability / (1.0 - probability)).ln()
 }
 
 /// Features -> a logit for each class and pixel.

@@ -4,6 +4,7 @@ use super::prepare;
 use crate::guard::{guard, torch};
 use crate::intensity::Intensity;
 use crate::model::Sam2;
+use crate::model::dense_head::logit;
 use crate::model::layers::resize_bilinear;
 use crate::progress::Observer;
 use crate::volume::{Labels, Volume};
@@ -18,31 +19,31 @@ pub struct Found {
     pub faz: Labels,
 }
 
-/// Whatever is likelier than `threshold` (0 to 1) on every slice. Progress: stage `"segment"`, one step per slice. Errors: a model without the head, a
+/// Whatever is likelier on every slice than `threshold` (0 to 1), or than what the model's configuration says for its head. Progress: stage `"segment"`, one step per slice. Errors: a model without the head, a
 /// threshold out of range, cancelled.
 pub fn segment_all(
     model: &Sam2,
     volume: &Volume,
     intensity: Intensity,
-    threshold: f64,
+    threshold: Option<f64>,
     observer: &mut dyn Observer,
 ) -> Result<Found> {
-    if !(threshold > 0.0 && threshold < 1.0) {
+    if let Some(threshold) = threshold.filter(|threshold| !(*threshold > 0.0 && *threshold < 1.0)) {
         return Err(Error::invalid(format!("segment_all: threshold {threshold} must lie between 0 and 1")));
     }
+    let none = || Error::invalid("segment_all: this model answers prompts only (its configuration has no dense_head)");
+    let head = model.config.dense_head.as_ref().ok_or_else(none)?;
+    let thresholds = threshold.map_or(head.thresholds, |threshold| [threshold; 2]).map(logit);
     let windows = intensity.of(volume)?;
-    let logit = (threshold / (1.0 - threshold)).ln();
     let size = [volume.rows as i64, volume.columns as i64];
     let mut found_all = Found { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
     for frame in 0..volume.frames {
         observer.step("segment", frame, volume.frames)?;
         let image = prepare(volume, frame, windows, model.config.image_size)?;
-        let none =
-            || Error::invalid("segment_all: this model answers prompts only (its configuration has no dense_head)");
         let logits = guard(|| model.dense(&model.encode_image(&image)).ok_or_else(none))?;
-        for (class, labels) in [(0, &mut found_all.vessels), (1, &mut found_all.faz)] {
-            let found =
-                guard(|| Ok(resize_bilinear(&logits.narrow(1, class, 1).to_kind(Kind::Float), size).gt(logit)))?;
+        for (class, labels) in [&mut found_all.vessels, &mut found_all.faz].into_iter().enumerate() {
+            let logits = logits.narrow(1, class as i64, 1).to_kind(Kind::Float);
+            let found = guard(|| Ok(resize_bilinear(&logits, size).gt(thresholds[class])))?;
             write(labels.frame_mut(frame), &found)?;
         }
     }

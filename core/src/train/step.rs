@@ -13,9 +13,9 @@ use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use crate::features::FeatureFolder;
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
+use crate::model::dense_head::logit;
 use crate::model::hiera::HalfWay;
-use crate::model::layers::as_in_training;
-use crate::model::layers::resize_bilinear;
+use crate::model::layers::{as_in_training, resize_bilinear};
 use crate::session::Point;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -179,11 +179,14 @@ impl Stepper<'_> {
     /// Dice of the head that needs no prompt, over all slices of a clip, for each of `dense_head::CLASSES`; none where model or data lack it.
     pub fn evaluate_dense(&self, clip: &Clip) -> Result<Option<[f64; 2]>> {
         guard(|| {
+            let Some(head) = &self.trainee.model.config.dense_head else { return Ok(None) };
+            let least = Tensor::from_slice(&head.thresholds.map(logit)).view([1, 2, 1, 1]).to_kind(Kind::Float);
             let mut counts = Tensor::zeros([2, 2], (Kind::Double, tch::Device::Cpu));
             for (image, truth) in clip.images.iter().zip(&clip.dense) {
                 let Some(logits) = self.trainee.model.dense(&self.features(image)?) else { return Ok(None) };
                 let size = [truth.size()[2], truth.size()[3]];
-                let found = resize_bilinear(&logits.to_kind(Kind::Float), size).gt(0.0).to_device(truth.device());
+                let found = resize_bilinear(&logits.to_kind(Kind::Float), size).to_device(truth.device());
+                let found = found.gt_tensor(&least.to_device(truth.device()));
                 let truth = truth.gt(0.5);
                 let sum = |x: &Tensor| x.sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Double);
                 let both = Tensor::stack(&[sum(&found.logical_and(&truth)) * 2.0, sum(&found) + sum(&truth)], 0);

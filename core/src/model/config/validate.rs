@@ -57,12 +57,17 @@ impl ModelConfig {
         }
         sizes.extend(trunk.stages.iter().map(|&n| ("trunk.stages", n)));
         sizes.extend(trunk.window_spec.iter().map(|&n| ("trunk.window_spec", n)));
+        sizes.extend(self.dense_head.iter().map(|head| ("dense_head.width", head.width)));
         for (name, size) in sizes {
             check((1..=MOST).contains(&size), || format!("{name}: {size} is not between 1 and {MOST}"))?;
         }
         let paddings = [neck.padding, down.padding, fuser.layer.padding, *scalp, trunk.q_pool, self.fill_hole_area];
         check(paddings.iter().all(|n| (0..=MOST).contains(n)), || {
             "padding, scalp, q_pool and fill_hole_area must not be negative".into()
+        })?;
+        let mut thresholds = self.dense_head.iter().flat_map(|head| head.thresholds);
+        check(thresholds.all(|threshold| threshold > 0.0 && threshold < 1.0), || {
+            "dense_head.thresholds: two numbers between 0 and 1".into()
         })?;
         let factors = [trunk.dim_mul, trunk.head_mul];
         check(factors.iter().all(|f| (1. ..=16.).contains(f)), || {

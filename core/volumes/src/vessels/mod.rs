@@ -16,7 +16,7 @@ pub use export::{ExportReport, Sample, export};
 pub use graph::{Branch, Graph};
 pub use layers::{LEAST, erase, fitted, on_layers};
 pub use skeleton::skeleton;
-pub use trees::{TreeOptions, keep_numbers, trees};
+pub use trees::{TreeOptions, claimed, keep_numbers, trees};
 
 use crate::volume::Labels;
 use crate::{Error, Result};

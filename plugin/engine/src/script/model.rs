@@ -52,7 +52,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .function(
             "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map",
             "All vessels and the foveal avascular zone of every slice without a prompt: `#{vessels, faz}`, both labels with object 1; only from models that \
-             have a head for it (`nano`). Inside is what is likelier than `threshold` [0.5].",
+             have a head for it (`nano`). Inside is what is likelier than `threshold` [what the model's configuration says].",
             "try { model.segment_all(volume).faz.frames } catch (error) { error.message }",
             move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic, options: Dynamic| -> Fallible<Map> {
                 native(&call, || model.segment_all(host, &volume, &options))
@@ -107,7 +107,7 @@ impl ModelValue {
         let options = Options::new("segment_all", options, &["window", "threshold"])?;
         let (window, threshold) = (options.parsed("window")?.unwrap_or_default(), options.get("threshold", float64)?);
         let observer = &mut ToHost(host.calls());
-        let found = segment_all(&self.loaded.model, &volume.volume, window, threshold.unwrap_or(0.5), observer)?;
+        let found = segment_all(&self.loaded.model, &volume.volume, window, threshold, observer)?;
         let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
         Ok(Map::from([("vessels".into(), labels(found.vessels)), ("faz".into(), labels(found.faz))]))
     }

@@ -50,6 +50,21 @@ fn numbering(library: &mut Library<'_>) {
             native(&call, || numbered(labels, None))
         })
         .function(
+            "claimed_by(labels: Labels, answers: Labels, options?: #{share}) -> Labels",
+            "Parts, each with the number of the object of `answers` that covers most of it, and at least `share` [0.2] of its pixels; the others are \
+             left out. So an answer to clicks picks from what was found without a click.",
+            "labels.components().claimed_by(labels, #{share: 0.5}).objects",
+            |call: NativeCallContext, parts: &mut LabelsValue, answers: Dynamic, options: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let options = Options::new("claimed_by", &options, &["share"])?;
+                    claimed_by(parts, &answers, options.get("share", float64)?.unwrap_or(SHARE))
+                })
+            },
+        )
+        .also("claimed_by", |call: NativeCallContext, parts: &mut LabelsValue, answers: Dynamic| -> Fallible<LabelsValue> {
+            native(&call, || claimed_by(parts, &answers, SHARE))
+        })
+        .function(
             "skeleton(labels: Labels) -> Labels",
             "Centre lines of each object, one pixel wide, slice by slice, as scikit-image's `skeletonize`.",
             "labels.skeleton().voxels",
@@ -57,6 +72,14 @@ fn numbering(library: &mut Library<'_>) {
                 native(&call, || Ok(labels.each(vessels::skeleton)))
             },
         );
+}
+
+/// What an answer covers of a part that it claims, where a script does not say.
+const SHARE: f64 = 0.2;
+
+fn claimed_by(parts: &LabelsValue, answers: &Dynamic, share: f64) -> Checked<LabelsValue> {
+    let answers: LabelsValue = typed("claimed_by: answers", "Labels", answers)?;
+    Ok(parts.derived(vessels::claimed(&parts.labels, &answers.labels, share)?))
 }
 
 fn numbered(labels: &LabelsValue, options: Option<&Dynamic>) -> Checked<LabelsValue> {
