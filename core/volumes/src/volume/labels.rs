@@ -91,6 +91,14 @@ impl Labels {
         Self { data: Vec::new(), geometry: self.geometry.clone(), ..*self }
     }
 
+    /// One slice alone; all others are empty. Errors: no such slice.
+    pub fn at(&self, frame: usize) -> Result<Self> {
+        self.check_frame(frame)?;
+        let mut alone = self.map(|_| 0);
+        alone.frame_mut(frame).copy_from_slice(self.frame(frame));
+        Ok(alone)
+    }
+
     /// Every slice as this one is. Errors: no such slice.
     pub fn repeated(&self, frame: usize) -> Result<Self> {
         self.check_frame(frame)?;

@@ -66,15 +66,7 @@ pub fn register(library: &mut Library<'_>) {
         )
         .also("dice", |call: NativeCallContext, labels: &mut LabelsValue, truth: Dynamic| -> Fallible<FLOAT> {
             native(&call, || dice(labels, &truth, &Map::new().into()))
-        })
-        .function(
-            "repeated(labels: Labels, frame: int) -> Labels",
-            "Every slice as this one is.",
-            "labels.repeated(3).frames_of(1)",
-            |call: NativeCallContext, labels: &mut LabelsValue, frame: Dynamic| -> Fallible<LabelsValue> {
-                native(&call, || Ok(labels.derived(labels.labels.repeated(whole("repeated: frame", &frame)?)?)))
-            },
-        );
+        });
 }
 
 fn clicked(

@@ -125,6 +125,22 @@ fn algebra(library: &mut Library<'_>) {
             "One slice: where any slice has an object, the smaller number where there are several.",
             "labels.project().area_mm2",
             |labels: &mut LabelsValue| labels.derived(labels.labels.project()),
+        )
+        .function(
+            "at(labels: Labels, frame: int) -> Labels",
+            "One slice alone; all others are empty.",
+            "(labels - labels.at(3)).frames_of(1)",
+            |call: NativeCallContext, labels: &mut LabelsValue, frame: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || Ok(labels.derived(labels.labels.at(whole("at: frame", &frame)?)?)))
+            },
+        )
+        .function(
+            "repeated(labels: Labels, frame: int) -> Labels",
+            "Every slice as this one is.",
+            "labels.repeated(3).frames_of(1)",
+            |call: NativeCallContext, labels: &mut LabelsValue, frame: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || Ok(labels.derived(labels.labels.repeated(whole("repeated: frame", &frame)?)?)))
+            },
         );
 }
 
