@@ -92,6 +92,60 @@ fn the_demo_takes_a_volume_of_your_own() {
     first_minute(&host, &["input=black.nii.gz"]).fails_with(&["black.nii.gz", "neither vessels nor a FAZ"]);
 }
 
+/// A phantom's stack, its vessels and their map; the small network has random weights, so that its region says little.
+#[test]
+fn the_closed_loop_joins_answers_with_what_is_found_without_a_click() {
+    let host = Host::new();
+    let source = r#"
+        let made = phantom(#{seed: 2, slices: 3, layers: "vessels"});
+        let vessels = made.labels - made.labels.object(1);
+        made.volume.save("scan.nii.gz");
+        vessels.save("truth.nii.gz");
+        vessels.project().save("map.nii.gz");
+    "#;
+    host.script(source, &[]).ok();
+    let script = root().join("scripts/closed_loop.rhai").display().to_string();
+    let sets = [
+        format!("model={}", root().join("sam2_weights/nano.safetensors").display()),
+        format!("segmenter={}", host.segmenter()),
+        "input=scan.nii.gz".into(),
+        "truth=truth.nii.gz".into(),
+        "vessels=map.nii.gz".into(),
+        "side=128".into(),
+        "threshold=0.1".into(),
+    ];
+    let arguments: Vec<&str> =
+        ["run", &script].into_iter().chain(sets.iter().flat_map(|set| ["--set", set.as_str()])).collect();
+    let stdout = host.run(&arguments).ok();
+    let dice = |step: &str| -> f64 {
+        let line = stdout.lines().find_map(|line| line.strip_prefix(&format!("{step}: Dice ")));
+        line.and_then(|line| line.split(',').next()).unwrap_or_else(|| panic!("{step}: {stdout}")).parse().unwrap()
+    };
+    assert!(dice("joined") > 0.6 && dice("joined") > dice("SAM 2"), "{stdout}");
+    assert!(dice("corrected") >= dice("joined"), "{stdout}");
+    assert_eq!(info(&host, "loop-output/labels.nii.gz")["shape"], json!([3, 512, 512]));
+}
+
+#[test]
+fn evaluate_joins_where_a_model_has_heads() {
+    let host = Host::new();
+    let script = root().join("scripts/evaluate.rhai").display().to_string();
+    let model = format!("model={}", root().join("sam2_weights/nano.safetensors").display());
+    let sets = [model.as_str(), "phantoms=1", "slices=2", "objects=1"];
+    let arguments: Vec<&str> =
+        ["run", &script].into_iter().chain(sets.into_iter().flat_map(|set| ["--set", set])).collect();
+    let stdout = host.run(&arguments).ok();
+    let row = |method: &str| -> Vec<f64> {
+        let line = stdout.lines().find(|line| line.starts_with(&format!("| phantoms | vessel | {method} |")));
+        let cells = line.unwrap_or_else(|| panic!("{method}: {stdout}")).split(['|', '/', ' ']);
+        cells.filter_map(|cell| cell.parse().ok()).collect()
+    };
+    let [joined, regions] = ["model, joined", "model, joined over regions"].map(row);
+    assert!(joined.len() == 8 && joined.iter().all(|dice| *dice > 0.4), "{stdout}");
+    assert!(regions.len() == 8 && regions.iter().all(|dice| *dice > 0.4), "{stdout}");
+    assert_eq!(row("model, without a click, all vessels").len(), 2, "{stdout}");
+}
+
 /// What `auto` chooses differs between machines; the masks must not.
 #[test]
 fn masks_in_bfloat16_are_those_in_float32() {
