@@ -10,6 +10,7 @@ mod clients;
 mod compat;
 mod demo;
 mod errors;
+mod gallery;
 mod imports;
 mod interrupt;
 mod loading;

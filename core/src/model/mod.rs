@@ -19,103 +19,27 @@ pub mod params;
 pub mod position;
 pub mod prompt_encoder;
 pub mod transformer;
+mod values;
 
 pub use config::ModelConfig;
 pub use prompt_encoder::Points;
+pub use values::{ImageFeatures, MemoryEntry, PointerEntry, SamOutput};
 
 use crate::Result;
 use config::Activation;
 use dense_head::DenseHead;
 use hiera::HalfWay;
 use image_encoder::ImageEncoder;
-use layers::{Conv, Conv2d, Linear, Mlp, in_training, resize_bilinear, resize_bilinear_antialias, to_image, to_tokens};
+use layers::{Conv, Conv2d, Linear, Mlp, resize_bilinear, resize_bilinear_antialias, to_image, to_tokens};
 use mask_decoder::MaskDecoder;
 use memory_attention::{Memory, MemoryAttention};
 use memory_encoder::MemoryEncoder;
 use params::Params;
 use prompt_encoder::PromptEncoder;
-use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 /// Logit of every pixel where the object is absent.
 pub const NO_OBJ_SCORE: f64 = -1024.0;
-
-/// A slice as the decoder and the memory see it.
-#[derive(Debug)]
-pub struct ImageFeatures {
-    /// `[1, C, side, side]`: the coarsest level kept, without memory
-    pub vision: Tensor,
-    /// `[1, C / 8, 4 side, 4 side]` and `[1, C / 4, 2 side, 2 side]`, projected for the decoder
-    pub high_res: Option<[Tensor; 2]>,
-    /// [`MemoryAttention::begin`] of `vision`, once an object has asked for it; the next objects on the slice find it
-    begun: Arc<Mutex<Option<Tensor>>>,
-}
-
-impl ImageFeatures {
-    /// Features as an encoder makes them.
-    pub fn new(vision: Tensor, high_res: Option<[Tensor; 2]>) -> Self {
-        Self { vision, high_res, begun: Arc::default() }
-    }
-
-    /// The same features once more (the tensors are shared).
-    pub fn shallow_clone(&self) -> Self {
-        let high_res = self.high_res.as_ref().map(|levels| levels.each_ref().map(Tensor::shallow_clone));
-        Self { vision: self.vision.shallow_clone(), high_res, begun: self.begun.clone() }
-    }
-
-    /// What `make` makes, kept for whoever asks next.
-    fn begun(&self, make: impl FnOnce() -> Tensor) -> Tensor {
-        if in_training(&[&self.vision]) {
-            return make();
-        }
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.get_or_insert_with(make).shallow_clone()
-    }
-
-    /// Bytes that the features take.
-    pub fn bytes(&self) -> usize {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let tensors = self.high_res.iter().flatten().chain([&self.vision]).chain(&*begun);
-        tensors.map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
-    }
-}
-
-/// The heads' answer for a batch of objects.
-#[derive(Debug)]
-pub struct SamOutput {
-    /// all masks that were asked for, logits `[B, M, 4 side, 4 side]` float32
-    pub multimasks: Tensor,
-    /// the same where absent objects are not hidden: what a loss looks at
-    pub unhidden: Tensor,
-    /// their predicted IoU `[B, M]` float32
-    pub ious: Tensor,
-    /// the chosen mask, logits `[B, 1, 4 side, 4 side]` float32
-    pub low_res: Tensor,
-    /// the chosen mask's predicted IoU `[B, 1]` float32
-    pub iou: Tensor,
-    /// object pointer `[B, C]`
-    pub obj_ptr: Tensor,
-    /// presence logit `[B, 1]` float32
-    pub object_score_logits: Tensor,
-}
-
-/// One memory that the current slice may look at.
-#[derive(Debug)]
-pub struct MemoryEntry<'a> {
-    /// `[1, mem_dim, side, side]`
-    pub features: &'a Tensor,
-    /// 0: a prompted slice; 1 to `num_maskmem` - 1: a tracked one, the nearest has the largest number
-    pub t_pos: i64,
-}
-
-/// One object pointer that the current slice may look at.
-#[derive(Debug)]
-pub struct PointerEntry<'a> {
-    /// `[1, C]`
-    pub obj_ptr: &'a Tensor,
-    /// slices between it and the current one; negative: it lies ahead
-    pub distance: i64,
-}
 
 enum PointerProjection {
     Linear(Linear),

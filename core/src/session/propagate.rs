@@ -3,7 +3,7 @@
 use super::history::State;
 use super::masks::without_overlap;
 use super::object::{Object, Output, Remembered};
-use super::{Compat, ObjectMask, Session, Step};
+use super::{Compat, ObjectMask, Session, Step, store};
 use crate::guard::guard;
 use crate::progress::Flow;
 use crate::prompts::{Direction, PromptFile};
@@ -60,6 +60,9 @@ impl Pass {
     }
 }
 
+/// Slices after which freed memory goes back to the system.
+const GIVE_BACK: usize = 16;
+
 impl Session {
     /// Follows all objects; `on_slice` gets every slice's masks and may cancel: what is done then stays, and the error is
     /// [`Error::Cancelled`]. The same holds for any other error between slices. If there is none done, nothing has changed.
@@ -91,8 +94,11 @@ impl Session {
             guard(|| self.remember(at))?;
         }
         for pass in passes {
-            for &frame in &pass.frames {
+            for (at, &frame) in pass.frames.iter().enumerate() {
                 self.park_far_from(frame, before)?;
+                if at % GIVE_BACK == GIVE_BACK - 1 {
+                    store::give_back();
+                }
                 let masks = guard(|| self.advance(pass, frame))?;
                 if each(frame, masks)? == Flow::Cancel {
                     return Err(Error::Cancelled);

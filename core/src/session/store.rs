@@ -101,6 +101,15 @@ impl Inner {
     }
 }
 
+/// Gives freed memory back to the system. glibc keeps what lies between the tensors that stay, which adds up over a long stack: 1.7 MB a slice of `tiny`.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes and returns no pointers; any thread may call it at any time
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The bytes of a tensor's numbers, one after another.
 pub fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
     let host = torch(|| tensor.f_to_device(Device::Cpu)?.f_contiguous())?;
