@@ -126,6 +126,21 @@ fn the_closed_loop_joins_answers_with_what_is_found_without_a_click() {
     assert_eq!(info(&host, "loop-output/labels.nii.gz")["shape"], json!([3, 512, 512]));
 }
 
+/// What counts as found is the configuration's business (`dense_head.thresholds`) unless a script says otherwise.
+#[test]
+fn heads_have_thresholds_of_their_own() {
+    let host = Host::new();
+    let model = format!("model={}", root().join("sam2_weights/nano.safetensors").display());
+    let source = r#"
+        let volume = phantom(#{seed: 3, slices: 1}).volume;
+        let model = load_model(arg("model"));
+        let all = [#{}, #{threshold: 0.15}, #{threshold: 0.5}].map(|how| model.segment_all(volume, how));
+        print([model.dense_head, all[0].vessels == all[1].vessels, all[0].faz == all[2].faz, all[0].vessels == all[2].vessels]);
+    "#;
+    let stdout = host.script(source, &["--set", &model]).ok();
+    assert!(stdout.ends_with("[true, true, true, false]\n"), "{stdout}");
+}
+
 #[test]
 fn evaluate_joins_where_a_model_has_heads() {
     let host = Host::new();

@@ -96,7 +96,7 @@ fn unknown_keys_name_the_nearest() {
 #[test]
 fn mistakes_are_named() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 15] = [
         (|m| m["image_size"] = json!(1000), "image_size: 1000 is not divisible by 32"),
         (|m| m["image_size"] = json!(-1024), "image_size: -1024 is not between"),
         (|m| m["image_size"] = json!("${scratch.resolution}"), "interpolations are not understood"),
@@ -108,6 +108,8 @@ fn mistakes_are_named() {
         (|m| m["image_encoder"]["trunk"]["global_att_blocks"] = json!([12]), "no block 12 of 12"),
         (|m| m["image_encoder"]["neck"]["fuse_type"] = json!("max"), "image_encoder.neck.fuse_type: unknown variant"),
         (|m| m["memory_attention"]["layer"]["cross_attention"]["num_heads"] = json!(0), "cross_attention: 0"),
+        (|m| m["dense_head"] = json!({"width": 0}), "dense_head.width: 0"),
+        (|m| m["dense_head"] = json!({"width": 8, "thresholds": [0.5, 1.0]}), "dense_head.thresholds: two numbers"),
         (|m| m["memory_encoder"]["mask_downsampler"]["stride"] = json!(3), "no power of stride 3"),
         (
             |m| _ = m["memory_attention"]["layer"].as_object_mut().unwrap().remove("d_model"),

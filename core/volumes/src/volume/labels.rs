@@ -127,3 +127,19 @@ impl Labels {
         Self { frames: 1, data, ..self.hollow() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_alone_and_everywhere() {
+        let labels =
+            Labels { frames: 3, rows: 1, columns: 2, data: vec![1, 0, 0, 2, 3, 3], geometry: Geometry::unknown() };
+        assert_eq!(labels.at(1).unwrap().data, [0, 0, 0, 2, 0, 0]);
+        assert_eq!(labels.repeated(1).unwrap().data, [0, 2, 0, 2, 0, 2]);
+        for refused in [labels.at(3), labels.repeated(3)] {
+            assert!(refused.unwrap_err().to_string().contains("slices 0 to 2"));
+        }
+    }
+}
