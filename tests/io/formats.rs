@@ -159,7 +159,11 @@ const ROWS: &[Row] = &[
 
 /// What is written: ending, what it keeps, and fixtures that come back the same.
 const WRITERS: &[(&str, &str, &[&str])] = &[
-    (".nii", "every type, RGB; place and size", &["nifti/int16_be.nii", "nifti/rgb.nii.gz", "nifti/slope.nii"]),
+    (
+        ".nii",
+        "every type, RGB; place and size; a place that the source does not say is not claimed (no sform, no qform)",
+        &["nifti/int16_be.nii", "nifti/rgb.nii.gz", "nifti/slope.nii"],
+    ),
     (".nii.gz", "the same, packed", &["nifti/float64_be.nii", "dicom/shuffled"]),
     (".npy", "every type, colour; no place", &["nifti/uint64_be.nii", "npy/colour.npy"]),
     (

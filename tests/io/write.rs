@@ -4,7 +4,7 @@ use crate::{as_f64, data, distance, open};
 use sam_octa2_volumes::io::{self, OpenOptions};
 use sam_octa2_volumes::job::{self, ConvertRequest, InputRequest};
 use sam_octa2_volumes::progress::{Flow, Observer, Progress};
-use sam_octa2_volumes::volume::{Geometry, Volume, Voxels};
+use sam_octa2_volumes::volume::{Geometry, Labels, Volume, Voxels};
 use std::path::Path;
 
 fn convert(name: &str, output: &Path) -> sam_octa2_volumes::Result<()> {
@@ -43,6 +43,7 @@ fn nifti_keeps_type_values_and_place() {
         "dicom/shuffled",
         "pictures/natural",
         "nifti/two_dimensional.nii",
+        "nifti/no_form.nii",
     ];
     for name in names {
         let before = open(name);
@@ -61,6 +62,7 @@ fn nifti_keeps_type_values_and_place() {
                 "{name}: {:?}",
                 after.geometry.affine
             );
+            assert_eq!(after.geometry.known, before.geometry.known, "{name}");
         }
     }
     assert_eq!(files(folder.path()), ["a.b.nii", "new"], "something was left behind");
@@ -88,6 +90,21 @@ fn written_headers_have_both_forms_in_millimetres() {
         std::fs::write(&output, &bytes).unwrap();
         let qform = io::open(&output, &OpenOptions::default()).unwrap().geometry;
         assert!(distance(&qform.affine, &open(name).geometry.affine) < 1e-5, "{name}: {:?}", qform.affine);
+    }
+}
+
+/// Or whoever measures the labels of pictures takes a pixel for a millimetre.
+#[test]
+fn a_place_that_is_not_known_is_not_claimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("a.nii");
+    for (name, unit) in [("pictures/natural", 0), ("npy/float64.npy", 0), ("nifti/no_form.nii", 2)] {
+        let volume = open(name);
+        let labels = Labels::empty_like(&volume);
+        io::write_labels(&labels, &output).unwrap();
+        let bytes = std::fs::read(&output).unwrap();
+        assert_eq!((&bytes[252..256], bytes[123]), (&[0; 4][..], unit), "{name}: qform and sform, unit");
+        assert_eq!(io::read_labels(&output).unwrap().geometry, volume.geometry, "{name}");
     }
 }
 

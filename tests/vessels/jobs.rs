@@ -75,7 +75,14 @@ fn a_measurement_writes_what_is_asked_for() {
     assert!(refused(json!({"faz": path})).contains("either"));
     assert!(refused(json!({"options": {"diameters_mm": [3.0, 1.0]}})).contains("ascending"));
     assert!(refused(json!({"options": {"spacing": [0.0, 1.0, 1.0]}})).contains("not positive"));
-    let bare = written(folder.path(), "bare.npy", &both);
-    assert!(refused(json!({"labels": bare})).contains("give `spacing`"));
+    let unplaced = |geometry| Labels { geometry, ..both.clone() };
+    for name in ["bare.npy", "bare.nii"] {
+        let bare = written(folder.path(), name, &unplaced(Geometry::unknown()));
+        assert!(refused(json!({"labels": bare})).contains("give `spacing`"), "{name}");
+    }
+    // as of a DICOM picture without a position
+    let sized = written(folder.path(), "sized.nii", &unplaced(Geometry::from_spacing([0.1, 0.1, 0.01], false)));
+    let again = measure(&ask::<MeasureRequest>(json!({"labels": sized, "faz_object": 7})), &mut ()).unwrap();
+    assert_eq!(again.projected.faz.unwrap().area_mm2, report.projected.faz.as_ref().unwrap().area_mm2);
     assert!(serde_json::from_value::<MeasureRequest>(json!({"labels": path, "object": 3})).is_err());
 }

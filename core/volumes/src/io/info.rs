@@ -55,7 +55,11 @@ impl fmt::Display for VolumeInfo {
         let shape: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
         let axes = if self.shape.len() == 4 { "frames x rows x columns x channels" } else { "frames x rows x columns" };
         let [x, y, z] = self.spacing.map(short);
-        let note = if self.geometry_known { "" } else { " (defaults: the source does not say)" };
+        let note = match (self.geometry_known, self.spacing == [1.0; 3]) {
+            (true, _) => "",
+            (false, true) => " (defaults: the source does not say)",
+            (false, false) => " (the source does not say where that lies)",
+        };
         let [low, high] = self.intensity_range;
         writeln!(f, "path       {}", self.path.display())?;
         writeln!(f, "format     {}", self.format)?;

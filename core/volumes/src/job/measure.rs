@@ -71,10 +71,10 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     let (vessels, faz) = parts(request, labels)?;
     let volume = request.volume.as_ref().map(|path| io::open(path, &OpenOptions::default())).transpose()?;
     let mut options = request.options.clone();
-    // labels that do not say where they lie are on the grid of the volume
-    let placed = vessels.as_ref().or(faz.as_ref()).is_some_and(|labels| labels.geometry.known);
-    if let (None, false, Some(volume)) = (options.spacing, placed, &volume) {
-        options.spacing = volume.geometry.known.then_some(volume.geometry.spacing);
+    // labels that do not say how large their pixels are lie on the grid of the volume
+    let sized = vessels.as_ref().or(faz.as_ref()).is_some_and(|labels| labels.geometry.has_size());
+    if let (None, false, Some(volume)) = (options.spacing, sized, &volume) {
+        options.spacing = volume.geometry.has_size().then_some(volume.geometry.spacing);
     }
     let report = measure_octa(vessels.as_ref(), faz.as_ref(), &options, observer)?;
     let scene = Enface { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };

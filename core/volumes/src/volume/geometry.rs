@@ -29,6 +29,12 @@ impl Geometry {
         Self { spacing, affine: [[x, 0., 0., 0.], [0., y, 0., 0.], [0., 0., z, 0.], [0., 0., 0., 1.]], known }
     }
 
+    /// Does the source say how large the pixels of a slice are, perhaps without where they lie? _DICOM pictures without a position,
+    /// NIfTI with spacing alone._
+    pub fn has_size(&self) -> bool {
+        self.known || self.spacing[..2] != [1.0; 2]
+    }
+
     /// What an affine says; the spacing is the length of its columns. See [`Geometry::checked`] for an affine from outside.
     pub fn from_affine(affine: [[f64; 4]; 4]) -> Self {
         let length = |column: usize| (0..3).map(|row| affine[row][column].powi(2)).sum::<f64>().sqrt();

@@ -16,6 +16,7 @@ use std::path::Path;
 /// header and the four bytes that announce extensions (there are none)
 const VOXELS_AT: usize = 352;
 /// of `xyzt_units`
+const UNIT_UNKNOWN: u8 = 0;
 const UNIT_MILLIMETRE: u8 = 2;
 
 /// Types that a NIfTI file can hold.
@@ -135,9 +136,16 @@ impl Header {
         self.put(344, b"n+1\0");
     }
 
-    /// Where they lie: sform exactly, qform where the axes are at right angles (a quaternion cannot shear).
+    /// Where they lie: sform exactly, qform where the axes are at right angles (a quaternion cannot shear). A place that is not known is not
+    /// claimed: spacing alone (method 1 of the standard), in no unit where that is the default, too; other programs then lay labels over their
+    /// source as they lay the source.
     fn place(&mut self, geometry: &Geometry) {
         let [sx, sy, sz] = geometry.spacing;
+        if !geometry.known {
+            self.f32s(76, [1.0, sx, sy, sz, 1.0, 1.0, 1.0, 1.0]);
+            self.put(123, &[if geometry.spacing == [1.0; 3] { UNIT_UNKNOWN } else { UNIT_MILLIMETRE }]);
+            return;
+        }
         let affine = &geometry.affine;
         let qfac = if determinant(affine) < 0.0 { -1.0 } else { 1.0 };
         let mut rotation = [[0.0; 3]; 3];

@@ -139,7 +139,7 @@ pub fn measure_octa(
 fn spacing(labels: &Labels, options: &OctaOptions) -> Result<[f64; 3]> {
     let spacing = match options.spacing {
         Some(spacing) => spacing,
-        None if labels.geometry.known => labels.geometry.spacing,
+        None if labels.geometry.has_size() => labels.geometry.spacing,
         None => {
             let what = "the labels do not say how large a pixel is: give `spacing` in mm, as in [0.0099, 0.0099, 0.002] for 3 mm in 304 pixels";
             return Err(Error::invalid(what));
