@@ -15,6 +15,6 @@ pub mod train;
 pub mod weights;
 
 pub use sam_octa2_volumes::{
-    Error, Result, classical, clicks, error, intensity, io, measure, phantom, picture, progress, prompts, propose,
-    regions, review, vessels, volume, with_voxels,
+    Error, Result, classical, clicks, did_you_mean, error, intensity, io, measure, phantom, picture, progress, prompts,
+    propose, regions, review, vessels, volume, with_voxels,
 };

@@ -129,6 +129,12 @@ fn does_them_through_both_doors() {
             ("info", &damaged, "format", "damaged.tif"),
             ("info", "{", "invalid_argument", "the request of the task `info`"),
             ("convert", &gone, "invalid_argument", "output"),
+            (
+                "info",
+                r#"{"input": "a.nii", "corp": "0,0,8,8"}"#,
+                "invalid_argument",
+                "unknown key `corp`; did you mean `crop`?",
+            ),
             ("phantom", r#"{"out": "p.npy", "options": {"size": 1}}"#, "invalid_argument", "size is 1"),
             ("phantom", r#"{"options": {}}"#, "invalid_argument", "missing field `out`"),
             ("magic", "{}", "not_found", "there are info, convert, phantom, vessels, measure"),

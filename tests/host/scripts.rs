@@ -277,7 +277,10 @@ fn ctrl_c_stops_a_propagation() {
 fn options_that_nobody_knows_are_refused() {
     for (source, part) in [
         ("export_checkpoint(#{model: arg(\"model\"), adaptor: \"a.safetensors\"}, \"m.pt\")", "`adaptor`"),
-        ("fine_tune(#{model: #{model: arg(\"model\"), config: arg(\"config\")}, output: \"o\"})", "`config`"),
+        (
+            "fine_tune(#{model: #{model: arg(\"model\"), config: arg(\"config\")}, data: #{phantoms: #{}}, output: \"o\"})",
+            "unknown key `model.config`",
+        ),
         ("volume.classical(3, \"otsu\", [[9, 9]], #{labels: [2]})", "1 (on the object) or 0 (beside it)"),
         ("volume.threshold(0, 255).propose(#{frames: [12]})", "12"),
         ("volume.threshold(0, 255).propose(#{positive: 9000000000})", "1000 points are the most"),

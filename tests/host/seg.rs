@@ -63,7 +63,7 @@ fn the_command_line_describes_a_segmentation() {
 fn mistakes_are_found_before_the_work() {
     let host = host();
     let fails = |more: &[&str], texts: &[&str]| drop(segment(&host, more).fails_with(texts));
-    fails(&["--out", "a.dcm", "--seg-property", "vesel"], &["did you mean \"vessel\"?"]);
+    fails(&["--out", "a.dcm", "--seg-property", "vesel"], &["did you mean `vessel`?"]);
     fails(&["--out", "a.dcm", "--seg-property", "SCT^1"], &["is no code", "SCT^59820001^Blood Vessel"]);
     fails(&["--out", "a.dcm", "--seg-description", ""], &["series description"]);
     fails(&["--out", "l.nii.gz", "--seg-fractional"], &["needs an output that ends in .dcm", "l.nii.gz"]);
@@ -103,7 +103,7 @@ session.labels().save("c.dcm", #{property: "capillary"});
             r#"session.labels().save("x.dcm", #{proprety: "vessel"})"#,
             ["save: unknown option `proprety`", "`property`?"],
         ),
-        (r#"session.labels().save("x.dcm", #{property: "fza"})"#, ["\"fza\"", "did you mean \"faz\"?"]),
+        (r#"session.labels().save("x.dcm", #{property: "fza"})"#, ["\"fza\"", "did you mean `faz`?"]),
         (r#"session.labels().save("x.nii", #{property: "faz"})"#, ["needs an output that ends in .dcm", "x.nii"]),
         (r#"session.save_probabilities("x.npy")"#, ["probabilities are written as", ".nii.gz"]),
     ] {

@@ -86,9 +86,9 @@ fn upstream_defaults_hold_for_missing_keys() {
 fn unknown_keys_name_the_nearest() {
     assert_eq!(
         error_of(|model| model["image_encoder"]["trunk"]["embeddim"] = json!(96)),
-        "unknown key \"image_encoder.trunk.embeddim\", the nearest known one is \"embed_dim\""
+        "unknown key \"image_encoder.trunk.embeddim\"; did you mean `embed_dim`?"
     );
-    assert!(error_of(|model| model["imagesize"] = json!(512)).contains("\"image_size\""));
+    assert!(error_of(|model| model["imagesize"] = json!(512)).contains("`image_size`"));
     let beside = ModelConfig::from_value(json!({"model": {}, "image_size": 512})).unwrap_err().to_string();
     assert_eq!(beside, "unknown key \"image_size\" beside \"model\"");
 }

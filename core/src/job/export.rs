@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use tch::{Device, Kind};
 
 /// What to write.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExportRequest {
     /// the checkpoint, and the adapter that belongs to it; `precision` bf16 or f16 writes numbers of two bytes, otherwise they stay as they are
     #[serde(flatten)]
@@ -118,7 +118,7 @@ fn wrapped(checkpoint: Checkpoint) -> Result<Tensors> {
 }
 
 /// Random weights to train from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreshRequest {
     /// an official size by name, or a configuration file

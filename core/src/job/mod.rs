@@ -14,7 +14,7 @@ pub use export::{ExportReport, ExportRequest, FreshRequest, Layout, export, fres
 pub use predict::{LayerReport, PredictReport, PredictRequest, predict};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
-pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles, PhantomReport};
+pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles, PhantomReport, unknown_key};
 pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 

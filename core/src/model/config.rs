@@ -19,7 +19,7 @@ pub use parts::*;
 pub use presets::{Official, Size, Version};
 
 use super::dense_head::DenseHeadConfig;
-use crate::{Error, Result};
+use crate::{Error, Result, did_you_mean};
 use parts::{int, null_is_default, one, yes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -275,9 +275,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let mut names = text.split('`').skip(1).step_by(2);
     let what = match (text.starts_with("unknown field"), names.next()) {
         (true, Some(unknown)) => {
-            let nearest = names.map(|name| (strsim::levenshtein(unknown, name), name)).min();
-            let hint = nearest.map_or_else(String::new, |(_, name)| format!(", the nearest known one is \"{name}\""));
-            return Error::invalid(format!("unknown key \"{place}\"{hint}"));
+            return Error::invalid(format!("unknown key \"{place}\"{}", did_you_mean(unknown, names)));
         }
         (_, Some(missing)) if text.starts_with("missing field") => format!("the key \"{missing}\" is missing"),
         _ => text,

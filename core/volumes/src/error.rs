@@ -5,6 +5,14 @@ use std::path::{Path, PathBuf};
 /// `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What to say behind a name that is none: "; did you mean `x`?" where a known one looks like it, else nothing.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    let near = known.into_iter().filter(|known| known.len() > 1).min_by_key(distance);
+    let near = near.filter(|known| distance(known) <= 2 + known.len() / 4);
+    near.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default()
+}
+
 /// What can go wrong. The text is one line, meant for the person at the viewer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -20,4 +20,4 @@ pub mod review;
 pub mod vessels;
 pub mod volume;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, did_you_mean};

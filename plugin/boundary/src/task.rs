@@ -6,6 +6,7 @@ use crate::guard::guarded;
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
 use sam_octa2_abi::{HostCalls, PluginError};
+use sam_octa2_volumes::job::unknown_key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -48,9 +49,12 @@ pub unsafe fn for_c(
     }
 }
 
-/// What a task is asked, from JSON.
-pub fn request<T: DeserializeOwned>(task: &str, json: &str) -> Checked<T> {
-    serde_json::from_str(json).map_err(|error| convert::invalid(format!("the request of the task `{task}`: {error}")))
+/// What a task is asked, from JSON. A key that the task does not know is refused: what a host asks for in vain must not look done.
+pub fn request<T: DeserializeOwned + Serialize>(task: &str, json: &str) -> Checked<T> {
+    let refused = |what: String| convert::invalid(format!("the request of the task `{task}`: {what}"));
+    let request: T = serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
+    let asked: Value = serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
+    unknown_key(&asked, &request).map_or(Ok(request), |what| Err(refused(what)))
 }
 
 /// A report for programs and the same for people.

@@ -9,7 +9,7 @@ use sam_octa2_boundary::c::Checked;
 use sam_octa2_boundary::task::{for_rust, request, told};
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::{Error, job, loader, sparse, train};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
 }
 
 /// `host-demo models`
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct ModelsRequest {
     #[serde(default)]

@@ -6,11 +6,11 @@ use crate::picture::Enface;
 use crate::progress::Observer;
 use crate::volume::Labels;
 use crate::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What to measure, and what to write.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasureRequest {
     /// labels; every object is vessel, but for `faz_object`
@@ -33,7 +33,7 @@ pub struct MeasureRequest {
 }
 
 /// The files that a measurement goes into.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasureFiles {
     /// a table, `.csv`

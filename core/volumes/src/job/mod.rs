@@ -3,6 +3,7 @@
 mod convert;
 mod info;
 mod input;
+mod keys;
 mod measure;
 mod octa500;
 mod phantom;
@@ -11,6 +12,7 @@ mod vessels;
 pub use convert::{ConvertReport, ConvertRequest, convert};
 pub use info::info;
 pub use input::InputRequest;
+pub use keys::unknown_key;
 pub use measure::{MeasureFiles, MeasureRequest, measure};
 pub use octa500::{ExportRequest, export_octa500};
 pub use phantom::{PhantomReport, PhantomRequest, VesselReport, phantom};

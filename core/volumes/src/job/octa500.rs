@@ -5,11 +5,11 @@ use crate::Result;
 use crate::io;
 use crate::progress::Observer;
 use crate::vessels::{ExportReport, Sample, export};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What to export, and where.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExportRequest {
     /// the layers
     #[serde(flatten)]

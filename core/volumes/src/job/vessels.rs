@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Which vessels, and where they go.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VesselsRequest {
     /// the en-face map: a mask or labels (several slices are projected), or a picture with a colour per vessel

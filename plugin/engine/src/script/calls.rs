@@ -2,6 +2,7 @@
 
 use super::library::{Entry, Parameter, Room, TYPES};
 use rhai::EvalAltResult;
+use sam_octa2_core::did_you_mean;
 
 /// Rhai's error in words, if it is about a function or a property that it does not find.
 pub fn explained(error: &EvalAltResult, rooms: &[Room]) -> Option<String> {
@@ -28,10 +29,7 @@ pub fn explained(error: &EvalAltResult, rooms: &[Room]) -> Option<String> {
 
 /// "there is no function `x`; did you mean `y`?"
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
-    let near = known.min_by_key(distance).filter(|known| distance(known) <= 2 && known.len() > 1);
-    let hint = near.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-    format!("there is no {what} `{name}`{hint}")
+    format!("there is no {what} `{name}`{}", did_you_mean(name, known))
 }
 
 fn no_call(name: &str, given: &[String], rooms: &[Room]) -> String {

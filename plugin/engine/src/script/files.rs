@@ -5,13 +5,13 @@ use super::errors::Failure;
 use super::modules::Modules;
 use super::values::{Checked, text};
 use rhai::Dynamic;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folders (or single files) that a host grants. Absent: everything.
-#[derive(Deserialize, Debug, Clone, Default)]
+#[derive(Serialize, Deserialize, Debug, Clone, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Roots {
     /// to read from; what may be written may be read, too

@@ -3,10 +3,10 @@
 use crate::convert;
 use rhai::{EvalAltResult, ParseErrorType};
 use sam_octa2_abi::PluginError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a script may use up. The defaults stop a runaway script within seconds and leave room for long honest ones.
-#[derive(Deserialize, Clone, Copy)]
+#[derive(Serialize, Deserialize, Clone, Copy)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// steps of the interpreter; work inside functions such as `propagate` does not count; 0: any number

@@ -53,7 +53,7 @@ use modules::Modules;
 use rhai::{Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ use viewer::HostSide;
 use watch::Watch;
 
 /// The request of the task `script`.
-#[derive(Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct ScriptRequest {
     /// a file
@@ -192,7 +192,7 @@ impl ScriptRequest {
 }
 
 /// What a request for a description may ask for.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceRequest {
     /// `markdown`, `definitions` or `json`

@@ -6,11 +6,11 @@ use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, native, refused, told};
+use super::values::{Checked, Fallible, native, refused, told};
 use crate::convert::ToHost;
-use rhai::{Dynamic, FnPtr, Map, NativeCallContext};
+use rhai::{Dynamic, FnPtr, NativeCallContext};
 use sam_octa2_core::Error;
-use sam_octa2_core::job::{ExportRequest, FreshRequest, export, fresh};
+use sam_octa2_core::job::{ExportRequest, FreshRequest, export, fresh, unknown_key};
 use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::sparse::{TrainSegmenterRequest, train_segmenter};
@@ -21,9 +21,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
-
-/// What can be said of a model within the options of another function.
-const MODEL: [&str; 6] = ["model", "model_config", "adapter", "device", "precision", "weights_dirs"];
 
 /// Makes training known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
@@ -98,13 +95,12 @@ fn begun(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
 }
 
 /// An option map and a path as a request.
-fn with_output<T: DeserializeOwned>(function: &str, options: &Dynamic, path: &Dynamic) -> Checked<T> {
+fn with_output<T: DeserializeOwned + Serialize>(function: &str, options: &Dynamic, path: &Dynamic) -> Checked<T> {
     let path = path.clone().into_string().map_err(|_| refused(&format!("{function}: path"), "a text", path))?;
     parsed(function, options, |value| value["output"] = json!(path))
 }
 
 fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
-    Options::new("export_checkpoint", options, &[&MODEL[..], &["layout"]].concat())?;
     let request: ExportRequest = with_output("export_checkpoint", options, path)?;
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
@@ -112,14 +108,19 @@ fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic>
 }
 
 /// An option map as a request, after `change`.
-fn parsed<R: DeserializeOwned>(function: &str, options: &Dynamic, change: impl FnOnce(&mut Value)) -> Checked<R> {
+fn parsed<R: DeserializeOwned + Serialize>(
+    function: &str,
+    options: &Dynamic,
+    change: impl FnOnce(&mut Value),
+) -> Checked<R> {
     let mut value: Value = rhai::serde::from_dynamic(options)
         .ok()
         .filter(Value::is_object)
         .ok_or_else(|| refused(&format!("{function}: options"), "an option map", options))?;
     change(&mut value);
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| Failure::invalid(format!("{function}: option `{}`: {}", error.path(), error.inner())))
+    let request = serde_path_to_error::deserialize(&value)
+        .map_err(|error| Failure::invalid(format!("{function}: option `{}`: {}", error.path(), error.inner())))?;
+    unknown_key(&value, &request).map_or(Ok(request), |what| Err(Failure::invalid(format!("{function}: {what}"))))
 }
 
 /// Whether the script may read what a model is made of.
@@ -180,8 +181,6 @@ fn heard<Q, R: Serialize>(
 
 /// The option map as a request; only files that the host allows.
 fn request(files: &Files, options: &Dynamic) -> Checked<FineTuneRequest> {
-    let model = options.read_lock::<Map>().and_then(|options| options.get("model").cloned());
-    model.filter(Dynamic::is_map).map(|model| Options::new("fine_tune: option `model`", &model, &MODEL)).transpose()?;
     let request: FineTuneRequest = parsed("fine_tune", options, |value| {
         if value["model"].is_string() {
             value["model"] = json!({"model": value["model"]});

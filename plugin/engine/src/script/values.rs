@@ -4,7 +4,7 @@
 
 use super::errors::{self, Failure};
 use rhai::{Array, Dynamic, EvalAltResult, FLOAT, FnPtr, INT, Map, NativeCallContext};
-use sam_octa2_core::progress;
+use sam_octa2_core::{did_you_mean, progress};
 use serde::Serialize;
 
 /// What native functions return to the engine.
@@ -153,9 +153,7 @@ impl Options {
 
 /// What to say about an unknown key.
 pub fn unknown(function: &str, key: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(key, name));
-    let near = nearest.filter(|name| strsim::damerau_levenshtein(key, name) <= 2 + name.len() / 4);
-    let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let hint = did_you_mean(key, known.iter().copied());
     format!("{function}: unknown option `{key}`{hint} (options: {})", known.join(", "))
 }
 

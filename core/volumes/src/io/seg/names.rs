@@ -4,7 +4,7 @@
 
 use super::codes::{self, Code};
 use super::options::{CodedProperty, Property, SegOptions, Segment};
-use crate::{Error, Result};
+use crate::{Error, Result, did_you_mean};
 use std::str::FromStr;
 
 const NAMES: [&str; 6] = ["vessel", "artery", "vein", "capillary", "faz", "unspecified"];
@@ -33,9 +33,7 @@ impl FromStr for Property {
 
 /// What to say about a name that is none.
 fn unknown(name: &str) -> Error {
-    let nearest = NAMES.into_iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
-    let near = nearest.filter(|known| strsim::damerau_levenshtein(name, known) <= 2);
-    let hint = near.map(|known| format!("; did you mean \"{known}\"?")).unwrap_or_default();
+    let hint = did_you_mean(name, NAMES);
     let what = format!("a segment cannot be \"{name}\"{hint} (names: {}; or codes, ", NAMES.join(", "));
     Error::invalid(format!("{what}SCHEME^VALUE^MEANING for the type, with ~ after a category and before a region)"))
 }
@@ -105,7 +103,7 @@ mod tests {
     #[test]
     fn mistakes_name_what_is_near() {
         let error = |text: &str| text.parse::<Property>().unwrap_err().to_string();
-        assert!(error("vesel").contains("did you mean \"vessel\"?"), "{}", error("vesel"));
+        assert!(error("vesel").contains("did you mean `vessel`?"), "{}", error("vesel"));
         assert!(error("xyzzy").contains("names: vessel, artery"), "{}", error("xyzzy"));
         assert!(error("SCT^1").contains("is no code"), "{}", error("SCT^1"));
         assert!(error("a^b^c~a^b^c~a^b^c~a^b^c").contains("more than"));
