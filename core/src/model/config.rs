@@ -11,16 +11,19 @@
 //! # Ok::<(), sam_octa2_core::Error>(())
 //! ```
 
-mod parts;
+mod defaults;
+mod encoder;
+mod memory;
 mod presets;
 mod validate;
 
-pub use parts::*;
+pub use encoder::*;
+pub use memory::*;
 pub use presets::{Official, Size, Version};
 
 use super::dense_head::DenseHeadConfig;
 use crate::{Error, Result, did_you_mean};
-use parts::{int, null_is_default, one, yes};
+use defaults::{int, null_is_default, one, yes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The official sizes: their names, files, addresses and shapes (upstream: `sam2/configs/**`, `build_sam.py`).
 
+use super::defaults::{feat_sizes, millionth, strides};
 use super::*;
 use std::fmt;
 use std::str::FromStr;
