@@ -4,7 +4,7 @@ use crate::device::{Device, Precision};
 use crate::guard::guard;
 use crate::model::config::Official;
 use crate::model::params::Params;
-use crate::model::{ModelConfig, Sam2};
+use crate::model::{Model, ModelConfig};
 use crate::weights::AdapterFile;
 use crate::{Result, weights};
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl Place {
 #[derive(Clone)]
 pub struct LoadedModel {
     /// the model
-    pub model: Arc<Sam2>,
+    pub model: Arc<Model>,
     /// its checkpoint
     pub path: PathBuf,
     /// as it was asked for
@@ -135,7 +135,7 @@ impl ModelRequest {
         let kind = self.place.precision.resolve(device);
         let path = checkpoint.path.clone();
         let tensors = checkpoint.merged()?;
-        let model = guard(|| Sam2::new(Params::from_tensors(tensors, device, kind), change(config)))
+        let model = guard(|| Model::new(Params::from_tensors(tensors, device, kind), change(config)))
             .map_err(|error| crate::Error::format(&path, error.to_string()))?;
         Ok(LoadedModel { model: Arc::new(model), path, request: self.clone() })
     }

@@ -10,7 +10,7 @@ mod shared;
 
 use sam_octa2_core::device::{self, Precision};
 use sam_octa2_core::model::params::Params;
-use sam_octa2_core::model::{ModelConfig, Sam2};
+use sam_octa2_core::model::{Model, ModelConfig};
 use sam_octa2_core::session::{Session, Settings};
 use serde_json::json;
 use shared::{number, option, volume};
@@ -23,7 +23,7 @@ fn main() {
     device::set_threads(number("threads", "2")).expect("threads");
     let kind = option("precision", "f32").parse::<Precision>().expect("a precision").resolve(Device::Cpu);
     let config = ModelConfig::load(&option("size", "tiny")).expect("an official size or a configuration");
-    let model = Arc::new(Sam2::new(Params::random(1, Device::Cpu, kind), config).expect("a model"));
+    let model = Arc::new(Model::new(Params::random(1, Device::Cpu, kind), config).expect("a model"));
     let volume = volume(slices + 1);
 
     let folder = tempfile::tempdir().expect("a folder");

@@ -10,7 +10,7 @@ mod shared;
 
 use sam_octa2_core::device::{self, Precision};
 use sam_octa2_core::model::params::Params;
-use sam_octa2_core::model::{MemoryEntry, ModelConfig, PointerEntry, Sam2};
+use sam_octa2_core::model::{MemoryEntry, Model, ModelConfig, PointerEntry};
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::session::{Point, Range, Session, Settings};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn main() {
         session.add_points(0, object as u32 + 1, &[point(object)]).expect("a click");
     }
 
-    let image = Tensor::randn([1, 3, model.config.image_size, model.config.image_size], (Kind::Float, Device::Cpu));
+    let image = Tensor::randn([1, 3, model.config().image_size, model.config().image_size], (Kind::Float, Device::Cpu));
     let encode = fastest(repeats, || drop(model.encode_image(&image)));
     let click = fastest(repeats, || drop(session.add_points(0, 1, &[point(0)]).expect("a click")));
     let mut per_slice = Vec::new();
@@ -55,12 +55,12 @@ fn main() {
 }
 
 /// What following an object costs on a slice that is encoded, with seven memories and their pointers.
-fn stages(model: &Sam2, repeats: usize) -> Value {
+fn stages(model: &Model, repeats: usize) -> Value {
     let options = (Kind::Float, Device::Cpu);
-    let size = model.config.image_size;
+    let size = model.config().image_size;
     let features = model.encode_image(&Tensor::randn([1, 3, size, size], options));
     let conditioned = model.without_memory(&features);
-    let decode = || model.forward_sam_heads(&conditioned, features.high_res.as_ref(), None, None, false);
+    let decode = || model.forward_sam_heads(&conditioned, &features, None, None, false);
     let output = decode();
     let remember = || model.encode_memory(&features, &output.low_res, &output.object_score_logits, false);
     let memory = remember();
@@ -92,14 +92,14 @@ fn gemm(kind: Kind) -> f64 {
 }
 
 /// An official size, or a configuration, with random weights; the object is there on every slice.
-fn model(size: &str, kind: Kind) -> Sam2 {
+fn model(size: &str, kind: Kind) -> Model {
     let config = ModelConfig::load(size).expect("an official size or a configuration");
     let params = Params::random(1, Device::Cpu, Kind::Float).remembering();
-    drop(Sam2::new(params.clone(), config.clone()).expect("a model"));
+    drop(Model::new(params.clone(), config.clone()).expect("a model"));
     let mut tensors: BTreeMap<String, Tensor> = params.given();
     let head = tensors.get_mut("sam_mask_decoder.pred_obj_score_head.layers.2.bias").expect("the presence head");
     *head = &*head + 10.0;
-    Sam2::new(Params::from_tensors(tensors, Device::Cpu, kind), config).expect("a model")
+    Model::new(Params::from_tensors(tensors, Device::Cpu, kind), config).expect("a model")
 }
 
 fn peak_mb() -> u64 {

@@ -7,7 +7,7 @@
 
 use sam_octa2_core::device;
 use sam_octa2_core::model::params::Params;
-use sam_octa2_core::model::{ModelConfig, Sam2};
+use sam_octa2_core::model::{Model, ModelConfig};
 use sam_octa2_core::session::Point;
 use sam_octa2_core::train::clip::{Clip, ClipObject, Prompt};
 use sam_octa2_core::train::losses::Objective;
@@ -28,7 +28,7 @@ fn main() {
     let (steps, keep) = (number(0, 2), Keep { images: number(1, 0), visits: number(2, 0) });
 
     let trainee = trainee(size);
-    let clip = clip(trainee.model.config.image_size, frames);
+    let clip = clip(trainee.model.config().image_size, frames);
     let memory = Memory { kind: Kind::BFloat16, pointers_ahead: true };
     let stepper = Stepper {
         trainee: &trainee,
@@ -51,7 +51,7 @@ fn main() {
 fn trainee(size: &str) -> Trainee {
     let config = ModelConfig::preset(size).expect("an official size");
     let params = Params::random(1, Device::Cpu, Kind::Float).remembering();
-    let model = Sam2::new(params.clone(), config.clone()).expect("a model");
+    let model = Model::new(params.clone(), config.clone()).expect("a model");
     drop(model);
     let mut tensors = params.given();
     let head = tensors.get_mut("sam_mask_decoder.pred_obj_score_head.layers.2.bias").expect("the presence head");

@@ -207,7 +207,7 @@ fn random_trainee(dropout: f64) -> Trainee {
 
 /// Five slices with a disc that moves; clicks with corrections on the second, a box on the last.
 fn synthetic_clip(trainee: &Trainee) -> Clip {
-    let side = trainee.model.config.image_size;
+    let side = trainee.model.config().image_size;
     let axis = Tensor::arange(side, (Kind::Float, tch::Device::Cpu));
     let disc = |at: f64| {
         let x = (&axis - (90.0 + 10.0 * at)).square().view([1, 1, 1, side]);

@@ -16,9 +16,9 @@ fn units() -> Option<Fixture> {
 fn encodings() {
     let Some(fixture) = units() else { return };
     let config = mini_config("mini21", false);
-    let encoding = &config.image_encoder.neck.position_encoding;
+    let encoding = &config.image_encoder.as_ref().unwrap().neck.position_encoding;
     close("sine2d", &sine_2d(encoding, 5, 7, device()), &fixture.get("sine2d.out"), 2e-5);
-    let encoding = &config.memory_encoder.position_encoding;
+    let encoding = &config.memory_encoder.as_ref().unwrap().position_encoding;
     close("sine2d_16", &sine_2d(encoding, 16, 16, device()), &fixture.get("sine2d_16.out"), 2e-5);
     let positions = fixture.on("sine1d.pos", device()) / 15.0;
     close("sine1d", &sine_1d(&positions, 64), &fixture.get("sine1d.out"), 1e-5);

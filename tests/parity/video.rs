@@ -2,6 +2,8 @@
 
 use crate::fixture::*;
 use sam_octa2_core::intensity::{Window, Windows};
+use sam_octa2_core::model::Model;
+use sam_octa2_core::model::config::InputImage;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Compat, Marks, Mask, Point, Range, Session, Settings, prepare};
@@ -24,8 +26,9 @@ fn slices_are_prepared_as_the_reference_does() {
     let expected = Tensor::read_safetensors(root.join("frames.safetensors")).expect("frames");
     let (_, expected) = expected.into_iter().find(|(name, _)| name == "images").expect("images");
     let volume = frames();
+    let input = InputImage { size: 256, neighbours: 0 };
     for i in 0..8 {
-        let image = prepare(&volume, i, Windows::Volume(Window::EIGHT_BIT), 256).expect("prepare").squeeze_dim(0);
+        let image = prepare(&volume, i, Windows::Volume(Window::EIGHT_BIT), input).expect("prepare").squeeze_dim(0);
         close(&format!("slice {i}"), &image, &expected.get(i as i64), 1e-5);
     }
 }
@@ -89,7 +92,7 @@ fn marks(step: &Value, mask: Option<Tensor>) -> Marks {
 
 fn run(config: &str, name: &str, fixture: &Fixture) {
     let f32_memory = name.starts_with("f32mem");
-    let model = Arc::new(mini(config, name.starts_with("post_")));
+    let model = Arc::new(Model::from(mini(config, name.starts_with("post_"))));
     let memory_kind = if f32_memory { Kind::Float } else { Kind::BFloat16 };
     let settings = Settings { compat: Compat::Reference, memory_kind: Some(memory_kind), ..Settings::default() };
     let mut session = Session::new(model, Arc::new(frames()), settings).expect("session");

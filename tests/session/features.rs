@@ -14,7 +14,7 @@ fn kept_in(folder: &TempDir) -> Settings {
 }
 
 /// A click and what follows from it on a session of its own: masks, slices encoded, slices read.
-fn run(model: &Arc<Sam2>, settings: Settings) -> (Vec<Tensor>, usize, usize) {
+fn run(model: &Arc<Model>, settings: Settings) -> (Vec<Tensor>, usize, usize) {
     let mut session = Session::new(model.clone(), volume(), settings).expect("session");
     session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click");
     let masks = follow(&mut session, Range::default()).into_iter().map(|(.., logits)| logits).collect();
@@ -34,13 +34,13 @@ fn files(folder: &TempDir) -> Vec<PathBuf> {
     files
 }
 
-fn other_model(kind: Kind, seed: Option<u64>) -> Arc<Sam2> {
+fn other_model(kind: Kind, seed: Option<u64>) -> Arc<Model> {
     let config = ModelConfig::from_file(data("mini21.yaml")).expect("configuration");
     let params = match seed {
         Some(seed) => Params::random(seed, Device::Cpu, kind),
         None => Params::from_tensors(weights::read(data("mini21.pt")).expect("weights").tensors, Device::Cpu, kind),
     };
-    Arc::new(guard(|| Sam2::new(params, config)).expect("model"))
+    Arc::new(guard(|| Model::new(params, config)).expect("model"))
 }
 
 fn encode(settings: Settings, frames: std::ops::Range<usize>) -> Session {

@@ -86,7 +86,7 @@ fn half_precision_gives_nearly_the_same_mask() {
     let exact = exact.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits.gt(0.0);
     for kind in [Kind::BFloat16, Kind::Half] {
         let model =
-            guard(|| Sam2::new(Params::from_tensors(tensors(), Device::Cpu, kind), config.clone())).expect("model");
+            guard(|| Model::new(Params::from_tensors(tensors(), Device::Cpu, kind), config.clone())).expect("model");
         let mut session = Session::new(Arc::new(model), volume(), Settings::default()).expect("session");
         let mask = session.add_points(0, 1, &click(24.5, 29.0, true)).expect("click").logits;
         assert_eq!(mask.kind(), Kind::Float);

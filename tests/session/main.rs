@@ -15,7 +15,7 @@ mod state;
 mod stopping;
 
 use sam_octa2_core::model::params::Params;
-use sam_octa2_core::model::{ModelConfig, Sam2};
+use sam_octa2_core::model::{Model, ModelConfig};
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::session::{Point, Range, Session, Settings};
 use sam_octa2_core::volume::{Geometry, Volume, Voxels};
@@ -32,10 +32,10 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity").join(name)
 }
 
-static MODEL: LazyLock<Arc<Sam2>> = LazyLock::new(|| {
+static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
     let tensors = weights::read(data("mini21.pt")).expect("weights").tensors;
     let config = ModelConfig::from_file(data("mini21.yaml")).expect("configuration");
-    Arc::new(Sam2::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model"))
+    Arc::new(Model::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model"))
 });
 
 /// The test slices in grey.

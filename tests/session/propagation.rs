@@ -93,7 +93,7 @@ fn configured(change: impl FnOnce(&mut ModelConfig)) -> Session {
     let tensors = weights::read(data("mini21.pt")).expect("weights").tensors;
     let mut config = ModelConfig::from_file(data("mini21.yaml")).expect("configuration");
     change(&mut config);
-    let model = Sam2::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model");
+    let model = Model::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model");
     Session::new(Arc::new(model), volume(), Settings::default()).expect("session")
 }
 

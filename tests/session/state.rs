@@ -121,7 +121,7 @@ fn so_does_one_whose_memories_lie_in_the_file() {
 #[test]
 fn so_does_one_in_half_precision_with_rounded_memories() {
     let tensors = weights::read(data("mini21.pt")).expect("weights").tensors;
-    let model = Sam2::new(Params::from_tensors(tensors, Device::Cpu, Kind::BFloat16), MODEL.config.clone());
+    let model = Model::new(Params::from_tensors(tensors, Device::Cpu, Kind::BFloat16), MODEL.config().clone());
     let settings = Settings {
         memory_kind: Some(Kind::Half),
         intensity: "slice:1%,98.7%".parse().expect("window"),
@@ -178,14 +178,14 @@ fn other_bytes_are_refused() {
 #[test]
 fn another_model_or_volume_is_refused() {
     let bytes = work(session()).save().expect("save");
-    let on = |model: &Arc<Sam2>, volume: Volume| {
+    let on = |model: &Arc<Model>, volume: Volume| {
         error(Session::restore(model.clone(), Arc::new(volume), &bytes, Settings::default()))
     };
     let built = |change: fn(&mut weights::Tensors, &mut ModelConfig)| {
         let mut tensors = weights::read(data("mini21.pt")).expect("weights").tensors;
-        let mut config = MODEL.config.clone();
+        let mut config = MODEL.config().clone();
         change(&mut tensors, &mut config);
-        Arc::new(Sam2::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model"))
+        Arc::new(Model::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model"))
     };
     let same = built(|tensors, _| tensors.values_mut().for_each(|tensor| *tensor = tensor.to_kind(Kind::Double)));
     assert_eq!(same.fingerprint(), MODEL.fingerprint());

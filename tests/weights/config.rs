@@ -46,7 +46,7 @@ fn official_yaml_files_are_read() {
 fn blocks_equal_the_built_models() {
     for name in ["tiny", "small", "base_plus", "large"] {
         let expected = &official()[name]["blocks"];
-        let blocks = ModelConfig::preset(name).unwrap().image_encoder.trunk.blocks();
+        let blocks = ModelConfig::preset(name).unwrap().image_encoder.unwrap().trunk.blocks();
         let plain = |b: HieraBlock| json!([b.dim, b.dim_out, b.num_heads, b.q_stride, b.window_size]);
         assert_eq!(&Value::Array(blocks.into_iter().map(plain).collect()), expected, "{name}");
     }
@@ -57,9 +57,10 @@ fn yaml_with_targets_is_read() {
     let mini = ModelConfig::from_file(data("mini.yaml")).unwrap();
     let mini21 = ModelConfig::from_file(data("mini21.yaml")).unwrap();
     assert_eq!((mini.hidden_dim(), mini.mem_dim(), mini.feature_size(), mini.low_res_size()), (64, 16, 16, 64));
-    assert_eq!(mini.image_encoder.trunk.channel_list(), [128, 64, 32, 16]);
-    assert_eq!(mini.image_encoder.trunk.stage_ends(), [0, 2, 5, 7]);
-    assert_eq!(mini.memory_encoder.mask_downsampler.num_layers(), 4);
+    let trunk = &mini.image_encoder.as_ref().unwrap().trunk;
+    assert_eq!(trunk.channel_list(), [128, 64, 32, 16]);
+    assert_eq!(trunk.stage_ends(), [0, 2, 5, 7]);
+    assert_eq!(mini.memory_encoder.as_ref().unwrap().mask_downsampler.num_layers(), 4);
     assert_eq!((mini.no_obj_embed_spatial, mini21.no_obj_embed_spatial), (false, true));
     let text = std::fs::read_to_string(data("mini.yaml")).unwrap();
     let commented = ModelConfig::from_text(&format!("# @package _global_\n{text}")).unwrap();

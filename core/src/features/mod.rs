@@ -11,7 +11,7 @@ mod room;
 
 use crate::guard::torch;
 use crate::io::{TEMPORARY, spare_file};
-use crate::model::{ImageFeatures, Sam2};
+use crate::model::{ImageFeatures, Model};
 use crate::weights::bytes;
 use crate::{Error, Result};
 use room::Room;
@@ -65,7 +65,7 @@ impl FeatureFolder {
     /// `most` bytes, also where several programs work on it: the files used longest ago go first. Other files are left alone.
     ///
     /// Errors: the folder cannot be written, or there is no room for one image.
-    pub fn open(folder: &Path, model: &Sam2, weights: &str, most: u64) -> Result<Self> {
+    pub fn open(folder: &Path, model: &Model, weights: &str, most: u64) -> Result<Self> {
         let form = Form::of(model);
         let refused = |error: std::io::Error| {
             Error::io(folder)(std::io::Error::new(
@@ -141,14 +141,8 @@ impl FeatureFolder {
 }
 
 impl Form {
-    fn of(model: &Sam2) -> Self {
-        let (width, side) = (model.config.hidden_dim(), model.side());
-        let mut parts = vec![("vision", vec![1, width, side, side])];
-        if model.config.use_high_res_features_in_sam {
-            parts.push(("high_res.0", vec![1, width / 8, 4 * side, 4 * side]));
-            parts.push(("high_res.1", vec![1, width / 4, 2 * side, 2 * side]));
-        }
-        Self { parts, kind: model.kind(), device: model.device() }
+    fn of(model: &Model) -> Self {
+        Self { parts: model.feature_shapes(), kind: model.kind(), device: model.device() }
     }
 
     /// What a file takes: the numbers and a page for its header.

@@ -3,7 +3,7 @@
 use crate::device::Precision;
 use crate::loader::ModelRequest;
 use crate::model::params::Params;
-use crate::model::{ModelConfig, Sam2};
+use crate::model::{Model, ModelConfig};
 use crate::train::trainee::FREQUENCIES;
 use crate::weights::{self, Checkpoint, Tensors};
 use crate::{Error, Result};
@@ -141,7 +141,7 @@ pub fn fresh(request: &FreshRequest) -> Result<ExportReport> {
         ));
     }
     let params = Params::random(*seed, Device::Cpu, Kind::Float).remembering();
-    crate::guard::guard(|| Sam2::new(params.clone(), config.clone()))?;
+    crate::guard::guard(|| Model::new(params.clone(), config.clone()))?;
     let tensors = params.given();
     let text = serde_json::to_string(&config).map_err(|error| Error::invalid(error.to_string()))?;
     weights::write_safetensors(output, &tensors, HashMap::from([("config".to_owned(), text)]))?;

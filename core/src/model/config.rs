@@ -22,6 +22,7 @@ pub use memory::*;
 pub use presets::{Official, Size, Version};
 
 use super::dense_head::DenseHeadConfig;
+use super::prompted_unet::{self, PromptedUnetConfig};
 use crate::{Error, Result, did_you_mean};
 use defaults::{int, null_is_default, one, yes};
 use serde::{Deserialize, Serialize};
@@ -32,12 +33,18 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// picture to features
-    pub image_encoder: ImageEncoderConfig,
+    /// picture to features; SAM 2 only, as the next two
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_encoder: Option<ImageEncoderConfig>,
     /// features, seen in the light of the memories
-    pub memory_attention: MemoryAttentionConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_attention: Option<MemoryAttentionConfig>,
     /// mask and features to a memory
-    pub memory_encoder: MemoryEncoderConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_encoder: Option<MemoryEncoderConfig>,
+    /// our own network instead of SAM 2's three parts
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompted_unet: Option<PromptedUnetConfig>,
     /// vessels and avascular zone without a prompt; not part of SAM 2, and not written where there is none, so that fingerprints stay
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense_head: Option<DenseHeadConfig>,
@@ -155,6 +162,15 @@ pub struct ModelConfig {
     pub add_all_frames_to_correct_as_cond: bool,
 }
 
+/// The picture that a model sees of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputImage {
+    /// side in pixels
+    pub size: i64,
+    /// slices before and behind that are part of it
+    pub neighbours: usize,
+}
+
 impl ModelConfig {
     /// One of the official sizes: `tiny small base_plus large 2.1-tiny 2.1-small 2.1-base_plus 2.1-large`.
     pub fn preset(name: &str) -> Result<Self> {
@@ -210,14 +226,21 @@ impl ModelConfig {
         Official::of_file(path).map(Official::config)
     }
 
-    /// Channels of the features.
+    /// Channels of the features; 0 where a part is missing.
     pub fn hidden_dim(&self) -> i64 {
-        self.image_encoder.neck.d_model
+        let unet = self.prompted_unet.as_ref().and_then(|shape| shape.image_widths.get(1).copied());
+        unet.or_else(|| Some(self.image_encoder.as_ref()?.neck.d_model)).unwrap_or(0)
     }
 
-    /// Channels of a memory.
+    /// Channels of a memory; 0 where a part is missing.
     pub fn mem_dim(&self) -> i64 {
-        self.memory_encoder.out_dim
+        let unet = self.prompted_unet.as_ref().map(|_| prompted_unet::MEMORY_CHANNELS);
+        unet.or_else(|| Some(self.memory_encoder.as_ref()?.out_dim)).unwrap_or(0)
+    }
+
+    /// Side of a memory.
+    pub fn memory_size(&self) -> i64 {
+        if self.prompted_unet.is_some() { self.low_res_size() } else { self.feature_size() }
     }
 
     /// Side of the coarsest features used (64 for a picture of 1024).
@@ -227,7 +250,17 @@ impl ModelConfig {
 
     /// Side of the low-resolution masks (256 for a picture of 1024).
     pub fn low_res_size(&self) -> i64 {
-        self.feature_size() * 4
+        if self.prompted_unet.is_some() { self.image_size / 2 } else { self.feature_size() * 4 }
+    }
+
+    /// Slices before and behind whose projection the model sees beside a slice.
+    pub fn neighbours(&self) -> usize {
+        self.prompted_unet.as_ref().map_or(0, |shape| shape.neighbours)
+    }
+
+    /// What a slice has to become for the model.
+    pub fn input(&self) -> InputImage {
+        InputImage { size: self.image_size, neighbours: self.neighbours() }
     }
 
     /// Levels of features that the decoder sees.

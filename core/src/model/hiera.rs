@@ -297,7 +297,7 @@ mod tests {
     /// Parity's images are one strip; this one is four, in three blocks of two stages and the one that begins the third.
     #[test]
     fn strips_are_the_whole_image() {
-        let config = ModelConfig::preset("tiny").unwrap().image_encoder.trunk;
+        let config = ModelConfig::preset("tiny").unwrap().image_encoder.unwrap().trunk;
         let trunk = Hiera::new(Params::random(1, Device::Cpu, Kind::Float), &config);
         assert_eq!(trunk.nested(0..trunk.blocks.len(), [128, 128]), 0..4);
         tch::manual_seed(6);

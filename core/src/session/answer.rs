@@ -37,7 +37,7 @@ impl Session {
         let output = Output::new(self.decode(at, frame, &all, first, reverse)?, &self.store);
 
         let holding = self.settings.compat == Compat::Holding;
-        let conditioning = first || holding || self.model.config.add_all_frames_to_correct_as_cond;
+        let conditioning = first || holding || self.model.config().add_all_frames_to_correct_as_cond;
         let target = self.change_object(at);
         let replaced = if holding { target.tracked.remove(&frame) } else { None };
         let fresh = || SlicePrompts { history: Vec::new(), first, reverse, replaced };
@@ -63,12 +63,12 @@ impl Session {
 
     /// Runs the heads on all marks of a slice. The model starts from a mask drawn with them, else from its last answer there.
     fn decode(&mut self, at: usize, frame: usize, marks: &Marks, first: bool, reverse: bool) -> Result<SamOutput> {
-        let (model, size) = (self.model.clone(), self.model.config.image_size);
+        let (model, size) = (self.model.clone(), self.model.config().image_size);
         let features = self.slices.features(&model, frame)?;
         let drawn = marks.mask.as_ref().map(|mask| Object::model_mask(mask, size).to_device(model.device()));
         let points = self.points(marks);
         let start = match (&drawn, &points) {
-            (Some(mask), None) if model.config.use_mask_input_as_output_without_sam => {
+            (Some(mask), None) if model.config().use_mask_input_as_output_without_sam => {
                 return Ok(model.use_mask_as_output(&features, mask));
             }
             (Some(mask), _) => Some(model.mask_to_logits(mask)),
@@ -80,13 +80,7 @@ impl Session {
         let conditioned =
             if first { model.without_memory(&features) } else { self.conditioned(at, frame, reverse, &features)? };
         let multimask = model.use_multimask(first, marks.tokens());
-        Ok(model.forward_sam_heads(
-            &conditioned,
-            features.high_res.as_ref(),
-            points.as_ref(),
-            start.as_ref(),
-            multimask,
-        ))
+        Ok(model.forward_sam_heads(&conditioned, &features, points.as_ref(), start.as_ref(), multimask))
     }
 
     /// Box corners, then clicks, in the model's pixels; `None` where there are neither.
@@ -104,7 +98,7 @@ impl Session {
         if labels.is_empty() {
             return None;
         }
-        let size = self.model.config.image_size as f64;
+        let size = self.model.config().image_size as f64;
         let slice = Tensor::from_slice(&[self.volume().columns as f32, self.volume().rows as f32]);
         let coords = Tensor::from_slice(&coords).view([1, -1, 2]) / slice * size;
         let labels = Tensor::from_slice(&labels).view([1, -1]);
@@ -132,13 +126,13 @@ impl Session {
         let timeline =
             Timeline { prompted: &prompted, tracked: &tracked, frame, reverse, frames: self.volume().frames };
         let mut memories = Vec::new();
-        for (frame, t_pos) in timeline.memories(&self.model.config) {
+        for (frame, t_pos) in timeline.memories(self.model.config()) {
             if let Some(remembered) = object.remembered(frame) {
                 memories.push((remembered.memory.get()?, t_pos));
             }
         }
         let mut pointers = Vec::new();
-        for (frame, distance) in timeline.pointers(&self.model.config) {
+        for (frame, distance) in timeline.pointers(self.model.config()) {
             if let Some(remembered) = object.remembered(frame) {
                 pointers.push((remembered.output.obj_ptr.get()?, distance));
             }
@@ -173,7 +167,7 @@ impl Session {
 
     /// Where the configuration says so, tracked slices near a prompted one are no memory any more.
     fn forget_around(&mut self, at: usize, frame: usize) {
-        let config = &self.model.config;
+        let config = self.model.config();
         if config.clear_non_cond_mem_around_input {
             let reach = (config.num_maskmem * config.memory_temporal_stride_for_eval) as usize;
             self.change_object(at).tracked.retain(|other, _| other.abs_diff(frame) > reach);

@@ -6,6 +6,7 @@
 use super::resize::resize;
 use crate::Result;
 use crate::intensity::{Window, Windows};
+use crate::model::config::InputImage;
 use crate::volume::{Volume, Voxels};
 use tch::{Kind, Tensor};
 
@@ -13,8 +14,10 @@ use tch::{Kind, Tensor};
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training.
-pub fn prepare(volume: &Volume, frame: usize, windows: Windows, size: i64) -> Result<Tensor> {
+/// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training. For a model that sees neighbours the
+/// channels are the slice, and the maximum and the mean over it and its neighbours, in grey.
+pub fn prepare(volume: &Volume, frame: usize, windows: Windows, input: InputImage) -> Result<Tensor> {
+    let InputImage { size, neighbours } = input;
     let unit = match volume.frame(frame)? {
         Voxels::U8(values) if windows == Windows::Volume(Window::EIGHT_BIT) => {
             eight_bit(volume, &values, size as usize)
@@ -22,13 +25,41 @@ pub fn prepare(volume: &Volume, frame: usize, windows: Windows, size: i64) -> Re
         voxels => linear(volume, &voxels.to_f32(), windows, size as usize),
     };
     let channels = volume.channels as i64;
-    let image = Tensor::from_slice(&unit)
-        .view([1, size, size, channels])
-        .permute([0, 3, 1, 2])
-        .expand([1, 3, size, size], false);
+    let image = Tensor::from_slice(&unit).view([1, size, size, channels]).permute([0, 3, 1, 2]);
+    let image = match neighbours {
+        0 => image.expand([1, 3, size, size], false),
+        _ => {
+            let slice = image.mean_dim([1].as_slice(), true, Kind::Float);
+            let around = projections(volume, frame, windows, input)?;
+            Tensor::cat(&[slice, around], 1)
+        }
+    };
     let mean = Tensor::from_slice(&MEAN).view([1, 3, 1, 1]);
     let std = Tensor::from_slice(&STD).view([1, 3, 1, 1]);
     Ok(((image - mean) / std).to_kind(Kind::Float))
+}
+
+/// Maximum and mean over a slice and its neighbours, in grey, `[1, 2, size, size]`.
+fn projections(volume: &Volume, frame: usize, windows: Windows, input: InputImage) -> Result<Tensor> {
+    let InputImage { size, neighbours } = input;
+    let pixels = volume.rows * volume.columns;
+    let mut largest = vec![0f32; pixels];
+    let mut sum = vec![0f32; pixels];
+    let frames = frame.saturating_sub(neighbours)..(frame + neighbours + 1).min(volume.frames);
+    let count = frames.len() as f32;
+    for near in frames {
+        let values = windows.unit(&volume.frame(near)?.to_f32());
+        for (at, pixel) in values.chunks_exact(volume.channels).enumerate() {
+            let grey = pixel.iter().sum::<f32>() / volume.channels as f32;
+            largest[at] = largest[at].max(grey);
+            sum[at] += grey / count;
+        }
+    }
+    let resized = |values: &[f32]| {
+        let resized = resize(values, [volume.rows, volume.columns, 1], size as usize);
+        Tensor::from_slice(&resized).clamp(0.0, 1.0).view([1, 1, size, size])
+    };
+    Ok(Tensor::cat(&[resized(&largest), resized(&sum)], 1))
 }
 
 /// 8-bit pixels are resized in 8 bits.

@@ -45,7 +45,7 @@ impl Session {
                 None => Ok(missing()),
             });
             let mut logits = logits.collect::<Result<Vec<_>>>()?;
-            if self.model.config.non_overlap_masks {
+            if self.model.config().non_overlap_masks {
                 logits = without_overlap(&logits);
             }
             if logits.is_empty() {

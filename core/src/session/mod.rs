@@ -32,7 +32,7 @@ pub use step::{PromptStep, Step, short};
 use crate::features::{FeatureFolder, FeaturesInfo};
 use crate::guard::{guard, torch};
 use crate::intensity::{Intensity, Windows};
-use crate::model::Sam2;
+use crate::model::Model;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use history::{History, State};
@@ -106,14 +106,14 @@ impl Default for Settings {
 
 impl Settings {
     /// What memories are rounded to with this model.
-    fn memory_kind_of(&self, model: &Sam2) -> Kind {
+    fn memory_kind_of(&self, model: &Model) -> Kind {
         self.memory_kind.unwrap_or(match self.compat {
             Compat::Holding => model.kind(),
             Compat::Reference => Kind::BFloat16,
         })
     }
 
-    fn feature_folder(&self, model: &Sam2) -> Result<Option<FeatureFolder>> {
+    fn feature_folder(&self, model: &Model) -> Result<Option<FeatureFolder>> {
         let open = |folder: &PathBuf| FeatureFolder::open(folder, model, model.fingerprint(), self.features_bytes);
         self.features.as_ref().map(open).transpose()
     }
@@ -146,7 +146,7 @@ impl ObjectMask {
 
 /// The session.
 pub struct Session {
-    model: Arc<Sam2>,
+    model: Arc<Model>,
     slices: Slices,
     objects: State,
     history: History,
@@ -157,7 +157,7 @@ pub struct Session {
 impl Session {
     /// A session on a volume; nothing is computed yet.
     /// Errors: a window that the volume does not have, a lazy volume that cannot be read, a folder for features that cannot be written.
-    pub fn new(model: Arc<Sam2>, volume: Arc<Volume>, settings: Settings) -> Result<Self> {
+    pub fn new(model: Arc<Model>, volume: Arc<Volume>, settings: Settings) -> Result<Self> {
         let folder = settings.feature_folder(&model)?;
         let windows = settings.intensity.of(&volume)?;
         let slices = Slices::new(volume, windows, settings.feature_cache_bytes, folder);
@@ -187,7 +187,7 @@ impl Session {
     }
 
     /// The model.
-    pub fn model(&self) -> &Arc<Sam2> {
+    pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
 

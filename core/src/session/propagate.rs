@@ -123,7 +123,7 @@ impl Session {
             }
             answers.push((at, tracked));
         }
-        if self.model.config.non_overlap_masks {
+        if self.model.config().non_overlap_masks {
             let logits: Vec<_> = masks.iter().map(|mask: &ObjectMask| mask.logits.shallow_clone()).collect();
             masks.iter_mut().zip(without_overlap(&logits)).for_each(|(mask, logits)| mask.logits = logits);
         }
@@ -141,7 +141,7 @@ impl Session {
         let features = self.slices.features(&model, frame)?;
         let conditioned = self.conditioned(at, frame, reverse, &features)?;
         let multimask = model.use_multimask(false, 0);
-        let output = model.forward_sam_heads(&conditioned, features.high_res.as_ref(), None, None, multimask);
+        let output = model.forward_sam_heads(&conditioned, &features, None, None, multimask);
         let memory = self.encode_memory(&features, &output.low_res, &output.object_score_logits, false);
         Ok(Remembered { output: Output::new(output, &self.store), memory })
     }
@@ -149,7 +149,7 @@ impl Session {
     /// Keeps the state within its budget: tracked slices beyond the reach of memory go to the temporary file, those that were there
     /// before the propagation, too.
     fn park_far_from(&self, frame: usize, before: &State) -> Result<()> {
-        let reach = (self.model.config.num_maskmem * self.model.config.memory_temporal_stride_for_eval) as usize;
+        let reach = (self.model.config().num_maskmem * self.model.config().memory_temporal_stride_for_eval) as usize;
         if self.store.live_bytes() <= self.settings.state_bytes {
             return Ok(());
         }

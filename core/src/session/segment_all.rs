@@ -3,7 +3,7 @@
 use super::prepare;
 use crate::guard::{guard, torch};
 use crate::intensity::Intensity;
-use crate::model::Sam2;
+use crate::model::Model;
 use crate::model::dense_head::logit;
 use crate::model::layers::resize_bilinear;
 use crate::progress::Observer;
@@ -22,7 +22,7 @@ pub struct Found {
 /// Whatever is likelier on every slice than `threshold` (0 to 1), or than what the model's configuration says for its head. Progress: stage `"segment"`, one step per slice. Errors: a model without the head, a
 /// threshold out of range, cancelled.
 pub fn segment_all(
-    model: &Sam2,
+    model: &Model,
     volume: &Volume,
     intensity: Intensity,
     threshold: Option<f64>,
@@ -32,14 +32,14 @@ pub fn segment_all(
         return Err(Error::invalid(format!("segment_all: threshold {threshold} must lie between 0 and 1")));
     }
     let none = || Error::invalid("segment_all: this model answers prompts only (its configuration has no dense_head)");
-    let head = model.config.dense_head.as_ref().ok_or_else(none)?;
-    let thresholds = threshold.map_or(head.thresholds, |threshold| [threshold; 2]).map(logit);
+    let own = model.dense_thresholds().ok_or_else(none)?;
+    let thresholds = threshold.map_or(own, |threshold| [threshold; 2]).map(logit);
     let windows = intensity.of(volume)?;
     let size = [volume.rows as i64, volume.columns as i64];
     let mut found_all = Found { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
     for frame in 0..volume.frames {
         observer.step("segment", frame, volume.frames)?;
-        let image = prepare(volume, frame, windows, model.config.image_size)?;
+        let image = prepare(volume, frame, windows, model.config().input())?;
         let logits = guard(|| model.dense(&model.encode_image(&image)).ok_or_else(none))?;
         for (class, labels) in [&mut found_all.vessels, &mut found_all.faz].into_iter().enumerate() {
             let logits = logits.narrow(1, class as i64, 1).to_kind(Kind::Float);

@@ -5,7 +5,7 @@ use super::image::prepare;
 use crate::Result;
 use crate::features::FeatureFolder;
 use crate::intensity::Windows;
-use crate::model::{ImageFeatures, Sam2};
+use crate::model::{ImageFeatures, Model};
 use crate::volume::Volume;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Slices {
     }
 
     /// The features of a slice.
-    pub fn features(&mut self, model: &Sam2, frame: usize) -> Result<ImageFeatures> {
+    pub fn features(&mut self, model: &Model, frame: usize) -> Result<ImageFeatures> {
         if let Some(at) = self.cache.iter().position(|(cached, _)| *cached == frame)
             && let Some(hit) = self.cache.remove(at)
         {
@@ -40,7 +40,7 @@ impl Slices {
             self.cache.push_back(hit);
             return Ok(features);
         }
-        let image = prepare(&self.volume, frame, self.windows, model.config.image_size)?;
+        let image = prepare(&self.volume, frame, self.windows, model.config().input())?;
         let mut encode = || {
             let features = model.encode_image(&image);
             self.encoded += 1;

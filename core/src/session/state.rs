@@ -21,7 +21,7 @@ use super::slices::Slices;
 use super::store::Store;
 use super::{Session, Settings};
 use crate::guard::guard;
-use crate::model::Sam2;
+use crate::model::Model;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use document::Document;
@@ -58,7 +58,7 @@ impl Session {
     /// everything that decides about results comes back as it was.
     ///
     /// Errors: bytes that are no session, damaged, cut short or from a newer program; another model or volume than it was saved with.
-    pub fn restore(model: Arc<Sam2>, volume: Arc<Volume>, bytes: &[u8], settings: Settings) -> Result<Self> {
+    pub fn restore(model: Arc<Model>, volume: Arc<Volume>, bytes: &[u8], settings: Settings) -> Result<Self> {
         guard(|| {
             let (mut reader, text) = Reader::new(payload(bytes)?, &model)?;
             let document: Document = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;

@@ -1,6 +1,6 @@
 //! What one training step sees: a few slices of a volume as the model wants them, and on them some objects with their truth and prompts.
 
-use crate::model::{ImageFeatures, Points, Sam2, prompt_encoder::label};
+use crate::model::{ImageFeatures, Model, Points, prompt_encoder::label};
 use crate::session::Point;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub struct Prompt {
 
 impl Prompt {
     /// Box corners, then clicks; `None` where there are neither.
-    pub(super) fn points(&self, more: &[Point], model: &Sam2) -> Option<Points> {
+    pub(super) fn points(&self, more: &[Point], model: &Model) -> Option<Points> {
         let mut coords = Vec::new();
         let mut labels = Vec::new();
         if let Some(bounds) = self.bounds {

@@ -6,7 +6,7 @@
 //! measured: one clip forward.
 
 use super::request::FineTuneRequest;
-use super::step::{Stepper, is_encoder};
+use super::step::Stepper;
 use crate::model::ModelConfig;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -21,6 +21,8 @@ const PYRAMID: f64 = 7.0;
 const ATTENTION: [f64; 2] = [110.0, 10.0];
 /// numbers that masks and losses keep for a pixel of the input: with Dice, focal and the like; with the soft skeletons of clDice
 const MASK: [f64; 2] = [30.0, 160.0];
+/// numbers that a level of a U-Net keeps, in units of its pixels times its width
+const UNET_LEVEL: f64 = 12.0;
 /// going back keeps about three times as long as going forward takes
 const BACKWARD: f64 = 3.0;
 
@@ -77,7 +79,11 @@ impl Needs {
 
 /// Numbers kept by the two halves of the encoder, and between them.
 fn encoder(config: &ModelConfig) -> (f64, f64, f64) {
-    let trunk = &config.image_encoder.trunk;
+    if let Some(shape) = &config.prompted_unet {
+        let level = |(at, width): (usize, &i64)| ((config.image_size >> (at + 1)).pow(2) * width) as f64;
+        return (0.0, shape.image_widths.iter().enumerate().map(level).sum::<f64>() * UNET_LEVEL, 0.0);
+    }
+    let Some(trunk) = config.image_encoder.as_ref().map(|encoder| &encoder.trunk) else { return (0.0, 0.0, 0.0) };
     let mut tokens = (config.image_size / 4).pow(2) as f64;
     let (mut units, mut stages) = (Vec::new(), Vec::new());
     for (at, block) in trunk.blocks().iter().enumerate() {
@@ -97,10 +103,10 @@ fn encoder(config: &ModelConfig) -> (f64, f64, f64) {
 /// Counts memory; an error with advice where it cannot fit.
 pub fn memory(request: &FineTuneRequest, stepper: &Stepper) -> Result<Estimate> {
     let trainee = stepper.trainee;
-    let encoder = trainee.parameters.iter().any(|(name, _)| is_encoder(name));
+    let encoder = trainee.trains_encoder();
     let trained: usize = trainee.parameters.iter().map(|(_, tensor)| tensor.numel()).sum();
     let (resident, free) = machine();
-    let bytes = |needs: Needs| resident + 12.0 * trained as f64 + needs.bytes(request, &trainee.model.config);
+    let bytes = |needs: Needs| resident + 12.0 * trained as f64 + needs.bytes(request, trainee.model.config());
     let needs = Needs::of(request, encoder);
     let needed = bytes(needs);
     let limit = request.run.memory_limit * GB;

@@ -43,7 +43,7 @@ impl Trainee {
         let tensors = self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
         let adapt = serde_json::to_value(&self.adapt).unwrap_or_default();
         let base = Value::String(self.base.clone());
-        let config = serde_json::to_value(&self.model.config).unwrap_or_default();
+        let config = serde_json::to_value(self.model.config()).unwrap_or_default();
         let entries = [("adapt", &adapt), ("base", &base), ("base_config", &config), ("metrics", metrics)];
         write_safetensors(path, &tensors, metadata(ADAPTER, &entries))
     }

@@ -133,7 +133,7 @@ impl Stepper<'_> {
     }
 
     fn forward_and_back(&self, clip: &Clip, seed: u64, scale: f64) -> Result<ClipLosses> {
-        let encoder = self.trainee.parameters.iter().any(|(name, _)| is_encoder(name));
+        let encoder = self.trainee.trains_encoder();
         let mut images = Vec::new();
         let mut leaves = Vec::new();
         for (at, image) in clip.images.iter().enumerate() {
@@ -179,8 +179,8 @@ impl Stepper<'_> {
     /// Dice of the head that needs no prompt, over all slices of a clip, for each of `dense_head::CLASSES`; none where model or data lack it.
     pub fn evaluate_dense(&self, clip: &Clip) -> Result<Option<[f64; 2]>> {
         guard(|| {
-            let Some(head) = &self.trainee.model.config.dense_head else { return Ok(None) };
-            let least = Tensor::from_slice(&head.thresholds.map(logit)).view([1, 2, 1, 1]).to_kind(Kind::Float);
+            let Some(thresholds) = self.trainee.model.dense_thresholds() else { return Ok(None) };
+            let least = Tensor::from_slice(&thresholds.map(logit)).view([1, 2, 1, 1]).to_kind(Kind::Float);
             let mut counts = Tensor::zeros([2, 2], (Kind::Double, tch::Device::Cpu));
             for (image, truth) in clip.images.iter().zip(&clip.dense) {
                 let Some(logits) = self.trainee.model.dense(&self.features(image)?) else { return Ok(None) };
@@ -379,11 +379,6 @@ fn slice_loss(object: &ClipObject, frame: usize, visited: &Visited) -> Result<Sl
     }
     let score = torch(|| visited.score.f_double_value(&[0, 0]))?;
     Ok(SliceLoss { object: object.id, frame, loss, low_res: visited.low_res.detach(), score })
-}
-
-/// Whether the image encoder has to be gone back through for this parameter: all that lies before the features.
-pub(super) fn is_encoder(name: &str) -> bool {
-    ["image_encoder.", "sam_mask_decoder.conv_s"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn rng(seed: u64, object: u16, at: usize) -> ChaCha8Rng {

@@ -2,7 +2,7 @@
 
 use crate::model::lora::{Lora, Training};
 use crate::model::params::Params;
-use crate::model::{ModelConfig, Sam2};
+use crate::model::{Model, ModelConfig};
 use crate::weights::{self, Adapter, Tensors};
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
@@ -90,7 +90,7 @@ fn whole(name: &str, pattern: &str) -> Result<Option<Regex>> {
 /// A model with what is trained in it.
 pub struct Trainee {
     /// computes with the trained parameters as they are now
-    pub model: Sam2,
+    pub model: Model,
     /// how it was adapted
     pub adapt: Adapt,
     /// the trained parameters by name (`….lora_A.weight`, `….bias`, …), float32; the model uses these very tensors
@@ -169,8 +169,20 @@ impl Trainee {
             return Err(Error::invalid("nothing is trained: rank is 0 and `train` names no parameter"));
         }
         let params = Params::from_tensors(parts, device, kind).with_adapters(loras);
-        let model = Sam2::new(params, config)?;
+        let model = Model::new(params, config)?;
         Ok(Self { model, adapt, parameters, training, base })
+    }
+}
+
+impl Trainee {
+    /// The first parameter that comes before the features of a slice, if one is trained.
+    pub fn encoder_parameter(&self) -> Option<&str> {
+        self.parameters.iter().map(|(name, _)| name.as_str()).find(|name| self.model.is_encoder(name))
+    }
+
+    /// Do gradients have to go back through the image encoder?
+    pub fn trains_encoder(&self) -> bool {
+        self.encoder_parameter().is_some()
     }
 }
 

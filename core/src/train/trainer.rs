@@ -8,9 +8,10 @@ use super::estimate::{self, Estimate};
 use super::records::{EpochRecord, Means, SliceRecord, measure, sheet, write_test};
 use super::request::FineTuneRequest;
 use super::state::read_parameters;
-use super::step::{Stepper, is_encoder};
+use super::step::Stepper;
 use super::trainee::Trainee;
 use crate::features::FeatureFolder;
+use crate::model::config::InputImage;
 use crate::progress::{Flow, Observer};
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -62,7 +63,7 @@ pub fn fine_tune(
 }
 
 fn feature_folder(request: &FineTuneRequest, trainee: &Trainee) -> Result<FeatureFolder> {
-    if let Some((name, _)) = trainee.parameters.iter().find(|(name, _)| is_encoder(name)) {
+    if let Some(name) = trainee.encoder_parameter() {
         return Err(Error::invalid(format!(
             "run.cache_features needs an image encoder that stays as it is, and {name} is trained; choose other adapt.targets"
         )));
@@ -95,10 +96,10 @@ impl<'a> Clips<'a> {
     /// Memory and time; refused where the memory cannot be enough.
     fn estimate(&self) -> Result<Estimate> {
         let estimate = estimate::memory(self.request, &self.stepper)?;
-        let size = self.stepper.trainee.model.config.image_size;
+        let input = self.stepper.trainee.model.config().input();
         let drawn = self.request.sample.draw(
             &self.train[0],
-            size,
+            input,
             &self.request.augment,
             &mut self.request.course().sample(0, 0).rng,
         );
@@ -111,7 +112,7 @@ impl<'a> Clips<'a> {
         let forward = start.elapsed().as_secs_f64();
         let run = &self.request.run;
         let clips = self.train.len() * run.clips_per_case * run.epochs;
-        let encoder = self.stepper.trainee.parameters.iter().any(|(name, _)| is_encoder(name));
+        let encoder = self.stepper.trainee.trains_encoder();
         Ok(evaluated.map_or(estimate, |_| estimate.with_time(forward, encoding, encoder, clips)))
     }
 
@@ -138,13 +139,13 @@ impl<'a> Clips<'a> {
         subset: Subset,
         at: usize,
         case: &LoadedCase,
-        size: i64,
+        input: InputImage,
         sheets: &mut usize,
     ) -> Result<Vec<SliceRecord>> {
         let mut records = Vec::new();
         // the same prompts after every epoch
         let mut rng = ChaCha8Rng::seed_from_u64(self.request.run.seed ^ 0x5eed ^ at as u64);
-        let clips: Vec<Clip> = self.request.sample.fixed(case, size, &mut rng)?;
+        let clips: Vec<Clip> = self.request.sample.fixed(case, input, &mut rng)?;
         for clip in &clips {
             let losses = self.stepper.evaluate(clip, at as u64)?;
             records.extend(measure(epoch, subset, case, clip, &losses)?);
@@ -164,13 +165,13 @@ impl<'a> Clips<'a> {
             return Ok(None);
         }
         read_parameters(&best, &self.stepper.trainee.parameters)?;
-        let size = self.stepper.trainee.model.config.image_size;
+        let input = self.stepper.trainee.model.config().input();
         let epoch = outcome.best_epoch.unwrap_or(0);
         let mut slices = Vec::new();
         for (at, case) in self.test.iter().enumerate() {
             observer.step("test", at, self.test.len())?;
             match LoadedCase::read(case.as_ref()) {
-                Ok(case) => slices.extend(self.measure_case(epoch, Subset::Test, at, &case, size, &mut 0)?),
+                Ok(case) => slices.extend(self.measure_case(epoch, Subset::Test, at, &case, input, &mut 0)?),
                 Err(_) if self.request.run.on_bad_data == BadData::Skip => outcome.skipped += 1,
                 Err(error) => return Err(error),
             }
@@ -195,8 +196,8 @@ impl Learner for Clips<'_> {
 
     /// One clip; its mean loss per slice and object.
     fn learn(&self, case: usize, sample: &mut Sample, share: f64) -> Result<f64> {
-        let size = self.stepper.trainee.model.config.image_size;
-        let clip = self.request.sample.draw(&self.train[case], size, &self.request.augment, &mut sample.rng)?;
+        let input = self.stepper.trainee.model.config().input();
+        let clip = self.request.sample.draw(&self.train[case], input, &self.request.augment, &mut sample.rng)?;
         let visits: usize = clip.objects.iter().map(|object| object.truth.len()).sum();
         let losses = self.stepper.gradients(&clip, sample.seed, share / visits as f64)?;
         Ok(losses.slices.iter().map(|slice| slice.loss).sum::<f64>() / visits as f64 + losses.dense.unwrap_or(0.0))
@@ -204,7 +205,7 @@ impl Learner for Clips<'_> {
 
     /// Every object of every case, without dropout.
     fn validate(&self, epoch: usize, observer: &mut dyn Observer) -> Result<Validated> {
-        let size = self.stepper.trainee.model.config.image_size;
+        let input = self.stepper.trainee.model.config().input();
         let (cases, subset) = if self.validation.is_empty() {
             (&self.train, Subset::Train)
         } else {
@@ -214,10 +215,10 @@ impl Learner for Clips<'_> {
         let mut sheets = self.request.run.sheets;
         for (at, case) in cases.iter().enumerate() {
             observer.step("validate", at, cases.len())?;
-            records.extend(self.measure_case(epoch, subset, at, case, size, &mut sheets)?);
+            records.extend(self.measure_case(epoch, subset, at, case, input, &mut sheets)?);
             if self.request.objective.dense != 0.0 && case.faz.is_some() {
                 let frames: Vec<_> = (0..case.volume.frames).collect();
-                dense.extend(self.stepper.evaluate_dense(&case.clip(&frames, &[], size)?)?);
+                dense.extend(self.stepper.evaluate_dense(&case.clip(&frames, &[], input)?)?);
             }
         }
         let mean = |class: usize| dense.iter().map(|dice: &[f64; 2]| dice[class]).sum::<f64>() / dense.len() as f64;

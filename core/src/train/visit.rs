@@ -4,7 +4,7 @@
 use super::clip::{ClipObject, Prompt};
 use super::losses::{Choice, Objective, iou};
 use crate::model::layers::resize_bilinear;
-use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Sam2, SamOutput};
+use crate::model::{ImageFeatures, MemoryEntry, Model, PointerEntry, SamOutput};
 use crate::session::Point;
 use crate::session::memory::Timeline;
 use rand::Rng;
@@ -43,12 +43,12 @@ pub struct Visit {
 
 impl Visit {
     /// The slices of an object in the order of their computation: prompted ones, then forward from the first, then backward from it.
-    pub fn plan(model: &Sam2, object: &ClipObject, frames: usize, memory: Memory) -> Vec<Self> {
+    pub fn plan(model: &Model, object: &ClipObject, frames: usize, memory: Memory) -> Vec<Self> {
         let prompted: Vec<usize> = object.prompts.keys().copied().collect();
         let Some(&first) = prompted.first() else { return Vec::new() };
         let alone = |frame| Self { frame, memories: Vec::new(), pointers: Vec::new() };
         let mut plan: Vec<_> = prompted.iter().copied().map(alone).collect();
-        let mut config = model.config.clone();
+        let mut config = model.config().clone();
         config.only_obj_ptrs_in_the_past_for_eval &= !memory.pointers_ahead;
         let mut follow = |order: &mut dyn Iterator<Item = usize>, reverse: bool| {
             let mut tracked = Vec::new();
@@ -98,7 +98,7 @@ pub enum Clicks<'a> {
 /// Computes visits of one model.
 pub struct Visitor<'a> {
     /// the model
-    pub model: &'a Sam2,
+    pub model: &'a Model,
     /// what counts
     pub objective: &'a Objective,
     /// how the memory behaves
@@ -147,7 +147,7 @@ impl Visitor<'_> {
         let pointers: Vec<_> = pointers.map(|(obj_ptr, distance)| PointerEntry { obj_ptr, distance }).collect();
         let conditioned = self.model.with_memory(features, &memories, &pointers, frames);
         let multimask = self.model.use_multimask(false, 0);
-        self.model.forward_sam_heads(&conditioned, features.high_res.as_ref(), None, None, multimask)
+        self.model.forward_sam_heads(&conditioned, features, None, None, multimask)
     }
 
     /// The answer to a prompt, and to the clicks that follow it; every answer has a loss, the last one is remembered.
@@ -162,7 +162,7 @@ impl Visitor<'_> {
         let drawn = prompt.mask.as_ref().map(|mask| mask.to_device(model.device()).to_kind(Kind::Float));
         let mut more = Vec::new();
         let mut output = match (&drawn, prompt.points(&[], model)) {
-            (Some(mask), None) if model.config.use_mask_input_as_output_without_sam => {
+            (Some(mask), None) if model.config().use_mask_input_as_output_without_sam => {
                 let output = model.use_mask_as_output(features, mask);
                 let loss = Tensor::zeros([], (Kind::Float, model.device())); // the mask is the answer: nothing to learn from it
                 return (output, loss, more);
@@ -198,12 +198,12 @@ impl Visitor<'_> {
         multimask: bool,
     ) -> SamOutput {
         let conditioned = self.model.without_memory(features);
-        self.model.forward_sam_heads(&conditioned, features.high_res.as_ref(), points, start, multimask)
+        self.model.forward_sam_heads(&conditioned, features, points, start, multimask)
     }
 
     /// The losses of one answer against the truth `[1, 1, S, S]`.
     fn loss(&self, output: &SamOutput, truth: &Tensor) -> Tensor {
-        let (objective, size) = (self.objective, self.model.config.image_size);
+        let (objective, size) = (self.objective, self.model.config().image_size);
         let masks = if objective.hide_absent { &output.multimasks } else { &output.unhidden };
         let masks = resize_bilinear(masks, [size, size]);
         let count = masks.size()[1];
@@ -224,7 +224,7 @@ impl Visitor<'_> {
             let actual = no_grad(|| iou(&masks, truth));
             loss += (&output.ious - actual).square().mean(Kind::Float) * objective.iou;
         }
-        if objective.object_score != 0.0 && self.model.config.pred_obj_scores {
+        if objective.object_score != 0.0 && self.model.config().pred_obj_scores {
             let there = truth.gt(0.5).any().to_kind(Kind::Float).view([1, 1]);
             loss += super::losses::bce(&output.object_score_logits, &there) * objective.object_score;
         }

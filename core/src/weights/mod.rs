@@ -72,7 +72,7 @@ impl Checkpoint {
         let version = if is_2_1 { Version::V2_1 } else { Version::V2_0 };
         let sizes = [Size::Tiny, Size::Small, Size::BasePlus, Size::Large];
         sizes.into_iter().map(|size| Official { version, size }).find(|official| {
-            let trunk = official.config().image_encoder.trunk;
+            let Some(trunk) = official.config().image_encoder.map(|encoder| encoder.trunk) else { return false };
             let block = |i: i64| self.tensors.contains_key(&format!("image_encoder.trunk.blocks.{i}.norm1.weight"));
             trunk.embed_dim as usize == channels && block(trunk.depth() - 1) && !block(trunk.depth())
         })

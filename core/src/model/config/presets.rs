@@ -86,9 +86,10 @@ impl Official {
         let is_2_1 = self.version == Version::V2_1;
         ModelConfig {
             dense_head: None,
-            image_encoder: image_encoder(self.size),
-            memory_attention: memory_attention(),
-            memory_encoder: memory_encoder(),
+            image_encoder: Some(image_encoder(self.size)),
+            memory_attention: Some(memory_attention()),
+            memory_encoder: Some(memory_encoder()),
+            prompted_unet: None,
             num_maskmem: 7,
             image_size: 1024,
             backbone_stride: 16,

@@ -8,18 +8,67 @@ const MOST: i64 = 1 << 16;
 impl ModelConfig {
     /// Do the parts fit together? [`from_text`](Self::from_text) and its kin ask this already.
     pub fn validate(&self) -> Result<()> {
-        self.validate_sizes()?;
-        self.validate_trunk()?;
-        self.validate_image_encoder()?;
-        self.validate_memory_attention()?;
-        self.validate_memory_encoder()?;
+        match (&self.prompted_unet, &self.image_encoder, &self.memory_attention, &self.memory_encoder) {
+            (Some(shape), None, None, None) => self.validate_unet(shape)?,
+            (Some(_), ..) => {
+                return Err(Error::invalid(
+                    "prompted_unet goes without SAM 2's parts: leave image_encoder, memory_attention and memory_encoder out",
+                ));
+            }
+            (None, Some(encoder), Some(attention), Some(memory)) => {
+                self.validate_sizes(encoder, attention, memory)?;
+                self.validate_trunk(&encoder.trunk)?;
+                self.validate_image_encoder(encoder)?;
+                self.validate_memory_attention(attention)?;
+                self.validate_memory_encoder(memory)?;
+            }
+            (None, encoder, attention, _) => {
+                let missing = match (encoder, attention) {
+                    (None, _) => "image_encoder",
+                    (_, None) => "memory_attention",
+                    _ => "memory_encoder",
+                };
+                return Err(Error::invalid(format!("the key \"{missing}\" is missing")));
+            }
+        }
         self.validate_flags()
     }
 
+    /// Widths of both U-Nets, a picture that divides into their levels, and settings that a network without SAM 2's parts can have.
+    fn validate_unet(&self, shape: &PromptedUnetConfig) -> Result<()> {
+        let PromptedUnetConfig { image_widths, prompt_widths, mask_width, neighbours, passes, thresholds } = shape;
+        let widths = image_widths.iter().chain(prompt_widths).chain([mask_width]);
+        check(widths.clone().all(|width| (1..=4096).contains(width)), || {
+            "prompted_unet: widths must lie between 1 and 4096".into()
+        })?;
+        check((2..=8).contains(&image_widths.len()) && (1..=8).contains(&prompt_widths.len()), || {
+            "prompted_unet: image_widths needs 2 to 8 numbers, prompt_widths 1 to 8".into()
+        })?;
+        let step = 1i64 << image_widths.len().max(prompt_widths.len() + 1);
+        check((step..=MOST).contains(&self.image_size) && self.image_size % step == 0, || {
+            format!("image_size: {} is not a multiple of {step}, as the levels of prompted_unet need", self.image_size)
+        })?;
+        check(*neighbours <= 64, || format!("prompted_unet.neighbours: {neighbours} is more than 64"))?;
+        check((1..=16).contains(passes), || format!("prompted_unet.passes: {passes} is not between 1 and 16"))?;
+        check(thresholds.iter().all(|threshold| *threshold > 0.0 && *threshold < 1.0), || {
+            "prompted_unet.thresholds: two numbers between 0 and 1".into()
+        })?;
+        check((1..=MOST).contains(&self.num_maskmem) && self.memory_temporal_stride_for_eval == 1, || {
+            "num_maskmem must be 1 at least, memory_temporal_stride_for_eval 1".into()
+        })?;
+        check(self.dense_head.is_none() && !self.use_obj_ptrs_in_encoder, || {
+            "prompted_unet has dense maps of its own and no object pointers: leave dense_head and use_obj_ptrs_in_encoder out".into()
+        })
+    }
+
     /// Every size lies in its range, so that the arithmetic below is safe.
-    fn validate_sizes(&self) -> Result<()> {
-        let Self { image_encoder: ImageEncoderConfig { trunk, neck, scalp }, memory_attention, memory_encoder, .. } =
-            self;
+    fn validate_sizes(
+        &self,
+        image_encoder: &ImageEncoderConfig,
+        memory_attention: &MemoryAttentionConfig,
+        memory_encoder: &MemoryEncoderConfig,
+    ) -> Result<()> {
+        let ImageEncoderConfig { trunk, neck, scalp } = image_encoder;
         let (layer, down, fuser) = (&memory_attention.layer, &memory_encoder.mask_downsampler, &memory_encoder.fuser);
         let mut sizes = vec![
             ("image_size", self.image_size),
@@ -75,8 +124,7 @@ impl ModelConfig {
         })
     }
 
-    fn validate_trunk(&self) -> Result<()> {
-        let trunk = &self.image_encoder.trunk;
+    fn validate_trunk(&self, trunk: &HieraConfig) -> Result<()> {
         let (stages, windows) = (trunk.stages.len(), trunk.window_spec.len());
         check(stages == 4 && windows == 4, || {
             format!("trunk: stages and window_spec need 4 numbers each, not {stages} and {windows}")
@@ -100,8 +148,8 @@ impl ModelConfig {
         })
     }
 
-    fn validate_image_encoder(&self) -> Result<()> {
-        let ImageEncoderConfig { trunk, neck, scalp } = &self.image_encoder;
+    fn validate_image_encoder(&self, image_encoder: &ImageEncoderConfig) -> Result<()> {
+        let ImageEncoderConfig { trunk, neck, scalp } = image_encoder;
         let (size, channels) = (self.image_size, trunk.channel_list());
         check(size % 32 == 0 && size % self.backbone_stride == 0, || {
             format!("image_size: {size} is not divisible by 32 and by backbone_stride ({})", self.backbone_stride)
@@ -125,12 +173,12 @@ impl ModelConfig {
         })
     }
 
-    fn validate_memory_attention(&self) -> Result<()> {
+    fn validate_memory_attention(&self, memory_attention: &MemoryAttentionConfig) -> Result<()> {
         let (hidden, memory) = (self.hidden_dim(), self.mem_dim());
-        let layer = &self.memory_attention.layer;
+        let layer = &memory_attention.layer;
         let (own, cross) = (&layer.self_attention, &layer.cross_attention);
         for (name, dim, expected) in [
-            ("d_model", self.memory_attention.d_model, hidden),
+            ("d_model", memory_attention.d_model, hidden),
             ("layer.d_model", layer.d_model, hidden),
             ("layer.self_attention.embedding_dim", own.embedding_dim, hidden),
             ("layer.self_attention.kv_in_dim", own.kv_in_dim(), hidden),
@@ -151,9 +199,9 @@ impl ModelConfig {
         Ok(())
     }
 
-    fn validate_memory_encoder(&self) -> Result<()> {
+    fn validate_memory_encoder(&self, memory_encoder: &MemoryEncoderConfig) -> Result<()> {
         let (hidden, memory) = (self.hidden_dim(), self.mem_dim());
-        let MemoryEncoderConfig { mask_downsampler: down, fuser, in_dim, .. } = &self.memory_encoder;
+        let MemoryEncoderConfig { mask_downsampler: down, fuser, in_dim, .. } = memory_encoder;
         let fuser_dim = fuser.dim.unwrap_or(hidden);
         for (name, dim) in [
             ("in_dim", *in_dim),
@@ -175,7 +223,7 @@ impl ModelConfig {
                 down.total_stride, self.backbone_stride
             )
         })?;
-        check_positions("memory_encoder", &self.memory_encoder.position_encoding, memory)
+        check_positions("memory_encoder", &memory_encoder.position_encoding, memory)
     }
 
     fn validate_flags(&self) -> Result<()> {
@@ -192,7 +240,9 @@ impl ModelConfig {
             check(!set || given, || format!("{name} needs {needs}"))?;
         }
         let (most, lo, hi) = (self.max_cond_frames_in_attn, self.multimask_min_pt_num, self.multimask_max_pt_num);
-        check(most == -1 || most >= 2, || format!("max_cond_frames_in_attn: {most} is neither -1 nor at least 2"))?;
+        check(most == -1 || most >= 2 || (most == 1 && self.prompted_unet.is_some()), || {
+            format!("max_cond_frames_in_attn: {most} is neither -1 nor at least 2")
+        })?;
         check(lo <= hi, || format!("multimask_min_pt_num {lo} is larger than multimask_max_pt_num {hi}"))
     }
 }

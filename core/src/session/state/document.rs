@@ -10,7 +10,7 @@ use super::pool::{Pool, SavedMarks, SavedObject, Taken, known};
 use super::tensors::{Parts, Reader};
 use super::{damaged, unwritable};
 use crate::intensity::{Intensity, Window, Windows};
-use crate::model::Sam2;
+use crate::model::Model;
 use crate::volume::Volume;
 use crate::weights::{dtype_of, kind_of};
 use crate::{Error, Result};
@@ -93,7 +93,7 @@ impl Document {
     }
 
     /// Is it this model, and this volume?
-    pub fn check(&self, model: &Sam2, volume: &Volume) -> Result<()> {
+    pub fn check(&self, model: &Model, volume: &Volume) -> Result<()> {
         if self.model != model.fingerprint() {
             return Err(Error::invalid("the session was saved with another model (other weights or configuration)"));
         }

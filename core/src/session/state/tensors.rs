@@ -5,7 +5,7 @@ use super::super::store::{Slot, Store, bytes_of};
 use super::{damaged, unwritable};
 use crate::Result;
 use crate::guard::torch;
-use crate::model::Sam2;
+use crate::model::Model;
 use crate::weights::{dtype_of, kind_of};
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
@@ -97,14 +97,14 @@ pub(super) struct Reader<'a> {
     metadata: Metadata,
     data: &'a [u8],
     taken: usize,
-    model: &'a Sam2,
+    model: &'a Model,
     /// what memories were rounded to
     pub memory_kind: Kind,
 }
 
 impl<'a> Reader<'a> {
     /// The reader and the JSON document.
-    pub fn new(payload: &'a [u8], model: &'a Sam2) -> Result<(Self, String)> {
+    pub fn new(payload: &'a [u8], model: &'a Model) -> Result<(Self, String)> {
         let (header, metadata) = SafeTensors::read_metadata(payload).map_err(damaged)?;
         let document = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DOCUMENT)).cloned();
         let document = document.ok_or_else(|| damaged("its document is missing"))?;
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
 
     /// The answer that was written under `name`.
     pub fn output(&mut self, name: &str, store: &Store) -> Result<Output> {
-        let config = &self.model.config;
+        let config = self.model.config();
         let (width, own) = (config.hidden_dim(), self.model.kind());
         // the decoder's masks, and those that the user drew
         let low_res =
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
 
     /// A memory.
     pub fn memory(&mut self, name: &str, store: &Store) -> Result<Slot> {
-        let (side, mem_dim) = (self.model.config.feature_size(), self.model.config.mem_dim());
+        let (side, mem_dim) = (self.model.config().memory_size(), self.model.config().mem_dim());
         Ok(store.put(self.tensor(name, self.memory_kind, |shape| shape == [1, mem_dim, side, side])?))
     }
 

@@ -3,6 +3,7 @@
 use super::augment::Augment;
 use super::{BadData, Case, Subset};
 use crate::intensity::Intensity;
+use crate::model::config::InputImage;
 use crate::regions::{PointRules, Region};
 use crate::session::{Point, prepare};
 use crate::train::clip::{Clip, ClipObject, Prompt};
@@ -132,7 +133,7 @@ impl SampleConfig {
     }
 
     /// A random clip, varied.
-    pub fn draw(&self, case: &LoadedCase, size: i64, augment: &Augment, rng: &mut ChaCha8Rng) -> Result<Clip> {
+    pub fn draw(&self, case: &LoadedCase, input: InputImage, augment: &Augment, rng: &mut ChaCha8Rng) -> Result<Clip> {
         let frames = self.frames.min(case.volume.frames);
         let most = if frames > 1 { (case.volume.frames - 1) / (frames - 1) } else { 1 };
         for _ in 0..TRIES {
@@ -148,7 +149,7 @@ impl SampleConfig {
             }
             objects.shuffle(rng);
             objects.truncate(self.objects);
-            let mut clip = case.clip(&chosen, &objects, size)?;
+            let mut clip = case.clip(&chosen, &objects, input)?;
             augment.apply(&mut clip, rng);
             if self.prompt(&mut clip, rng) {
                 return Ok(clip);
@@ -158,7 +159,7 @@ impl SampleConfig {
     }
 
     /// The clips that measure a case: all objects, slices spread evenly over the stack from the first that shows the object.
-    pub fn fixed(&self, case: &LoadedCase, size: i64, rng: &mut ChaCha8Rng) -> Result<Vec<Clip>> {
+    pub fn fixed(&self, case: &LoadedCase, input: InputImage, rng: &mut ChaCha8Rng) -> Result<Vec<Clip>> {
         let mut clips = Vec::new();
         for object in case.labels.objects() {
             let visible = case.labels.frames_of(object);
@@ -166,7 +167,7 @@ impl SampleConfig {
             let frames = self.frames.min(last - first + 1);
             let at = |i: usize| first + if frames > 1 { i * (last - first) / (frames - 1) } else { 0 };
             let chosen: Vec<_> = (0..frames).map(at).collect();
-            let mut clip = case.clip(&chosen, &[object], size)?;
+            let mut clip = case.clip(&chosen, &[object], input)?;
             if self.prompt(&mut clip, rng) {
                 clips.push(clip);
             }
@@ -314,10 +315,10 @@ impl LoadedCase {
     }
 
     /// Slices as the model sees them at inference, and the truth of some objects; no prompts yet.
-    pub fn clip(&self, frames: &[usize], objects: &[u16], size: i64) -> Result<Clip> {
-        let windows = Intensity::Auto.of(&self.volume)?;
+    pub fn clip(&self, frames: &[usize], objects: &[u16], input: InputImage) -> Result<Clip> {
+        let (windows, size) = (Intensity::Auto.of(&self.volume)?, input.size);
         let images: Vec<_> =
-            frames.iter().map(|&frame| prepare(&self.volume, frame, windows, size)).collect::<Result<_>>()?;
+            frames.iter().map(|&frame| prepare(&self.volume, frame, windows, input)).collect::<Result<_>>()?;
         let truth = |object: u16| frames.iter().map(move |&frame| self.truth(frame, object, size)).collect();
         let objects = objects.iter().map(|&id| ClipObject { id, truth: truth(id), prompts: Default::default() });
         let dense = |&frame: &usize| self.dense(frame, size);

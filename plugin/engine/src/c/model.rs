@@ -37,8 +37,8 @@ unsafe extern "C" fn describe(model: *mut Model, reply: *mut *mut c_char, error:
             "path": loaded.path.to_string_lossy(),
             "device": loaded.device(),
             "precision": loaded.precision(),
-            "image_size": loaded.model.config.image_size,
-            "memories": loaded.model.config.num_maskmem,
+            "image_size": loaded.model.config().image_size,
+            "memories": loaded.model.config().num_maskmem,
             "fingerprint": loaded.model.fingerprint(),
         });
         reply.give_text(&told.to_string());

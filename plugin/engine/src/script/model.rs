@@ -77,13 +77,13 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             "image_size(model: Model) -> int",
             "To how many pixels a slice is resized for it.",
             "model.image_size",
-            |model: &mut ModelValue| int(model.loaded.model.config.image_size),
+            |model: &mut ModelValue| int(model.loaded.model.config().image_size),
         )
         .property(
             "dense_head(model: Model) -> bool",
             "Does it find vessels and the avascular zone without a prompt (`segment_all`)?",
             "if model.dense_head { model.segment_all(volume).faz.frames }",
-            |model: &mut ModelValue| model.loaded.model.config.dense_head.is_some(),
+            |model: &mut ModelValue| model.loaded.model.config().dense_head.is_some(),
         )
         .property(
             "fingerprint(model: Model) -> String",
