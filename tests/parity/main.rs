@@ -9,6 +9,7 @@ mod fixture;
 mod image;
 mod measure;
 mod official;
+mod prompted_unet;
 mod swin;
 mod training;
 mod units;

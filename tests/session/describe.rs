@@ -20,7 +20,7 @@ fn probabilities_are_the_logits_through_a_sigmoid() {
 #[test]
 fn a_session_describes_itself() {
     let mut session = session();
-    assert!(session.describe().objects.is_empty());
+    assert!(session.describe().unwrap().objects.is_empty());
     session.add_points(2, 5, &click(24.5, 29.0, true)).expect("click");
     let marks = Marks {
         points: click(60.25, 60.0, false).to_vec(),
@@ -31,7 +31,7 @@ fn a_session_describes_itself() {
     session.prompt(2, 5, marks).expect("mixture");
     session.add_box(4, 3, [10.0, 10.0, 50.0, 50.0]).expect("box");
     follow(&mut session, Range { max_frames: Some(1), ..Range::default() });
-    let info = session.describe();
+    let info = session.describe().unwrap();
     assert_eq!((info.encoded_slices, info.bytes_on_disk), (4, 0));
     assert_eq!((info.bytes_in_memory, info.bytes_on_disk), session.bytes());
     let told = serde_json::to_value(&info).expect("json");

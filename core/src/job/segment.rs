@@ -10,7 +10,7 @@ use crate::loader::{LoadedModel, ModelRequest};
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
 use crate::progress::{Observer, Progress};
-use crate::session::{Compat, Range, Session, Settings};
+use crate::session::{Compat, Notice, Range, Session, Settings};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -120,6 +120,8 @@ pub struct SegmentReport {
     pub window: Windows,
     /// every object
     pub objects: Vec<ObjectReport>,
+    /// what to tell the user: empty answers, missed clicks, lost objects
+    pub notices: Vec<Notice>,
     /// slices that were followed
     pub slices: usize,
     /// slices that went through the image encoder
@@ -150,6 +152,7 @@ impl fmt::Display for SegmentReport {
         for ObjectReport { id, voxels, slices } in &self.objects {
             write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
         }
+        self.notices.iter().try_for_each(|notice| write!(f, "\nwarning: {notice}"))?;
         if let Some(FeaturesInfo { folder, read, problem }) = &self.features {
             write!(f, "\n{}: features of {read} slices read, {} encoded", folder.display(), self.encoded_slices)?;
             problem.iter().try_for_each(|problem| write!(f, "; not kept any more: {problem}"))?;
@@ -199,6 +202,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         shape: [volume.frames, volume.rows, volume.columns],
         window: session.windows(),
         objects: session.objects().into_iter().map(object).collect(),
+        notices: session.notices()?,
         slices: frames.len(),
         encoded_slices: session.encoded_slices(),
         features: session.features(),

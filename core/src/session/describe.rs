@@ -1,7 +1,8 @@
 //! A session described, for a viewer's lists and for records: objects, prompts, masks, memory. Nothing is computed for it.
 
 use super::object::{Marks, Object};
-use super::{Compat, Session};
+use super::{Compat, Notice, Session};
+use crate::Result;
 use crate::features::FeaturesInfo;
 use crate::intensity::Windows;
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct SessionInfo {
     pub redo: usize,
     /// in the order in which they were added
     pub objects: Vec<ObjectInfo>,
+    /// what to tell the user: empty answers, missed clicks, lost objects
+    pub notices: Vec<Notice>,
 }
 
 /// One object.
@@ -70,11 +73,11 @@ pub struct PromptInfo {
 }
 
 impl Session {
-    /// Describes the session.
-    pub fn describe(&self) -> SessionInfo {
+    /// Describes the session. Errors: masks that cannot be read back from the temporary file.
+    pub fn describe(&self) -> Result<SessionInfo> {
         let (bytes_in_memory, bytes_on_disk) = self.bytes();
         let history = self.history();
-        SessionInfo {
+        Ok(SessionInfo {
             shape: self.volume().shape(),
             model: self.model.fingerprint().to_owned(),
             compat: self.settings.compat,
@@ -87,7 +90,8 @@ impl Session {
             undo: history.undo,
             redo: history.undone.len(),
             objects: self.objects.iter().map(|object| self.describe_object(object)).collect(),
-        }
+            notices: self.notices()?,
+        })
     }
 
     fn describe_object(&self, object: &Object) -> ObjectInfo {

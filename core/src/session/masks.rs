@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Logits `[rows, columns]` on the host, at the volume's resolution.
-    fn full_size(&self, output: &Output) -> Result<Tensor> {
+    pub(super) fn full_size(&self, output: &Output) -> Result<Tensor> {
         let size = [self.volume().rows as i64, self.volume().columns as i64];
         let low_res = output.low_res.get()?;
         let logits = if low_res.size()[2..] == size { low_res } else { resize_bilinear(&low_res, size) };
@@ -104,7 +104,7 @@ impl Session {
 }
 
 /// The number of a `[1, 1]`.
-fn number(slot: &Slot) -> Result<f32> {
+pub(super) fn number(slot: &Slot) -> Result<f32> {
     Ok(slot.get()?.double_value(&[0, 0]) as f32)
 }
 

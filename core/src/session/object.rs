@@ -126,13 +126,21 @@ pub(super) struct Output {
     pub score: Slot,
     /// predicted IoU `[1, 1]`
     pub iou: Slot,
+    /// does the mask have a pixel?
+    pub present: bool,
 }
 
 impl Output {
     pub fn new(output: SamOutput, store: &Store) -> Arc<Self> {
         let SamOutput { low_res, obj_ptr, object_score_logits, iou, .. } = output;
-        let [low_res, obj_ptr, score, iou] = [low_res, obj_ptr, object_score_logits, iou].map(|t| store.put(t));
-        Arc::new(Self { low_res, obj_ptr, score, iou })
+        Arc::new(Self::of([low_res, obj_ptr, object_score_logits, iou], store))
+    }
+
+    /// From its tensors: low-resolution logits, object pointer, presence, predicted IoU.
+    pub fn of(tensors: [Tensor; 4], store: &Store) -> Self {
+        let present = tensors[0].gt(0.0).any().int64_value(&[]) != 0;
+        let [low_res, obj_ptr, score, iou] = tensors.map(|tensor| store.put(tensor));
+        Self { low_res, obj_ptr, score, iou, present }
     }
 
     fn slots(&self) -> [&Slot; 4] {

@@ -9,6 +9,7 @@ use super::data::BadData;
 use super::optimizer::{Adam, OptimizerConfig};
 use super::records::{EpochRecord, Records, SliceRecord};
 use super::state::{self, Position};
+use super::step::DenseDice;
 use crate::progress::{Flow, Observer};
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -23,7 +24,7 @@ use tch::Tensor;
 const MOST_ROUNDS: usize = 100_000;
 
 /// The slices that were measured, and Dice without prompts (`EpochRecord::new`).
-pub type Validated = (Vec<SliceRecord>, Option<[f64; 2]>);
+pub type Validated = (Vec<SliceRecord>, Option<DenseDice>);
 
 /// What is trained, and on what.
 pub trait Learner {

@@ -75,15 +75,22 @@ pub fn iou(logits: &Tensor, truth: &Tensor) -> Tensor {
     (&both / any.clamp_min(1.0)).where_self(&any.gt(0.0), &both.ones_like())
 }
 
-/// The loss of the head that needs no prompt: logits `[1, C, h, w]`, truth `[1, C, S, S]` of 0 and 1; mean over the classes.
+/// The loss of the head that needs no prompt: logits `[1, C, h, w]`, truth `[1, C, S, S]` of 0 and 1, or of -1 for a class that is not known;
+/// mean over the known classes.
 pub fn dense(logits: &Tensor, truth: &Tensor) -> Tensor {
+    let classes: Vec<_> = (0..truth.size()[1]).filter(|&class| is_known(truth, class)).collect();
     let truth = truth.adaptive_avg_pool2d([logits.size()[2], logits.size()[3]]);
-    let classes = logits.size()[1];
-    let each = (0..classes).map(|class| {
+    let each = classes.iter().map(|&class| {
         let (logits, truth) = (logits.narrow(1, class, 1), truth.narrow(1, class, 1));
         dice(&logits.sigmoid(), &truth, 1.0) + bce(&logits, &truth)
     });
-    each.fold(Tensor::zeros([], (Kind::Float, logits.device())), |sum, loss| sum + loss) / classes as f64
+    let sum = each.fold(Tensor::zeros([], (Kind::Float, logits.device())), |sum, loss| sum + loss);
+    sum / classes.len().max(1) as f64
+}
+
+/// Is this class of a dense truth known (not -1)?
+pub fn is_known(truth: &Tensor, class: i64) -> bool {
+    truth.narrow(1, class, 1).min().double_value(&[]) >= 0.0
 }
 
 /// Which of several masks the mask losses look at.

@@ -62,6 +62,9 @@ pub struct SliceLoss {
     pub score: f64,
 }
 
+/// Dice of the maps that need no prompt, for each of `dense_head::CLASSES`; none where the truth of a class is not known.
+pub type DenseDice = [Option<f64>; 2];
+
 /// What a step found out.
 pub struct ClipLosses {
     /// every object on every slice
@@ -177,7 +180,7 @@ impl Stepper<'_> {
     }
 
     /// Dice of the head that needs no prompt, over all slices of a clip, for each of `dense_head::CLASSES`; none where model or data lack it.
-    pub fn evaluate_dense(&self, clip: &Clip) -> Result<Option<[f64; 2]>> {
+    pub fn evaluate_dense(&self, clip: &Clip) -> Result<Option<DenseDice>> {
         guard(|| {
             let Some(thresholds) = self.trainee.model.dense_thresholds() else { return Ok(None) };
             let least = Tensor::from_slice(&thresholds.map(logit)).view([1, 2, 1, 1]).to_kind(Kind::Float);
@@ -192,9 +195,12 @@ impl Stepper<'_> {
                 let both = Tensor::stack(&[sum(&found.logical_and(&truth)) * 2.0, sum(&found) + sum(&truth)], 0);
                 counts += both.to_device(tch::Device::Cpu);
             }
-            let dice = |class: i64| match counts.double_value(&[1, class]) {
-                0.0 => 1.0,
-                all => counts.double_value(&[0, class]) / all,
+            let known = |class| clip.dense.iter().all(|truth| losses::is_known(truth, class));
+            let dice = |class: i64| {
+                known(class).then(|| match counts.double_value(&[1, class]) {
+                    0.0 => 1.0,
+                    all => counts.double_value(&[0, class]) / all,
+                })
             };
             Ok((!clip.dense.is_empty()).then(|| [dice(0), dice(1)]))
         })

@@ -59,6 +59,14 @@ impl Default for Adapt {
 }
 
 impl Adapt {
+    /// SAM-OCTA2's choice means nothing to a network without `qkv` layers: all of it is trained instead.
+    fn for_model(self, config: &ModelConfig) -> Self {
+        match config.prompted_unet.is_some() && self == Self::default() {
+            true => Self { rank: 0, targets: String::new(), train: ".*".into(), ..self },
+            false => self,
+        }
+    }
+
     /// What the adapters are multiplied with.
     pub fn scaling(&self) -> f64 {
         self.alpha / self.rank.max(1) as f64
@@ -114,6 +122,7 @@ impl Trainee {
         kind: Kind,
         seed: u64,
     ) -> Result<Self> {
+        let adapt = adapt.for_model(&config);
         adapt.check()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (targets, train) = (whole("targets", &adapt.targets)?, whole("train", &adapt.train)?);

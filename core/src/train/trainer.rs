@@ -8,7 +8,7 @@ use super::estimate::{self, Estimate};
 use super::records::{EpochRecord, Means, SliceRecord, measure, sheet, write_test};
 use super::request::FineTuneRequest;
 use super::state::read_parameters;
-use super::step::Stepper;
+use super::step::{DenseDice, Stepper};
 use super::trainee::Trainee;
 use crate::features::FeatureFolder;
 use crate::model::config::InputImage;
@@ -216,12 +216,15 @@ impl Learner for Clips<'_> {
         for (at, case) in cases.iter().enumerate() {
             observer.step("validate", at, cases.len())?;
             records.extend(self.measure_case(epoch, subset, at, case, input, &mut sheets)?);
-            if self.request.objective.dense != 0.0 && case.faz.is_some() {
+            if self.request.objective.dense != 0.0 && case.whole.is_some() {
                 let frames: Vec<_> = (0..case.volume.frames).collect();
                 dense.extend(self.stepper.evaluate_dense(&case.clip(&frames, &[], input)?)?);
             }
         }
-        let mean = |class: usize| dense.iter().map(|dice: &[f64; 2]| dice[class]).sum::<f64>() / dense.len() as f64;
+        let mean = |class: usize| {
+            let known: Vec<f64> = dense.iter().filter_map(|dice: &DenseDice| dice[class]).collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        };
         let dense = (!dense.is_empty()).then(|| [mean(0), mean(1)]);
         Ok((records, dense))
     }

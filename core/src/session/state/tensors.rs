@@ -51,7 +51,7 @@ pub(super) struct Parts<'a>(Vec<(String, Part<'a>)>);
 impl<'a> Parts<'a> {
     /// The tensors of an answer, under `name`.
     pub fn output(&mut self, name: &str, output: &'a Output) {
-        let Output { low_res, obj_ptr, score, iou } = output;
+        let Output { low_res, obj_ptr, score, iou, .. } = output;
         let parts = [("low_res", low_res), ("obj_ptr", obj_ptr), ("score", score), ("iou", iou)];
         self.0.extend(parts.map(|(part, slot)| (format!("{name}.{part}"), Part::Slot(slot))));
     }
@@ -123,8 +123,7 @@ impl<'a> Reader<'a> {
         let obj_ptr = self.tensor(&format!("{name}.obj_ptr"), own, |shape| shape == [1, width])?;
         let score = self.tensor(&format!("{name}.score"), Kind::Float, |shape| shape == [1, 1])?;
         let iou = self.tensor(&format!("{name}.iou"), Kind::Float, |shape| shape == [1, 1])?;
-        let [low_res, obj_ptr, score, iou] = [low_res, obj_ptr, score, iou].map(|tensor| store.put(tensor));
-        Ok(Output { low_res, obj_ptr, score, iou })
+        torch(|| Ok(Output::of([low_res, obj_ptr, score, iou], store)))
     }
 
     /// A memory.

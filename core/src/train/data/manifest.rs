@@ -1,7 +1,7 @@
 //! Pairs of files, named in a table: `image`, `labels`, and perhaps `subset` (`train`, `validation`, `test`), `name`, `axis`, `channel`.
 //! Relative paths start at the table.
 
-use super::{Case, Subset, check};
+use super::{Case, Subset, WholeSlices, check};
 use crate::job::InputRequest;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result, io};
@@ -29,6 +29,9 @@ pub struct Row {
     /// what becomes of colour
     #[serde(default)]
     pub channel: Option<String>,
+    /// do the labels hold every vessel of every slice? Then the maps that need no prompt learn from them, too
+    #[serde(default)]
+    pub all_vessels: bool,
 }
 
 fn train() -> Subset {
@@ -74,6 +77,10 @@ impl Case for Pair {
 
     fn subset(&self) -> Subset {
         self.row.subset
+    }
+
+    fn whole(&self) -> Option<WholeSlices> {
+        self.row.all_vessels.then_some(WholeSlices { faz: None })
     }
 
     fn read(&self) -> Result<(Volume, Labels)> {

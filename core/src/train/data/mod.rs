@@ -48,10 +48,17 @@ pub enum DataConfig {
     Octa500(Octa500),
     /// a folder of pictures: layer on the left, mask on the right
     SideBySide(SideBySide),
-    /// a table of files: `.csv` with the columns `image`, `labels` and perhaps `subset`, `name`, `axis`, `channel`; or `.json`, a list of the same
+    /// a table of files: `.csv` with the columns `image`, `labels` and perhaps `subset`, `name`, `axis`, `channel`, `all_vessels`; or `.json`, a list of the same
     Manifest(PathBuf),
     /// phantoms (docs/phantoms.md), made as they are needed
     Phantoms(Phantoms),
+}
+
+/// Labels that hold every vessel of every slice: the truth of the maps that need no prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WholeSlices {
+    /// the number of the foveal avascular zone; none: the labels do not say where it is
+    pub faz: Option<u16>,
 }
 
 /// One volume with its truth, read when it is needed.
@@ -60,8 +67,8 @@ pub trait Case: Send + Sync {
     fn name(&self) -> &str;
     /// what it is for
     fn subset(&self) -> Subset;
-    /// The number of the foveal avascular zone in the labels, where all other numbers are vessels and nothing is left out.
-    fn faz(&self) -> Option<u16> {
+    /// What the labels say of whole slices, where no vessel is left out of them.
+    fn whole(&self) -> Option<WholeSlices> {
         None
     }
     /// Reads it. Volume and labels have the same grid.

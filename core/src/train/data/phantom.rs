@@ -1,6 +1,6 @@
 //! Phantoms as data: made when they are read, different from case to case, with the whole truth.
 
-use super::{Case, Subset};
+use super::{Case, Subset, WholeSlices};
 use crate::io;
 use crate::phantom::{FAZ, Layers, Phantom, PhantomOptions};
 use crate::volume::{Labels, Volume};
@@ -87,8 +87,8 @@ impl Case for PhantomCase {
         self.subset
     }
 
-    fn faz(&self) -> Option<u16> {
-        Some(FAZ)
+    fn whole(&self) -> Option<WholeSlices> {
+        Some(WholeSlices { faz: Some(FAZ) })
     }
 
     fn read(&self) -> Result<(Volume, Labels)> {

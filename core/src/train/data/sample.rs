@@ -1,7 +1,7 @@
 //! A case becomes a clip: some slices, evenly spaced, some objects on them, and prompts on some of the slices.
 
 use super::augment::Augment;
-use super::{BadData, Case, Subset};
+use super::{BadData, Case, Subset, WholeSlices};
 use crate::intensity::Intensity;
 use crate::model::config::InputImage;
 use crate::regions::{PointRules, Region};
@@ -258,8 +258,8 @@ pub struct LoadedCase {
     pub volume: Volume,
     /// its truth
     pub labels: Labels,
-    /// the number of the avascular zone, where the labels are all that is true (`Case::faz`)
-    pub faz: Option<u16>,
+    /// what the labels say of whole slices, if they do
+    pub whole: Option<WholeSlices>,
 }
 
 /// The cases of a training, read.
@@ -305,7 +305,7 @@ impl LoadedCase {
     /// Reads a case.
     pub fn read(case: &dyn Case) -> Result<Self> {
         let (volume, labels) = case.read()?;
-        Ok(Self { name: case.name().to_owned(), volume, labels, faz: case.faz() })
+        Ok(Self { name: case.name().to_owned(), volume, labels, whole: case.whole() })
     }
 
     /// Its name as the name of a file: what would be a folder becomes `_`.
@@ -326,11 +326,12 @@ impl LoadedCase {
         Ok(Clip { name: self.name.clone(), images, objects: objects.collect(), dense })
     }
 
-    /// All vessels, and the avascular zone, `[1, 2, S, S]`.
+    /// All vessels, and the avascular zone (-1 where it is not known), `[1, 2, S, S]`.
     fn dense(&self, frame: usize, size: i64) -> Option<Tensor> {
-        let faz = self.faz?;
-        let vessels = self.mask(frame, size, |label| label != 0 && label != faz);
-        Some(Tensor::cat(&[vessels, self.truth(frame, faz, size)], 1))
+        let WholeSlices { faz } = self.whole?;
+        let vessels = self.mask(frame, size, |label| label != 0 && Some(label) != faz);
+        let zone = faz.map_or_else(|| vessels.full_like(-1.0), |faz| self.truth(frame, faz, size));
+        Some(Tensor::cat(&[vessels, zone], 1))
     }
 
     /// One object on one slice at the model's size, 0 and 1, `[1, 1, S, S]`.

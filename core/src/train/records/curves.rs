@@ -26,8 +26,8 @@ pub fn write(path: &Path, epochs: &[EpochRecord], ends: &[(usize, f64)], steps: 
         ("validation", RGBColor(213, 94, 0), each(&|epoch| Some(epoch.validation?.loss))),
     ];
     let quality: [Line; 5] = [
-        ("vessels, no prompt", RGBColor(170, 170, 170), each(&|epoch| Some(epoch.dense?[0]))),
-        ("FAZ, no prompt", RGBColor(90, 90, 90), each(&|epoch| Some(epoch.dense?[1]))),
+        ("vessels, no prompt", RGBColor(170, 170, 170), each(&|epoch| epoch.dense?[0])),
+        ("FAZ, no prompt", RGBColor(90, 90, 90), each(&|epoch| epoch.dense?[1])),
         ("Dice", RGBColor(0, 90, 180), each(&|epoch| Some(epoch.validation?.dice))),
         ("Jaccard", RGBColor(213, 94, 0), each(&|epoch| Some(epoch.validation?.jaccard))),
         ("clDice", RGBColor(0, 150, 110), each(&|epoch| Some(epoch.validation?.cldice))),

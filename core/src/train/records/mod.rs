@@ -12,6 +12,7 @@ pub use sheets::sheet;
 pub use tables::write_test;
 
 use super::data::Subset;
+use super::step::DenseDice;
 use crate::Result;
 use crate::measure::Comparison;
 use events::EventFile;
@@ -32,7 +33,7 @@ pub struct EpochRecord {
     /// mean over the validated slices; none where nothing was validated
     pub validation: Option<Means>,
     /// Dice of vessels and avascular zone without a prompt, mean over the validated cases; none where model or data lack it
-    pub dense: Option<[f64; 2]>,
+    pub dense: Option<DenseDice>,
 }
 
 /// Means over slices.
@@ -107,7 +108,7 @@ pub struct SliceRecord {
 
 impl EpochRecord {
     /// From the slices that were validated.
-    pub fn new(epoch: usize, loss: f64, skipped: usize, slices: &[SliceRecord], dense: Option<[f64; 2]>) -> Self {
+    pub fn new(epoch: usize, loss: f64, skipped: usize, slices: &[SliceRecord], dense: Option<DenseDice>) -> Self {
         Self { epoch, loss, skipped, validation: Means::of(slices), dense }
     }
 }
@@ -201,7 +202,10 @@ impl Records {
     pub fn best(&self) -> Option<&EpochRecord> {
         let score = |record: &EpochRecord| match (record.validation, record.dense) {
             (Some(means), _) => means.dice,
-            (None, Some([vessel, faz])) => (vessel + faz) / 2.0,
+            (None, Some(dense)) => {
+                let known: Vec<f64> = dense.into_iter().flatten().collect();
+                known.iter().sum::<f64>() / known.len().max(1) as f64
+            }
             (None, None) => -1.0 - record.loss,
         };
         self.epochs.iter().reduce(|best, record| if score(record) > score(best) { record } else { best })

@@ -14,7 +14,7 @@ use super::volume::VolumeValue;
 use super::{Context, prompting};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::device::Precision;
-use sam_octa2_core::session::{ObjectMask, Session, Settings};
+use sam_octa2_core::session::{Notice, ObjectMask, Session, Settings};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A session with what it works on.
@@ -90,6 +90,14 @@ fn looking(library: &mut Library<'_>) {
             "The object numbers of the whole volume, as they are now.",
             "session.labels().save(\"labels.nii.gz\")",
             labels,
+        )
+        .function(
+            "notices(session: Session) -> Array",
+            "What there is to tell about the answers, as one map each: `#{kind, object, text, ...}`; `kind` is `empty` (the answer to a prompt has \
+             no pixel), `missed_click` (a positive click lies outside of its answer) or `lost` (an object that was followed has no mask on some \
+             slices), `text` says it in a sentence with the scores.",
+            "session.notices().map(|notice| notice.text)",
+            notices,
         )
         .property(
             "objects(session: Session) -> Array",
@@ -260,6 +268,18 @@ fn features(call: NativeCallContext, session: &mut SessionValue) -> Fallible<Map
         let numbers = [("encoded", session.encoded_slices()), ("read", read)];
         let numbers = numbers.map(|(name, number)| (name.into(), Dynamic::from_int(int(number))));
         Ok(numbers.into_iter().chain([("problem".into(), problem)]).collect())
+    })
+}
+
+fn notices(call: NativeCallContext, session: SessionValue) -> Fallible<Array> {
+    native(&call, || {
+        let notices = session.lock()?.notices()?;
+        let map = |notice: &Notice| {
+            let mut map = rhai::serde::to_dynamic(notice).ok().and_then(Dynamic::try_cast::<Map>).unwrap_or_default();
+            map.insert("text".into(), notice.to_string().into());
+            Dynamic::from_map(map)
+        };
+        Ok(notices.iter().map(map).collect())
     })
 }
 

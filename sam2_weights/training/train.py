@@ -1,0 +1,225 @@
+"""Trains nano. python train.py OUT --hours H [--dense-hours D] [--resume]"""
+import argparse, json, pathlib, random, time
+import numpy as np
+import torch
+import torch.nn.functional as F
+from data import *
+from model import Nano
+
+torch.set_num_threads(1)
+
+
+def dice_loss(p, t, dims):
+    return 1 - (2 * (p * t).sum(dims) + 1) / (p.sum(dims) + t.sum(dims) + 1)
+
+
+def dense_loss(logits, target, weight):
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((2, 3))
+    return ((bce + dice_loss(logits.sigmoid(), target, (2, 3))) * weight).sum() / weight.sum()
+
+
+def mask_loss(logits, target):
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    focal = (bce * (1 - torch.exp(-bce)) ** 1).mean((1, 2, 3)) * 4
+    present = target.flatten(1).any(1).float()
+    d = dice_loss(logits.sigmoid(), target, (1, 2, 3))
+    return (focal + d * (0.2 + 0.8 * present)).mean()
+
+
+class Prompted:
+    """One object of a sample, with what the network is told of it."""
+
+    def __init__(self, sample, whole, is_faz, dense_p):
+        size = sample.image.shape[1] // 2
+        self.size = size
+        at = sample.at
+        self.truth = down(whole & sample.inside[at])
+        self.is_faz = is_faz
+        self.vessel_p, self.faz_p = dense_p
+        self.plus, self.minus = [], []
+        self.box = np.zeros((size, size), np.float32)
+        self.own = np.zeros((size, size), np.float32)
+        self.previous = np.zeros((size, size), np.float32)
+        self.anchor = np.zeros((size, size), np.float32)
+        others = down((sample.label & ~whole) & sample.inside[at])
+        follow = random.random() < 0.5 and len(sample.layers) > 1
+        if follow:
+            n = len(sample.layers)
+            k = max(0, min(n - 1, at + random.choice([-1, 1])))
+            self.previous = self.damage(down(whole & sample.inside[k]), others)
+            j = random.randrange(n)
+            self.anchor = self.damage(down(whole & sample.inside[j]), others)
+            if not (self.previous.any() or self.anchor.any()):
+                follow = False
+        if not follow or random.random() < 0.15:
+            if random.random() < 0.12 and self.truth.any():
+                ys, xs = np.nonzero(self.truth)
+                j = lambda: random.randint(-3, 3)
+                self.box[max(0, ys.min() + j()):ys.max() + 1 + j(), max(0, xs.min() + j()):xs.max() + 1 + j()] = 1
+            else:
+                self.plus = pick(self.truth, random.choice([1, 1, 2, 3, 3, 3, 5]))
+            if random.random() < 0.3 and others.any():
+                self.minus = pick(others, random.choice([1, 2]))
+
+    def damage(self, mask, others):
+        m = mask.astype(np.float32)
+        c = random.random()
+        if c < 0.3 and mask.any():  # a piece is missing
+            ys, xs = np.nonzero(mask)
+            i = random.randrange(len(ys)); r = random.randint(4, self.size // 4)
+            m[max(0, ys[i] - r):ys[i] + r, max(0, xs[i] - r):xs[i] + r] = 0
+        elif c < 0.45:
+            m = ndi.binary_erosion(mask).astype(np.float32) if random.random() < 0.5 else ndi.binary_dilation(mask).astype(np.float32)
+        if random.random() < 0.1 and others.any():  # a piece of another one is in it
+            ys, xs = np.nonzero(others)
+            i = random.randrange(len(ys)); r = random.randint(3, 12)
+            a = np.zeros_like(others); a[max(0, ys[i] - r):ys[i] + r, max(0, xs[i] - r):xs[i] + r] = 1
+            m = np.maximum(m, a & others)
+        if random.random() < 0.5:
+            m = ndi.gaussian_filter(m, random.uniform(0.3, 0.9))
+        return m * random.uniform(0.7, 1)
+
+    def maps(self):
+        size = self.size
+        plus, minus = disks(self.plus, size), disks(self.minus, size)
+        seeds = np.zeros((size, size), bool)
+        for y, x in self.plus:
+            seeds[max(0, y - 1):y + 2, max(0, x - 1):x + 2] = True
+        seeds |= (self.previous > 0.5) | (self.anchor > 0.5)
+        against = np.zeros((size, size), bool)
+        for y, x in self.minus:
+            against[max(0, y - 1):y + 2, max(0, x - 1):x + 2] = True
+        vessel = connect(seeds, self.vessel_p) if seeds.any() else np.zeros_like(plus)
+        faz = connect(seeds, self.faz_p) if seeds.any() else np.zeros_like(plus)
+        no = connect(against, np.maximum(self.vessel_p, self.faz_p)) if against.any() else np.zeros_like(plus)
+        return np.stack([plus, minus, self.box, self.own, self.previous, self.anchor, vessel, faz, no])
+
+    def correct(self, p):
+        """A click in the largest error; the answer is fed back."""
+        self.own = p
+        wrong = (p > 0.5) != self.truth
+        parts, n = ndi.label(wrong)
+        if n and random.random() < 0.5:
+            part = parts == 1 + np.argmax(ndi.sum(wrong, parts, range(1, n + 1)))
+            click = pick(part, 1)
+            (self.plus if self.truth[click[0]] else self.minus).extend(click)
+
+
+def strengths(dense):
+    """[3, S, S] probabilities -> vessel seen from the front (at half size, the larger of two by two), FAZ."""
+    p = F.max_pool2d(dense[None], 2)[0].numpy()
+    return np.maximum(p[0], p[2]), p[1]
+
+
+def train_prompts(net, samples, fine, coarse, dense, objects, passes):
+    prompted, index = [], []
+    with torch.no_grad():
+        probability = dense.sigmoid()
+    for i, sample in enumerate(samples):
+        dense_p = strengths(probability[i])
+        for whole, is_faz in sample.objects(objects):
+            prompted.append(Prompted(sample, whole, is_faz, dense_p))
+            index.append(i)
+    if not prompted:
+        return dense.sum() * 0, 0
+    target = torch.tensor(np.stack([p.truth for p in prompted])).float()[:, None]
+    f, c, d = fine[index], coarse[index], dense[index].detach()
+    total = 0
+    for n in range(passes):
+        maps = torch.tensor(np.stack([p.maps() for p in prompted]))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net.answer(f, c, d, maps.contiguous(memory_format=torch.channels_last))
+        logits = logits.float()
+        total = total + mask_loss(logits, target) / passes
+        if n + 1 < passes:
+            p = logits.detach().sigmoid()[:, 0].numpy()
+            for one, answer in zip(prompted, p):
+                one.correct(answer)
+    with torch.no_grad():
+        hit = (logits > 0).float()
+        d = 1 - dice_loss(hit, target, (1, 2, 3))
+    return total, float(d.mean())
+
+
+class Source(torch.utils.data.IterableDataset):
+    """Endless batches of samples, made beside the training."""
+
+    def __init__(self, pool, seed, dense_batches):
+        self.pool, self.seed, self.dense_batches = pool, seed, dense_batches
+
+    def __iter__(self):
+        import os
+        os.nice(5)
+        random.seed(self.seed); np.random.seed(self.seed % 2**32)
+        n = 0
+        while True:
+            dense_only = n < self.dense_batches
+            size, batch = (288, 6) if dense_only else random.choice([(320, 5), (416, 3), (512, 2)])
+            yield [Sample(random.choice(self.pool), size, random.random() < 0.55) for _ in range(batch)]
+            n += 1
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("out"); a.add_argument("--hours", type=float, default=2); a.add_argument("--dense-steps", type=int, default=1500)
+    a.add_argument("--resume", action="store_true"); a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--rate", type=float, default=2e-3); a.add_argument("--from-file")
+    o = a.parse_args()
+    random.seed(o.seed); np.random.seed(o.seed); torch.manual_seed(o.seed)
+    out = pathlib.Path(o.out); out.mkdir(exist_ok=True, parents=True)
+    manual = load("ROSSA/train_manual"); sam = load("ROSSA/train_sam")
+    pool = manual * 3 + sam
+    net = Nano()
+    if o.from_file:
+        net.load_state_dict(torch.load(o.from_file)["net"])
+    opt = torch.optim.AdamW(net.parameters(), o.rate, weight_decay=1e-3, betas=(0.9, 0.99))
+    ema = {k: v.clone() for k, v in net.state_dict().items()}
+    spent, step = 0.0, 0
+    file = out / "checkpoint.pt"
+    if o.resume and file.exists():
+        s = torch.load(file, weights_only=False)
+        net.load_state_dict(s["net"]); opt.load_state_dict(s["opt"]); ema = s["ema"]; spent, step = s["spent"], s["step"]
+        random.seed(step); np.random.seed(step); torch.manual_seed(step)
+    net = net.to(memory_format=torch.channels_last)
+    batches = iter(torch.utils.data.DataLoader(Source(pool, o.seed * 1000003 + step, max(0, o.dense_steps - step)), batch_size=None, num_workers=1, prefetch_factor=6))
+    last, log, saved = time.time(), [], spent
+    net.train()
+    while spent < o.hours * 3600:
+        done = spent / (o.hours * 3600)
+        rate = o.rate * (0.5 + 0.5 * np.cos(np.pi * done)) * min(1, step / 60 + 0.05) + 1e-5
+        for g in opt.param_groups:
+            g["lr"] = rate
+        dense_only = step < o.dense_steps
+        samples = next(batches)
+        image = torch.tensor(np.stack([s.image for s in samples]))
+        target, weight = zip(*(s.dense() for s in samples))
+        with torch.autocast("cpu", torch.bfloat16):
+            fine, coarse, dense = net.encode(image.contiguous(memory_format=torch.channels_last))
+        dense = dense.float()
+        loss = dense_loss(dense, torch.tensor(np.stack(target)), torch.tensor(np.stack(weight)))
+        row = [float(loss)]
+        if not dense_only:
+            more, d = train_prompts(net, samples, fine, coarse, dense, 2, random.choice([1, 2, 2, 3]))
+            loss = loss + more
+            row += [float(more), d]
+        opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        opt.step()
+        step += 1
+        decay = min(0.998, step / (step + 20))
+        with torch.no_grad():
+            for k, v in net.state_dict().items():
+                ema[k].copy_(v) if not v.is_floating_point() else ema[k].mul_(decay).add_(v, alpha=1 - decay)
+        log.append(row + [0] * (3 - len(row)))
+        now = time.time(); spent += now - last; last = now
+        if step % 25 == 0:
+            print(step, f"{spent:.0f}s", "dense %.3f prompt %.3f dice %.3f" % tuple(np.mean(log[-50:], 0)), f"lr {rate:.5f}", flush=True)
+        if spent - saved > 240 or spent >= o.hours * 3600:
+            saved = spent
+            torch.save({"net": net.state_dict(), "opt": opt.state_dict(), "ema": ema, "spent": spent, "step": step}, str(file) + ".tmp")
+            pathlib.Path(str(file) + ".tmp").rename(file)
+
+
+if __name__ == "__main__":
+    main()
