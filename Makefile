@@ -3,6 +3,8 @@
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
 # make bench  speed next to nibabel and SimpleITK, and what scripts cost; PYTHON_PEERS=/path/to/python takes a Python that has them
 # make bench BENCH=inference   segmentation next to the Python reference           make bench-gate   is it slower than docs/bench says?
+# make evaluate   accuracy on labelled data: MODEL=nano OCTA500=DIR ENFACE=DIR PHANTOMS=2 (docs: scripts/evaluate.rhai)
+# make train-nano ROSSA=DIR   trains the small model from random weights, HOURS=2, into nano-training/; again: goes on (sam2_weights/README.md)
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
 # make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
@@ -18,7 +20,7 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
+.PHONY: evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -73,6 +75,25 @@ bench: build $(if $(filter .bench-venv/%,$(PYTHON_PEERS)),.bench-venv/ready)
 .bench-venv/ready: tests/bench/requirements.txt
 	@$(PYTHON) -m venv .bench-venv
 	@.bench-venv/bin/pip install --quiet -r tests/bench/requirements.txt
+	@touch $@
+
+MODEL  ?= nano
+HOURS  ?= 2
+NANO   := nano-training
+
+evaluate: build
+	@$(HOST) run scripts/evaluate.rhai --set model=$(MODEL) --set phantoms=$(or $(PHANTOMS),2) \
+	    $(if $(OCTA500),--set octa500='$(OCTA500)' --allow '$(OCTA500)') $(if $(ENFACE),--set enface='$(ENFACE)' --allow '$(ENFACE)')
+
+# The best weights so far become nano-training/nano.safetensors.
+train-nano: build $(NANO)/venv/ready
+	$(NANO)/venv/bin/python sam2_weights/training/train.py '$(ROSSA)' $(NANO) --host $(HOST) --hours $(HOURS)
+	$(NANO)/venv/bin/python sam2_weights/training/export.py $(NANO)/checkpoint.pt sam2_weights/nano.yaml $(NANO)/nano.safetensors
+
+$(NANO)/venv/ready: sam2_weights/training/requirements.txt
+	@test -d '$(ROSSA)/train_manual' || { echo 'ROSSA=DIR must name the folder of ROSSA with train_manual and train_sam' >&2; exit 1; }
+	@$(PYTHON) -m venv $(NANO)/venv
+	@$(NANO)/venv/bin/pip install --quiet -r sam2_weights/training/requirements.txt
 	@touch $@
 
 lint: setup

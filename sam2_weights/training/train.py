@@ -1,4 +1,9 @@
-"""Trains nano. python train.py OUT --hours H [--dense-hours D] [--resume]"""
+"""Trains the network of nano from random weights on ROSSA (MIT, arXiv 2309.09483).
+
+    python train.py ROSSA OUT --host target/release/host-demo --hours 2      # the same command goes on where it stopped
+
+First the dense maps alone (`--dense-steps`), then prompts, too. Writes OUT/checkpoint.pt every four minutes and OUT/log.txt.
+"""
 import argparse, json, pathlib, random, time
 import numpy as np
 import torch
@@ -37,6 +42,7 @@ class Prompted:
         self.is_faz = is_faz
         self.vessel_p, self.faz_p = dense_p
         self.plus, self.minus = [], []
+        self.connected = None
         self.box = np.zeros((size, size), np.float32)
         self.own = np.zeros((size, size), np.float32)
         self.previous = np.zeros((size, size), np.float32)
@@ -45,10 +51,11 @@ class Prompted:
         follow = random.random() < 0.5 and len(sample.layers) > 1
         if follow:
             n = len(sample.layers)
-            k = max(0, min(n - 1, at + random.choice([-1, 1])))
-            self.previous = self.damage(down(whole & sample.inside[k]), others)
-            j = random.randrange(n)
-            self.anchor = self.damage(down(whole & sample.inside[j]), others)
+            k, j = max(0, min(n - 1, at + random.choice([-1, 1]))), random.randrange(n)
+            # now and then the whole object, more than its layer shows: what is visible has to be seen, not copied
+            seen = [sample.inside[i] if random.random() < 0.6 else np.ones_like(whole) for i in (k, j)]
+            self.previous = self.damage(down(whole & seen[0]), others)
+            self.anchor = self.damage(down(whole & seen[1]), others)
             if not (self.previous.any() or self.anchor.any()):
                 follow = False
         if not follow or random.random() < 0.15:
@@ -89,9 +96,10 @@ class Prompted:
         against = np.zeros((size, size), bool)
         for y, x in self.minus:
             against[max(0, y - 1):y + 2, max(0, x - 1):x + 2] = True
-        vessel = connect(seeds, self.vessel_p) if seeds.any() else np.zeros_like(plus)
-        faz = connect(seeds, self.faz_p) if seeds.any() else np.zeros_like(plus)
-        no = connect(against, np.maximum(self.vessel_p, self.faz_p)) if against.any() else np.zeros_like(plus)
+        clicks = (len(self.plus), len(self.minus))
+        if self.connected is None or self.connected[0] != clicks:
+            self.connected = clicks, (connect(seeds, self.vessel_p), connect(seeds, self.faz_p), connect(against, np.maximum(self.vessel_p, self.faz_p)))
+        vessel, faz, no = self.connected[1]
         return np.stack([plus, minus, self.box, self.own, self.previous, self.anchor, vessel, faz, no])
 
     def correct(self, p):
@@ -148,8 +156,6 @@ class Source(torch.utils.data.IterableDataset):
         self.pool, self.seed, self.dense_batches = pool, seed, dense_batches
 
     def __iter__(self):
-        import os
-        os.nice(5)
         random.seed(self.seed); np.random.seed(self.seed % 2**32)
         n = 0
         while True:
@@ -161,22 +167,20 @@ class Source(torch.utils.data.IterableDataset):
 
 def main():
     a = argparse.ArgumentParser()
-    a.add_argument("out"); a.add_argument("--hours", type=float, default=2); a.add_argument("--dense-steps", type=int, default=1500)
-    a.add_argument("--resume", action="store_true"); a.add_argument("--seed", type=int, default=1)
-    a.add_argument("--rate", type=float, default=2e-3); a.add_argument("--from-file")
+    a.add_argument("rossa", type=pathlib.Path); a.add_argument("out"); a.add_argument("--host"); a.add_argument("--hours", type=float, default=2); a.add_argument("--dense-steps", type=int, default=1500)
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--rate", type=float, default=2e-3)
     o = a.parse_args()
     random.seed(o.seed); np.random.seed(o.seed); torch.manual_seed(o.seed)
     out = pathlib.Path(o.out); out.mkdir(exist_ok=True, parents=True)
-    manual = load("ROSSA/train_manual"); sam = load("ROSSA/train_sam")
-    pool = manual * 3 + sam
+    manual, sam = (load(o.rossa / name, o.host, out / "parts") for name in ("train_manual", "train_sam"))
+    pool = manual * 3 + sam  # labels made by hand count more
     net = Nano()
-    if o.from_file:
-        net.load_state_dict(torch.load(o.from_file)["net"])
     opt = torch.optim.AdamW(net.parameters(), o.rate, weight_decay=1e-3, betas=(0.9, 0.99))
     ema = {k: v.clone() for k, v in net.state_dict().items()}
     spent, step = 0.0, 0
     file = out / "checkpoint.pt"
-    if o.resume and file.exists():
+    if file.exists():
         s = torch.load(file, weights_only=False)
         net.load_state_dict(s["net"]); opt.load_state_dict(s["opt"]); ema = s["ema"]; spent, step = s["spent"], s["step"]
         random.seed(step); np.random.seed(step); torch.manual_seed(step)
@@ -199,7 +203,7 @@ def main():
         loss = dense_loss(dense, torch.tensor(np.stack(target)), torch.tensor(np.stack(weight)))
         row = [float(loss)]
         if not dense_only:
-            more, d = train_prompts(net, samples, fine, coarse, dense, 2, random.choice([1, 2, 2, 3]))
+            more, d = train_prompts(net, samples, fine, coarse, dense, 3, random.choice([1, 2, 2, 3]))
             loss = loss + more
             row += [float(more), d]
         opt.zero_grad()
@@ -214,7 +218,10 @@ def main():
         log.append(row + [0] * (3 - len(row)))
         now = time.time(); spent += now - last; last = now
         if step % 25 == 0:
-            print(step, f"{spent:.0f}s", "dense %.3f prompt %.3f dice %.3f" % tuple(np.mean(log[-50:], 0)), f"lr {rate:.5f}", flush=True)
+            line = f"{step} {spent:.0f}s dense %.3f prompt %.3f dice %.3f lr {rate:.5f}" % tuple(np.mean(log[-50:], 0))
+            print(line, flush=True)
+            with open(out / "log.txt", "a") as text:
+                print(line, file=text)
         if spent - saved > 240 or spent >= o.hours * 3600:
             saved = spent
             torch.save({"net": net.state_dict(), "opt": opt.state_dict(), "ema": ema, "spent": spent, "step": step}, str(file) + ".tmp")

@@ -28,6 +28,8 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "evaluate.rhai",
         "faz.rhai",
         "fine_tune.rhai",
+        "fine_tune_enface.rhai",
+        "from_scratch.rhai",
         "inspect.rhai",
         "layers.rhai",
         "measure.rhai",
@@ -35,7 +37,6 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "record.rhai",
         "regions.rhai",
         "segment.rhai",
-        "train_nano.rhai",
         "vessels.rhai",
         "viewer.rhai",
     ];
@@ -402,37 +403,65 @@ fn evaluate_prints_a_table_for_any_model() {
     let stdout = host.run(&arguments).ok();
     let line = |start: &str| stdout.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{stdout}"));
     let cells: Vec<&str> = line("| phantoms | FAZ | model |").split('|').map(str::trim).collect();
-    assert!(cells[4].is_empty() && cells[5..9].iter().all(|cell| cell.contains(" / ")), "{stdout}");
-    for method in ["region_growing", "otsu", "frangi", "random_walker"] {
-        line(&format!("| phantoms | vessel | {method} |  | "));
+    assert_eq!(cells[4], "1", "one object: {stdout}");
+    assert!(cells[5].is_empty() && cells[6..10].iter().all(|cell| cell.contains(" / ")), "{stdout}");
+    for method in ["otsu", "frangi", "random_walker"] {
+        line(&format!("| phantoms | vessel | {method}, copied | 2 |  | "));
     }
-    line("| phantoms | FAZ | true mask copied | 1.0 / ");
-    line("| phantoms | vessel | model, different clicks |  | ");
+    line("| phantoms | FAZ | truth copied | 1 | 1.0 / ");
+    line("| phantoms | vessel | model, different clicks | 1 |  |  | ");
 
     let written = |name: &str| fs::read_to_string(host.path(&format!("evaluate-output/{name}"))).unwrap();
     let report: Value = serde_json::from_str(&written("dice.json")).unwrap();
     let rows = report["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 3 * (4 * 6 + 1) + 1, "one FAZ, two vessels, one line for their clicks: {stdout}");
+    assert_eq!(rows.len(), 3 * (4 * 5 + 1) + 1, "one FAZ, two vessels, one line for their clicks: {stdout}");
     assert_eq!(written("dice.csv").lines().count(), rows.len() + 1);
     assert!(
         rows.iter().all(|row| (0.0..=1.0)
-            .contains(&row[if row["slice"].is_null() { "sequence" } else { "slice" }].as_f64().unwrap())),
+            .contains(&row[if row["clicked"].is_null() { "followed" } else { "clicked" }].as_f64().unwrap())),
         "{rows:?}"
     );
-    host.run(&arguments[..arguments.len() - 8]).fails_with(&["give octa500, phantoms, or both"]);
+    host.run(&arguments[..arguments.len() - 8]).fails_with(&["give octa500, enface or phantoms"]);
 }
 
 /// With a model without the head and a phantom of 64 pixels: the way through all phases.
 #[test]
-fn the_small_model_is_trained_in_phases() {
+fn a_small_sam2_is_trained_in_phases() {
     let host = Host::new();
-    let script = root().join("scripts/train_nano.rhai").display().to_string();
+    let script = root().join("scripts/from_scratch.rhai").display().to_string();
     let config = root().join("tests/data/parity/mini21.yaml").display().to_string();
     let sets = ["share=0.01", "cases=1", "size=64", &format!("config={config}"), &format!("small={config}")];
     let arguments: Vec<&str> = ["run", &script].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
     let stdout = host.run(&arguments).ok();
-    assert_eq!(stdout.lines().last(), Some("nano/nano.safetensors"), "{stdout}");
+    assert_eq!(stdout.lines().last(), Some("small/small.safetensors"), "{stdout}");
     assert_eq!(stdout.lines().filter(|line| line.starts_with("  1: loss ")).count(), 7, "{stdout}");
     let again = host.run(&arguments).ok();
     assert_eq!(again.lines().filter(|line| line.starts_with("  1: loss ")).count(), 0, "what is done stays: {again}");
+}
+
+/// One image of ROSSA for training and validation: the whole way, and a second run that goes on.
+#[test]
+fn en_face_images_fine_tune_the_small_model() {
+    let host = Host::new();
+    let source = root().join("tests/data/rossa");
+    for (subset, name) in [("train", "125"), ("val", "102")] {
+        for kind in ["image", "label"] {
+            let folder = host.path(&format!("set/{subset}/{kind}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::copy(source.join(format!("{name}_{kind}.png")), folder.join("1.png")).unwrap();
+        }
+    }
+    let script = root().join("scripts/fine_tune_enface.rhai").display().to_string();
+    let model = format!("model={}", root().join("sam2_weights/nano.safetensors").display());
+    let run = || {
+        let sets = ["enface=set", "epochs=2", "out=tuned", &model];
+        let arguments: Vec<&str> =
+            ["run", &script].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
+        host.run(&arguments).ok()
+    };
+    let stdout = run();
+    assert!(stdout.contains("epoch 2: loss ") && stdout.ends_with("tuned/tuned.safetensors\n"), "{stdout}");
+    let dice = stdout.lines().find_map(|line| line.strip_prefix("val: Dice ")).and_then(|line| line.split(' ').next());
+    assert!(dice.unwrap().parse::<f64>().unwrap() > 0.6, "{stdout}");
+    assert!(!run().contains("epoch 1:"), "it goes on where it stopped");
 }

@@ -83,7 +83,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             "dense_head(model: Model) -> bool",
             "Does it find vessels and the avascular zone without a prompt (`segment_all`)?",
             "if model.dense_head { model.segment_all(volume).faz.frames }",
-            |model: &mut ModelValue| model.loaded.model.config().dense_head.is_some(),
+            |model: &mut ModelValue| model.loaded.model.dense_thresholds().is_some(),
         )
         .property(
             "fingerprint(model: Model) -> String",
