@@ -172,7 +172,7 @@ class Sample:
             image = np.maximum(image, random.uniform(0.25, 0.8) * np.percentile(image, 97) * capillaries(image.shape) * inside)
         self.label, self.faz, self.parts = label > 0.5, f > 0.5, parts.astype(np.int32)
         self.has_faz = faz is not None
-        if layered and has_faz and self.faz.sum() > 80 and random.random() < 0.3:
+        if layered and has_faz and self.faz.sum() > 80 and random.random() < 0.4:
             image, self.label, self.parts = deep(image, self.label, self.faz)
         if layered:
             self.layers, self.inside = layer_stack(image, self.label, self.faz, size)
@@ -235,11 +235,12 @@ def pick(mask, count):
         return points
     depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     for _ in range(count):
-        if random.random() < 0.5:
-            score = depth.copy()
+        far = random.choice([0, 8, 1000])
+        if far:
+            score = depth * far  # 1000: out to the very tips
             for y, x in points:
                 yy, xx = np.ogrid[: mask.shape[0], : mask.shape[1]]
-                score = np.where(mask, np.minimum(score * 8, np.hypot(yy - y, xx - x)), 0)
+                score = np.where(mask, np.minimum(score, np.hypot(yy - y, xx - x)), 0)
             y, x = np.unravel_index(score.argmax(), mask.shape)
         else:
             ys, xs = np.nonzero(mask & (depth > min(1.0, depth.max() - 0.5)))
