@@ -10,6 +10,8 @@ mod geometry;
 mod history;
 mod lent;
 mod limits;
+mod nano;
+mod notices;
 mod propagation;
 mod state;
 mod stopping;

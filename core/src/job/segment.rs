@@ -10,7 +10,7 @@ use crate::loader::{LoadedModel, ModelRequest};
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
 use crate::progress::{Observer, Progress};
-use crate::session::{Compat, Notice, Range, Session, Settings};
+use crate::session::{Compat, NoticeInfo, Range, Session, Settings};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ pub struct SegmentReport {
     /// every object
     pub objects: Vec<ObjectReport>,
     /// what to tell the user: empty answers, missed clicks, lost objects
-    pub notices: Vec<Notice>,
+    pub notices: Vec<NoticeInfo>,
     /// slices that were followed
     pub slices: usize,
     /// slices that went through the image encoder
@@ -152,7 +152,7 @@ impl fmt::Display for SegmentReport {
         for ObjectReport { id, voxels, slices } in &self.objects {
             write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
         }
-        self.notices.iter().try_for_each(|notice| write!(f, "\nwarning: {notice}"))?;
+        self.notices.iter().try_for_each(|notice| write!(f, "\nwarning: {}", notice.text))?;
         if let Some(FeaturesInfo { folder, read, problem }) = &self.features {
             write!(f, "\n{}: features of {read} slices read, {} encoded", folder.display(), self.encoded_slices)?;
             problem.iter().try_for_each(|problem| write!(f, "; not kept any more: {problem}"))?;

@@ -1,7 +1,7 @@
 //! A session described, for a viewer's lists and for records: objects, prompts, masks, memory. Nothing is computed for it.
 
 use super::object::{Marks, Object};
-use super::{Compat, Notice, Session};
+use super::{Compat, NoticeInfo, Session};
 use crate::Result;
 use crate::features::FeaturesInfo;
 use crate::intensity::Windows;
@@ -36,7 +36,7 @@ pub struct SessionInfo {
     /// in the order in which they were added
     pub objects: Vec<ObjectInfo>,
     /// what to tell the user: empty answers, missed clicks, lost objects
-    pub notices: Vec<Notice>,
+    pub notices: Vec<NoticeInfo>,
 }
 
 /// One object.

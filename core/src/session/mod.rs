@@ -25,7 +25,7 @@ mod store;
 pub use describe::{ObjectInfo, PromptInfo, SessionInfo};
 pub use history::HistoryInfo;
 pub use image::prepare;
-pub use notices::Notice;
+pub use notices::{Notice, NoticeInfo};
 pub use object::{Marks, Mask, Point};
 pub use propagate::{Range, SliceResult};
 pub use segment_all::{Found, segment_all};

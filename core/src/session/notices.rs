@@ -54,6 +54,22 @@ pub enum Notice {
     },
 }
 
+/// A notice with its sentence, as reports and viewers get it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NoticeInfo {
+    /// the sentence
+    pub text: String,
+    /// what it says
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
+impl From<Notice> for NoticeInfo {
+    fn from(notice: Notice) -> Self {
+        Self { text: notice.to_string(), notice }
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,13 +100,13 @@ impl fmt::Display for Notice {
 
 impl Session {
     /// What to tell the user, object by object, prompted slices first.
-    pub fn notices(&self) -> Result<Vec<Notice>> {
+    pub fn notices(&self) -> Result<Vec<NoticeInfo>> {
         let mut notices = Vec::new();
         for object in &self.objects {
             guard(|| self.prompted_notices(object, &mut notices))?;
             self.lost_notices(object, &mut notices)?;
         }
-        Ok(notices)
+        Ok(notices.into_iter().map(NoticeInfo::from).collect())
     }
 
     /// Prompted slices: empty answers and missed clicks.

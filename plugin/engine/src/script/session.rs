@@ -14,7 +14,7 @@ use super::volume::VolumeValue;
 use super::{Context, prompting};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::device::Precision;
-use sam_octa2_core::session::{Notice, ObjectMask, Session, Settings};
+use sam_octa2_core::session::{NoticeInfo, ObjectMask, Session, Settings};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A session with what it works on.
@@ -274,11 +274,7 @@ fn features(call: NativeCallContext, session: &mut SessionValue) -> Fallible<Map
 fn notices(call: NativeCallContext, session: SessionValue) -> Fallible<Array> {
     native(&call, || {
         let notices = session.lock()?.notices()?;
-        let map = |notice: &Notice| {
-            let mut map = rhai::serde::to_dynamic(notice).ok().and_then(Dynamic::try_cast::<Map>).unwrap_or_default();
-            map.insert("text".into(), notice.to_string().into());
-            Dynamic::from_map(map)
-        };
+        let map = |notice: &NoticeInfo| rhai::serde::to_dynamic(notice).unwrap_or(Dynamic::UNIT);
         Ok(notices.iter().map(map).collect())
     })
 }
