@@ -75,9 +75,8 @@ impl Channel {
         }
     }
 
-    /// The grey volume; a grey one stays as it is. `path` is named in errors.
-    pub fn of_volume(self, path: &Path, volume: Volume) -> Result<Volume> {
-        self.check(path, volume.channels)?;
+    /// The grey volume; a grey one stays as it is.
+    pub fn of_volume(self, volume: Volume) -> Result<Volume> {
         if volume.channels == 1 {
             return Ok(volume);
         }

@@ -73,7 +73,10 @@ pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Obse
         Kind::Npy => cropped(path, npy::read(path, options)?, options, observer),
     })?;
     match (kind, options.channel) {
-        (Kind::Nifti | Kind::Npy | Kind::Dicom(_), Some(channel)) => channel.of_volume(path, cropped),
+        (Kind::Nifti | Kind::Npy | Kind::Dicom(_), Some(channel)) => {
+            channel.check(path, cropped.channels)?;
+            channel.of_volume(cropped)
+        }
         _ => Ok(cropped),
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn read(
         let whole = tiff::once(path, options, observer)?;
         let volume = cropped(source, whole, options, observer)?;
         return match options.channel {
-            Some(channel) if volume.channels == 3 => channel.of_volume(path, volume),
+            Some(channel) if volume.channels == 3 => channel.of_volume(volume),
             _ => Ok(volume),
         };
     }
