@@ -155,13 +155,11 @@ impl Labels {
             return Ok(Cow::Borrowed(self));
         }
         let steps = [1, self.columns, self.columns * self.rows].map(|step| step as isize);
-        let mut start = 0;
-        let mut along = [0; 3];
-        for axis in 0..3 {
-            let (from, last) = (turn.axes[axis], grid.sides[axis] as isize - 1);
-            along[axis] = if turn.backwards[axis] { -steps[from] } else { steps[from] };
-            start += if turn.backwards[axis] { steps[from] * last } else { 0 };
-        }
+        let step = |axis: usize| steps[turn.axes[axis]] * if turn.backwards[axis] { -1 } else { 1 };
+        let along = [0, 1, 2].map(step);
+        // an axis that runs backwards begins at its end
+        let begin = |axis: usize| if turn.backwards[axis] { -along[axis] * (grid.sides[axis] as isize - 1) } else { 0 };
+        let start: isize = (0..3).map(begin).sum();
         let [columns, rows, frames] = grid.sides;
         let mut data = Vec::with_capacity(self.data.len());
         for frame in 0..frames as isize {

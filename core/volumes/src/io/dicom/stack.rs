@@ -61,6 +61,7 @@ fn notes_of(headers: &[&Header]) -> Vec<String> {
         for note in &header.notes {
             match notes.iter_mut().find(|(known, _)| known.ends_with(note.as_str())) {
                 Some((_, more)) => *more += 1,
+                None if headers.len() == 1 => notes.push((note.clone(), 0)),
                 None => notes.push((format!("{}: {note}", header.path.file_name().unwrap_or_default().display()), 0)),
             }
         }
