@@ -1,7 +1,5 @@
 //! How the program ends.
 
-use std::io::Write;
-
 /// A process's exit code.
 pub type Code = u8;
 
@@ -14,7 +12,6 @@ pub const CANCELLED: Code = 130;
 
 /// Ends the process at once. Everything that was written is in its place by now; taking libtorch down again would cost a tenth of a second.
 pub fn at_once(code: Code) -> ! {
-    let _ = std::io::stdout().flush();
     #[cfg(unix)]
     // Safety: ends the process without running anything.
     unsafe {

@@ -15,15 +15,15 @@ mod scripts;
 mod tasks;
 mod viewer;
 
-use clap::Parser;
 use cli::{Cli, Command, PluginCommand};
 use exit::Code;
 use sam_octa2_abi::PluginError;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::typed();
     let code = run(&cli).unwrap_or_else(|error| fail(&error));
+    let code = if code == exit::SUCCESS && !output::finished() { exit::FAILURE } else { code };
     match cli.command {
         Command::Task(_) | Command::Repl(_) => exit::at_once(code),
         Command::Plugin { .. } => ExitCode::from(code), // what happens at the end belongs to what is checked

@@ -111,7 +111,7 @@ impl HostObserver for Terminal {
         match severity {
             Severity::OUTPUT if self.prints_to_stderr => self.above_the_bar(|| output::note(message)),
             // a script whose reader (`| head`) went away still finishes its work
-            Severity::OUTPUT => self.above_the_bar(|| output::line(message).unwrap_or_default()),
+            Severity::OUTPUT => self.above_the_bar(|| output::line_of_work(message)),
             Severity::ERROR => self.above_the_bar(|| output::note(&format!("plugin: {message}"))),
             _ if self.quiet => {}
             Severity::WARN => self.above_the_bar(|| output::note(&format!("warning: {message}"))),

@@ -24,13 +24,13 @@ pub struct Measure {
     #[arg(long, value_parser = ["right", "left"])]
     eye: Option<String>,
     /// The fovea in pixels; default: the middle of the FAZ, else of the picture
-    #[arg(long, value_name = "X,Y", value_delimiter = ',', num_args = 1)]
+    #[arg(long, value_name = "X,Y", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
     centre: Option<Vec<f64>>,
     /// Circles around it
-    #[arg(long, value_name = "MM,MM,...", value_delimiter = ',', num_args = 1, default_values_t = [1.0, 3.0, 6.0])]
+    #[arg(long, value_name = "MM,MM,...", value_delimiter = ',', num_args = 1, allow_hyphen_values = true, default_values_t = [1.0, 3.0, 6.0])]
     diameters: Vec<f64>,
     /// Millimetres between pixels (columns, rows, slices), where the labels do not say
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     spacing: Option<Spacing>,
     /// The projection only, not every layer
     #[arg(long)]

@@ -127,7 +127,7 @@ impl State {
         if self.to_stderr {
             output::note(&line);
         } else {
-            output::line(&line).unwrap_or_default();
+            output::line_of_work(&line);
         }
         Ok(())
     }

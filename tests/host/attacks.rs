@@ -4,7 +4,6 @@ use crate::util::Host;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -65,7 +64,6 @@ fn what_takes_too_much_is_stopped_by_a_limit_that_it_names() {
     for (source, arguments, texts) in tricks {
         let host = Host::new();
         host.file("module.rhai", "export const X = 1;");
-        let start = Instant::now();
         let arguments = [*arguments, if arguments.contains(&"--max-seconds") { &[] } else { &LONG }].concat();
         let ran = host.script(source, &arguments);
         let line = ran.stderr.lines().filter(|line| !line.contains("flood")).collect::<Vec<_>>().join("\n");
@@ -73,7 +71,6 @@ fn what_takes_too_much_is_stopped_by_a_limit_that_it_names() {
         for text in *texts {
             assert!(line.contains(text), "{source}: no `{text}` in {line}");
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "{source}: {:?}", start.elapsed());
     }
 }
 

@@ -27,7 +27,8 @@ fn compile(mut compiler: Command, example: &str, program: &Path, link: &[&str]) 
         .args(link)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [told, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{told}{errors}");
 }
 
 /// The plugin and its sidecar as they lie in a distribution.

@@ -5,7 +5,6 @@
 use crate::util::{Host, Ran};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 fn interrupted(source: &str) -> Ran {
     let host = Host::new();
@@ -14,17 +13,15 @@ fn interrupted(source: &str) -> Ran {
     let mut first = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
     assert_eq!(first, "ready\n");
-    let start = Instant::now();
     assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
     let ran = Ran::from(child.wait_with_output().unwrap());
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     ran
 }
 
 #[test]
 fn ctrl_c_stops_a_script_with_exit_code_130() {
     for source in [
-        "print(\"ready\"); sleep(60)",
+        "print(\"ready\"); sleep(600)",
         "print(\"ready\"); loop { try { progress(\"w\", 1, 2); sleep(0.01) } catch {} }",
     ] {
         let ran = interrupted(source);

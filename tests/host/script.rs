@@ -2,7 +2,6 @@
 
 use crate::util::Host;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 #[test]
 fn print_and_arguments() {
@@ -79,9 +78,7 @@ fn the_last_value_is_the_json_result() {
 #[test]
 fn runaway_scripts_are_stopped() {
     let host = Host::new();
-    let start = Instant::now();
     host.script("loop {}", &[]).fails_with(&["test.rhai:1:", "200000000 operations"]);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     host.script("loop { try { loop {} } catch {} }", &["--max-operations", "1000"]).fails_with(&["1000 operations"]);
     host.script("fn f() { f() } f()", &[]).fails_with(&["too many calls inside calls"]);
     host.script("let s = \"x\"; loop { s += s }", &[]).fails_with(&["test.rhai:1:", "too large"]);

@@ -280,12 +280,12 @@ const TAIL: &str = "
 | option | meaning |
 |---|---|
 | `crop` | a region of every slice, `X,Y,W,H` in pixels or percent; the place moves with it |
-| `volume` | which volume of a time series, from 0; without it such a file is an error that says how many there are |
-| `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones |
-| `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`), and for TIFF in place of what it says; an error for others that say it |
+| `volume` | which volume of a time series (NIfTI, TIFF), from 0; without it such a file is an error that says how many there are |
+| `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones; a number from 0 where a TIFF holds several channels |
+| `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`, DICOM whose PixelSpacing is missing or cannot be read), and for TIFF in place of what it says; an error for others that say it |
 | `max_bytes` | most bytes of voxels in memory; 32 GiB if nothing is said |
 | `lazy_bytes` | larger NIfTI and DICOM volumes and `.npy` arrays (in C order) are read slice by slice when they are used; 256 MiB if nothing is said |
-| `series` | which DICOM series of several: SeriesInstanceUID, series number, or `#2` for the second in the list |
+| `series` | which DICOM series of several: SeriesInstanceUID, series number, or `#2` for the second in the list; `#2` also for the second image of an OME-TIFF |
 | `uneven` | accept DICOM slices with gaps or unequal spacing; otherwise they are an error that names them |
 
 ## DICOM in detail
@@ -296,6 +296,27 @@ big endian, deflated, encapsulated uncompressed, RLE, JPEG baseline, extended (8
 grey and colour; 1 to 64 bits, float32 and float64. DICOM's own window is kept with the volume and not applied. Large ones, packed or not,
 are read and decoded slice by slice when they are used. Reports, presentation states and segmentations beside the images of a folder are
 no slices; segmentations alone are.
+
+Numbers written as text (DS, IS) are read, or named: what stands there and cannot be read is never taken for absent. Commas are understood where
+they can mean one thing (`0.0058,0.0019` for two values, `-10,5` for one). Without a readable PixelSpacing the size is unknown, a warning
+says why, and `spacing` gives it; a rescale value, position or number of frames that cannot be read is an error. More frames in the pixel data than
+NumberOfFrames says are read, with a warning. Slices are even if they lie on one grid but for the digits that their positions are rounded to.
+
+## TIFF in detail
+
+z are slices. Channels and times (ImageJ's hyperstacks, OME, the shape that tifffile writes) are chosen by `channel` and `volume`; the order of OME's
+`TiffData` counts. A file with times alone is a film: its times are the slices. One directory for many planes (ImageJ's large stacks) is read plane by
+plane; fewer planes than the description promises are an error. Unsigned integers of a white-is-zero page are turned round, as
+Pillow does, so that bright is large (tifffile leaves them); signed integers and floats have no white and stay. FillOrder 2 is obeyed for every
+compression.
+
+## The same place
+
+Labels meet a volume or other labels in `compare`, `dice`, `&`, `|`, `-`, `==`, overlays, mask prompts, `measure` with a volume, training, exports
+and DICOM Segmentations. Where both say where they lie (NIfTI, DICOM, COCO of such), the same place in millimetres counts: labels that are
+stored with other axes are turned, exactly; labels elsewhere, or with other voxels, are an error that says how far apart the corners lie.
+`labels.resampled(volume)` brings them there on purpose. Where one of the two says nothing (pictures, TIFF, `.npy`), voxel lies on voxel, and
+only shape and pixel size must agree. Whole numbers are the centres of pixels: a slice reaches from -0.5 to its size - 0.5.
 
 ## Labels
 
@@ -315,8 +336,10 @@ pydicom, highdicom and SimpleITK). It refers to the series that was opened, and 
 
 1-bit, complex and 128-bit NIfTI, Analyze 7.5; animations (GIF, APNG, animated WebP); TIFF with CCITT group 3 or zstd, CIELab, tiles with
 colours in planes, and LZW tiles that end at a buffer's edge (a mistake of the `tiff` crate, image-tiff issue 395); structured and complex
-`.npy`. Every such file, and every damaged, truncated, empty or boastful one, is one line that names it: `tests/io/bad.rs` and
-`tests/io/fuzz.rs`.
+`.npy`. A JPEG, or anything else that was packed with loss (lossy WebP, TIFF with JPEG, such DICOM), is no labels and no mask: values near
+edges are not what was drawn. A link that leads nowhere, an empty file and a pointer of git-annex or Git LFS among slices are errors. Outputs have one
+of the endings above; only a name without an ending is a folder. Damaged, truncated, empty or over-claiming files give a one-line error that names the
+file: `tests/io/bad.rs`, `tests/io/field.rs` and `tests/io/fuzz.rs`.
 ";
 
 fn page() -> String {

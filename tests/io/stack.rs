@@ -2,7 +2,6 @@
 
 use crate::{as_f64, data, open};
 use sam_octa2_volumes::io::{self, Channel, OpenOptions};
-use std::time::{Duration, Instant};
 
 fn with_channel(name: &str, channel: Channel) -> Vec<f64> {
     let mut options = OpenOptions::default();
@@ -62,7 +61,6 @@ fn spacing_where_the_source_has_none() {
 
 #[test]
 fn bad_pictures_are_one_line_at_once() {
-    let start = Instant::now();
     for (name, part) in [
         ("animation.webp", "animation"),
         ("animation.png", "animation"),
@@ -76,5 +74,4 @@ fn bad_pictures_are_one_line_at_once() {
         let error = io::open(data("io/bad").join(name), &OpenOptions::default()).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains(name) && !error.contains('\n'), "{error}");
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }

@@ -1,6 +1,7 @@
 //! From a place in the patient to a voxel and back, and affines that are none.
 
-use sam_octa2_core::volume::Geometry;
+use sam_octa2_core::session::Mask;
+use sam_octa2_core::volume::{Geometry, Labels, Volume, Voxels};
 
 /// oblique, sheared, left-handed, with slices far apart
 const OBLIQUE: [[f64; 4]; 4] =
@@ -53,4 +54,25 @@ fn what_is_no_affine_is_refused() {
     assert!(error(OBLIQUE.map(|row| row.map(|v| if v == 1.0 { v } else { v * 1e300 }))).contains("cannot be inverted"));
     assert!(Geometry::from_affine(flat).to_index([0.0; 3]).is_err());
     assert!(Geometry::unknown().to_index([f64::NAN, 0.0, 0.0]).is_err());
+}
+
+#[test]
+fn a_mask_prompt_lies_where_its_labels_lie() {
+    let geometry = Geometry::from_affine(OBLIQUE);
+    let volume = Volume::new([2, 3, 4, 1], Voxels::U8(vec![0; 24]), geometry.clone(), "test").expect("volume");
+    let mut labels = Labels::empty_like(&volume);
+    labels.data[12 + 1] = 7;
+    let mut affine = OBLIQUE;
+    for row in &mut affine[..3] {
+        row[3] += 3.0 * row[0];
+        row[0] = -row[0];
+    }
+    let backwards = Labels { geometry: Geometry::from_affine(affine), ..labels.map(|_| 0) };
+    let backwards = labels.resampled(backwards.lattice()).expect("the same place");
+    assert_eq!(backwards.data[12 + 2], 7);
+    let mask = Mask::of(&backwards, &volume, 1, 7).expect("mask");
+    assert_eq!(mask.pixels.iter().position(|&inside| inside), Some(1));
+    affine[0][3] += 9.0;
+    let elsewhere = Labels { geometry: Geometry::from_affine(affine), ..backwards };
+    assert!(Mask::of(&elsewhere, &volume, 1, 7).unwrap_err().to_string().contains("mm apart"));
 }

@@ -127,3 +127,16 @@ fn a_lazy_volume_is_read_slice_by_slice_and_gives_the_same_masks() {
     follow(&mut lazy, Range { max_frames: Some(2), ..Range::default() });
     assert_eq!(*source.reads.lock().expect("reads"), [3, 4, 5]);
 }
+
+#[test]
+fn whole_numbers_are_centres_of_pixels() {
+    let mut session = session();
+    let (right, bottom) = (COLUMNS as f32, ROWS as f32);
+    for [x, y] in [[-0.5, -0.5], [right - 0.5, bottom - 0.5], [right, bottom]] {
+        session.add_points(0, 1, &click(x, y, true)).expect("a pixel reaches half a pixel to all sides");
+    }
+    session.add_box(0, 2, [-0.5, -0.5, right - 0.5, bottom - 0.5]).expect("the whole slice by its pixels");
+    session.add_box(0, 3, [0.0, 0.0, right, bottom]).expect("the whole slice by its edges");
+    let error = session.add_points(0, 1, &click(-0.6, 1.0, true)).unwrap_err().to_string();
+    assert!(error.contains("point (-0.6, 1) lies outside"), "{error}");
+}

@@ -202,7 +202,7 @@ fn data_that_make_no_sense_are_named() {
     let empty = Labels { frames: FRAMES, rows: SIDE, columns: SIDE, data: vec![0; FRAMES * SIDE * SIDE], ..small };
     io::write_labels(&empty, folder.path().join("empty.nii.gz")).unwrap();
     manifest("image,labels\ndisc.nii.gz,truth.nii.gz\ndisc.nii.gz,small.nii.gz\n");
-    assert!(error(&more).contains("disc.nii.gz: the labels have the shape [1, 2, 2]"), "{}", error(&more));
+    assert!(error(&more).contains("disc.nii.gz: labels of 1 x 2 x 2"), "{}", error(&more));
     manifest("image,labels,name\ndisc.nii.gz,truth.nii.gz,good\ndisc.nii.gz,empty.nii.gz,bad\n");
     assert!(error(&more).contains("bad: the labels are empty"), "{}", error(&more));
 

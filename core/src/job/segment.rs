@@ -239,7 +239,7 @@ pub(super) fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match name.split_once('.') {
         Some((stem, ending)) => path.with_file_name(format!("{stem}.partial.{ending}")),
-        None => path.with_file_name(format!("{name}.partial")),
+        None => path.with_file_name(format!("{name}-partial")), // a name with an ending is no folder
     }
 }
 

@@ -3,7 +3,7 @@
 use super::store::{Slot, Store};
 use crate::io::Rle;
 use crate::model::SamOutput;
-use crate::volume::Labels;
+use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,8 +46,9 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// One object on one slice of labels.
-    pub fn of(labels: &Labels, frame: usize, object: u16) -> Result<Self> {
+    /// One object on one slice of a volume, from labels at the same place. Errors: labels on another grid; no such slice; nothing there.
+    pub fn of(labels: &Labels, volume: &Volume, frame: usize, object: u16) -> Result<Self> {
+        let labels = labels.onto(volume.lattice())?;
         if labels.area(frame, object)? == 0 {
             return Err(Error::invalid(format!("the labels hold no pixel of object {object} on slice {frame}")));
         }
@@ -95,7 +96,8 @@ impl Marks {
         if self.points.is_empty() && self.bounds.is_none() && self.mask.is_none() {
             return Err(Error::invalid("a prompt needs points, a box or a mask"));
         }
-        let inside = |x: f32, y: f32| (0.0..=columns as f32).contains(&x) && (0.0..=rows as f32).contains(&y);
+        // a whole number is the centre of a pixel, which reaches half a pixel to all sides; programs that count edges go up to the size
+        let inside = |x: f32, y: f32| (-0.5..=columns as f32).contains(&x) && (-0.5..=rows as f32).contains(&y);
         let size = format!("the slice is {columns} wide and {rows} high");
         if let Some(point) = self.points.iter().find(|point| !inside(point.x, point.y)) {
             return Err(Error::invalid(format!("point ({}, {}) lies outside: {size}", point.x, point.y)));

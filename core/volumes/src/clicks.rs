@@ -55,8 +55,9 @@ pub fn clicks(labels: &Labels, frame: usize, object: u16, count: usize) -> Resul
 }
 
 /// The click that corrects most: on the deepest point of what is missing (positive) or of what is too much (negative); nothing where the
-/// two agree. Errors: labels of another shape; no such slice.
+/// two agree. Errors: labels on another grid; no such slice.
 pub fn correction(found: &Labels, truth: &Labels, frame: usize, object: u16) -> Result<Option<Click>> {
+    let truth = truth.onto(found.lattice())?;
     truth.check_frame(frame)?;
     let wrong = truth.with(found, |truth, found| match (truth == object, found == object) {
         (true, false) => 1,

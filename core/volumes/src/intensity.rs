@@ -2,7 +2,7 @@
 //!
 //! | text | window |
 //! |---|---|
-//! | `auto` | 8 bits: 0 to 255, as the reference does. Other types: the source's own window (DICOM), else `0.5%,99.5%` |
+//! | `auto` | 8 bits: 0 to 255, as the reference does (0 to 1 where there is nothing but 0 and 1: masks, booleans). Other types: the source's own window (DICOM), else `0.5%,99.5%` |
 //! | `LOW,HIGH` | these values |
 //! | `LOW%,HIGH%` | these percentiles of the volume, from an even sample of at most 64 slices |
 //! | `slice:LOW%,HIGH%` | these percentiles of each slice by itself |
@@ -11,6 +11,7 @@
 //!
 //! Values outside the window become 0 and 1. Nothing is squeezed to 8 bits on the way.
 
+use crate::progress::check;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -108,6 +109,7 @@ impl Intensity {
         const ROBUST: (f64, f64) = (0.5, 99.5);
         Ok(match self {
             Self::Auto => Windows::Volume(match (volume.dtype(), volume.window) {
+                ("uint8", _) if is_yes_or_no(volume)? => Window::between(0.0, 1.0),
                 ("uint8", _) => Window::EIGHT_BIT,
                 (_, Some((low, high))) => Window::between(low, high),
                 _ => volume_percentiles(volume, ROBUST.0, ROBUST.1)?,
@@ -131,6 +133,20 @@ impl Intensity {
             }
         })
     }
+}
+
+/// Is there nothing but 0 and 1, and both? The first larger value ends the search.
+fn is_yes_or_no(volume: &Volume) -> Result<bool> {
+    let mut any = false;
+    for frame in 0..volume.frames {
+        check()?;
+        match volume.frame(frame)?.range() {
+            Some((_, high)) if high > 1.0 => return Ok(false),
+            Some((_, high)) => any |= high == 1.0,
+            None => {}
+        }
+    }
+    Ok(any)
 }
 
 /// Percentiles (0 to 100) of a volume, from an even sample of its slices and values.
@@ -228,6 +244,9 @@ mod tests {
     fn eight_bits_stay_and_others_are_stretched() {
         let auto = |volume: &Volume| Intensity::Auto.of(volume).unwrap();
         assert_eq!(auto(&volume(vec![7u8; 100])), Windows::Volume(Window::EIGHT_BIT));
+        let mask = volume((0..100u8).map(|v| v % 2).collect::<Vec<_>>());
+        assert_eq!(auto(&mask), Windows::Volume(Window { low: 0.0, high: 1.0 }), "a mask is not nearly black");
+        assert_eq!(auto(&volume(vec![0u8; 100])), Windows::Volume(Window::EIGHT_BIT), "nothing is no mask");
         let mut sixteen = volume((0..100u16).map(|v| v * 10).collect::<Vec<_>>());
         assert_eq!(
             auto(&sixteen),

@@ -51,6 +51,9 @@ pub trait Observer {
     /// Called between steps, on the thread that works.
     fn progress(&mut self, progress: Progress<'_>) -> Flow;
 
+    /// Something that a person should know, although the work goes on: one line that names the file.
+    fn note(&mut self, _text: &str) {}
+
     /// Reports a step; `Err(Error::Cancelled)` if the receiver wants to stop.
     fn step(&mut self, stage: &str, done: usize, total: usize) -> Result<()> {
         match self.progress(Progress { stage, done, total }) {

@@ -47,13 +47,11 @@ pub struct Doubt {
 }
 
 /// Every object on every slice where either labels have it, the most doubtful first. `seen` may be empty, and `first` may be missing.
-/// Errors: labels of different shapes; a slice was seen that the labels do not have.
+/// Errors: labels on different grids; a slice was seen that the labels do not have.
 pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Result<Vec<Doubt>> {
-    let shape = |labels: &Labels| [labels.frames, labels.rows, labels.columns];
-    if let Some(first) = first.filter(|first| shape(first) != shape(labels)) {
-        let (a, b) = (shape(first), shape(labels));
-        return Err(Error::invalid(format!("review: the first labels have the shape {a:?}, the others {b:?}")));
-    }
+    let first = first.map(|first| first.onto(labels.lattice())).transpose();
+    let first = first.map_err(|error| Error::invalid(format!("review: {error}")))?;
+    let first = first.as_deref();
     if let Some(slice) = seen.iter().find(|slice| slice.frame >= labels.frames) {
         let (frame, frames) = (slice.frame, labels.frames);
         return Err(Error::invalid(format!(

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::ffi::{c_char, c_void};
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const CHECKS: &[Check] = &[
     Check { name: "echo", title: "text crosses both ways unchanged", level: 2, needs: &["selftest-layout"], run: echo },
@@ -148,18 +148,19 @@ fn garbage_doors(case: &Case) -> anyhow::Result<String> {
     })
 }
 
-/// What was cancelled at once has ended at once.
-fn at_once(start: Instant) -> anyhow::Result<()> {
-    ensure!(start.elapsed() < Duration::from_secs(5), "it took {:.1} s", start.elapsed().as_secs_f64());
+/// What was cancelled has ended after a few steps more; how long they take is the machine's affair.
+fn at_once(host: &CancelAfter) -> anyhow::Result<()> {
+    const MOST: usize = 20;
+    ensure!(host.asked_again <= MOST, "it went on for {} steps", host.asked_again);
     Ok(())
 }
 
 fn cancel(case: &Case) -> anyhow::Result<String> {
     let plugin = case.plugin()?;
     plugin.selftest_sleep(1, &mut ())?; // the engine is open from here on
-    let start = Instant::now();
-    expect_code(plugin.selftest_sleep(20_000, &mut CancelAfter::steps(3)), "cancelled")?;
-    at_once(start)?;
+    let mut host = CancelAfter::steps(3);
+    expect_code(plugin.selftest_sleep(20_000, &mut host), "cancelled")?;
+    at_once(&host)?;
     plugin.selftest_sleep(10, &mut ()).context("not usable afterwards")?;
     Ok(String::new())
 }
@@ -170,11 +171,11 @@ fn cancel_script(case: &Case) -> anyhow::Result<String> {
     let script = std::env::temp_dir().join(format!("sam_octa2-check-{}.rhai", std::process::id()));
     std::fs::write(&script, "loop { try { sleep(0.001) } catch {} }").with_context(|| script.display().to_string())?;
     let request = json!({"path": script.to_string_lossy()}).to_string();
-    let start = Instant::now();
-    let result = plugin.task("script", &request, &mut CancelAfter::steps(10));
+    let mut host = CancelAfter::steps(10);
+    let result = plugin.task("script", &request, &mut host);
     let _ = std::fs::remove_file(&script);
     expect_code(result, "cancelled")?;
-    at_once(start)?;
+    at_once(&host)?;
     Ok(String::new())
 }
 
@@ -182,9 +183,9 @@ fn cancel_callback(case: &Case) -> anyhow::Result<String> {
     doors::each(case, |door| {
         door.api.start()?;
         for steps in [1, 2, 7] {
-            let start = Instant::now();
-            expect_code(door.api.selftest("sleep", &mut CancelAfter::steps(steps)), "cancelled")?;
-            at_once(start)?;
+            let mut host = CancelAfter::steps(steps);
+            expect_code(door.api.selftest("sleep", &mut host), "cancelled")?;
+            at_once(&host)?;
         }
         Ok(())
     })
@@ -203,7 +204,6 @@ fn cancel_token(case: &Case) -> anyhow::Result<String> {
     doors::each(case, |door| {
         door.api.start()?;
         let token = CancelToken::new();
-        let start = Instant::now();
         let result = std::thread::scope(|threads| {
             threads.spawn(|| {
                 std::thread::sleep(Duration::from_millis(50));
@@ -212,7 +212,6 @@ fn cancel_token(case: &Case) -> anyhow::Result<String> {
             door.api.selftest("sleep", &mut WithToken(token.clone()))
         });
         expect_code(result, "cancelled")?;
-        at_once(start)?;
         // triggered before the call begins
         expect_code(door.api.selftest("sleep", &mut WithToken(token.clone())), "cancelled")?;
         the_plugins_token(door)

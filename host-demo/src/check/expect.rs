@@ -75,11 +75,13 @@ pub fn json_of(text: &str) -> anyhow::Result<Value> {
 /// Cancels when it was called so many times.
 pub struct CancelAfter {
     calls_left: usize,
+    /// how often it was asked after it had cancelled
+    pub asked_again: usize,
 }
 
 impl CancelAfter {
     pub fn steps(calls_left: usize) -> Self {
-        Self { calls_left }
+        Self { calls_left, asked_again: 0 }
     }
 }
 
@@ -89,6 +91,7 @@ impl HostObserver for CancelAfter {
     }
 
     fn is_cancelled(&mut self) -> bool {
+        self.asked_again += usize::from(self.calls_left == 0);
         self.calls_left = self.calls_left.saturating_sub(1);
         self.calls_left == 0
     }

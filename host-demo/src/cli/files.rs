@@ -9,7 +9,7 @@ pub struct Input {
     /// Volume: a file, or a folder of slices
     pub input: PathBuf,
     /// Use this region of every slice only, in pixels or percent, e.g. 1536,0,512,512 or 75%,0,25%,100%
-    #[arg(long, value_name = "X,Y,W,H")]
+    #[arg(long, value_name = "X,Y,W,H", allow_hyphen_values = true)]
     pub crop: Option<String>,
     /// Take slices along this axis: z as stored, y (a stack of B-scans en face) or x; labels come back as stored
     #[arg(long, value_name = "AXIS", value_parser = ["z", "y", "x"])]
@@ -23,12 +23,20 @@ pub struct Input {
     /// The volume to read where a file holds several (time points), from 0
     #[arg(long, value_name = "N")]
     pub volume: Option<usize>,
-    /// Make colour grey: red, green, blue or luminance
-    #[arg(long, value_parser = ["red", "green", "blue", "luminance"])]
+    /// Make colour grey: red, green, blue or luminance; or the number of the channel, from 0, where a TIFF holds several
+    #[arg(long, value_parser = channel)]
     pub channel: Option<String>,
     /// Millimetres between voxels (columns, rows, slices), where the file does not say
-    #[arg(long, value_name = "X,Y,Z", value_parser = spacing)]
+    #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     pub spacing: Option<Spacing>,
+}
+
+/// A colour or a number.
+fn channel(text: &str) -> Result<String, String> {
+    match ["red", "green", "blue", "luminance"].contains(&text) || text.parse::<usize>().is_ok() {
+        true => Ok(text.to_owned()),
+        false => Err("expected red, green, blue, luminance, or a number from 0".to_owned()),
+    }
 }
 
 /// Three lengths in millimetres.
@@ -57,12 +65,12 @@ pub struct Seg {
     #[arg(long)]
     pub seg_deterministic: bool,
     /// Series description; default: Segmentation
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub seg_description: Option<String>,
     /// Series number; default: that of the source + 1000
     #[arg(long, value_name = "N")]
     pub seg_number: Option<u32>,
     /// Algorithm name; default: SAM-OCTA2
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub seg_algorithm: Option<String>,
 }

@@ -17,7 +17,7 @@ pub use phantom::{PhantomFiles, PhantomOptions};
 pub use script::{Bounds, ViewerOptions, key_value};
 
 use crate::check;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Segments OCT-angiography stacks with the SAM-OCTA2 plugin.
@@ -40,6 +40,22 @@ pub struct Cli {
 
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What was typed; mistakes end the program. Every option takes a negative number, so that what is wrong with it is said by who knows.
+    pub fn typed() -> Self {
+        let matches = with_negative_numbers(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let option = |arg: clap::Arg| match arg.get_long().is_some() && arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    command.mut_args(option).mut_subcommands(with_negative_numbers)
 }
 
 const EXAMPLES: &str = "Examples:
@@ -135,7 +151,7 @@ pub enum Task {
         model: Model,
         /// Values that the model sees as 0 and 1: auto (8 bits as they are, others 0.5%,99.5%), LOW,HIGH, LOW%,HIGH%,
         /// slice:LOW%,HIGH%, full, or source (DICOM's own)
-        #[arg(long, value_name = "WINDOW")]
+        #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
         window: Option<String>,
         /// Prompt file
         #[arg(long, value_name = "FILE.json")]
@@ -178,7 +194,7 @@ pub enum Task {
         #[command(flatten)]
         segmenter: Segmenter,
         /// Values that the network sees as 0 and 1, as for segment
-        #[arg(long, value_name = "WINDOW")]
+        #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
         window: Option<String>,
         /// En-face vessel map: a picture of any size, vessels are what is not black
         #[arg(long, value_name = "FILE")]

@@ -42,7 +42,7 @@ pub struct ViewerOptions {
     #[arg(long, value_name = "DIR", default_value = "pictures")]
     pub pictures: PathBuf,
     /// What the next viewer::ask(...) returns; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub answer: Vec<String>,
 }
 

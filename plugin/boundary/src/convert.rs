@@ -1,6 +1,6 @@
 //! Between the core's types and the boundary's: errors, progress.
 
-use sam_octa2_abi::{Flow, HostCalls, PluginError};
+use sam_octa2_abi::{Flow, HostCalls, PluginError, Severity};
 use sam_octa2_volumes::Error;
 use sam_octa2_volumes::progress::{self, Observer, Progress};
 
@@ -23,5 +23,9 @@ impl Observer for ToHost<'_> {
             Flow::CONTINUE => progress::Flow::Continue,
             _ => progress::Flow::Cancel,
         }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.0.log(Severity::WARN, text);
     }
 }

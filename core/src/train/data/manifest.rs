@@ -1,7 +1,7 @@
 //! Pairs of files, named in a table: `image`, `labels`, and perhaps `subset` (`train`, `validation`, `test`), `name`, `axis`, `channel`.
 //! Relative paths start at the table.
 
-use super::{Case, Subset, WholeSlices, check};
+use super::{Case, Subset, WholeSlices, fitted};
 use crate::job::InputRequest;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result, io};
@@ -87,8 +87,7 @@ impl Case for Pair {
         let (axis, channel) = (self.row.axis.clone(), self.row.channel.clone());
         let request = InputRequest { input: self.image.clone(), channel, axis, ..InputRequest::default() };
         let volume = request.open(&mut ())?;
-        let labels = io::read_labels(&self.labels)?;
-        check(&self.name, &volume, &labels)?;
+        let labels = fitted(&self.name, &volume, io::read_labels(&self.labels)?)?;
         let axis = request.axis()?;
         Ok((volume.along(axis)?, labels.along(axis).into_owned()))
     }

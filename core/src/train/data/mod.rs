@@ -15,6 +15,7 @@ use octa500::Octa500;
 use phantom::Phantoms;
 use serde::{Deserialize, Serialize};
 use side_by_side::SideBySide;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// What becomes of data that cannot be used.
@@ -94,14 +95,16 @@ pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     }))
 }
 
-/// An error where labels are of another grid than the volume, or empty.
-fn check(name: &str, volume: &Volume, labels: &Labels) -> Result<()> {
-    let (v, l) = ([volume.frames, volume.rows, volume.columns], [labels.frames, labels.rows, labels.columns]);
-    if v != l {
-        return Err(Error::invalid(format!("{name}: the labels have the shape {l:?}, the volume {v:?}")));
+/// Labels on the grid of their volume. Errors: another grid; nothing labelled.
+fn fitted(name: &str, volume: &Volume, labels: Labels) -> Result<Labels> {
+    let turned = match labels.onto(volume.lattice()) {
+        Ok(Cow::Borrowed(_)) => None,
+        Ok(Cow::Owned(turned)) => Some(turned),
+        Err(error) => return Err(Error::invalid(format!("{name}: {error}"))),
+    };
+    let labels = turned.unwrap_or(labels);
+    match labels.data.iter().all(|&label| label == 0) {
+        true => Err(Error::invalid(format!("{name}: the labels are empty on every slice"))),
+        false => Ok(labels),
     }
-    if labels.data.iter().all(|&label| label == 0) {
-        return Err(Error::invalid(format!("{name}: the labels are empty on every slice")));
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 //! `RV_LayerSequence/ID/NN.png`: strips of four squares, the raw layer last; `ID/NN/MM.png`: the mask of vessel MM on layer NN.
 //! `FAZ_LayerSequence/ID/NN.png`: preview, raw layer, mask. `ProjectionSamples/ID.png`: three projections, vessel mask, FAZ mask.
 
-use super::{Case, Subset, check};
+use super::{Case, Subset, fitted};
 use crate::io;
 use crate::volume::{Geometry, Labels, Volume, Voxels};
 use crate::{Error, Result};
@@ -113,7 +113,7 @@ impl Case for Sample {
             Task::RvProjection => self.projection(3)?,
             Task::FazProjection => self.projection(4)?,
         };
-        check(&self.path.display().to_string(), &volume, &labels)?;
+        let labels = fitted(&self.path.display().to_string(), &volume, labels)?;
         Ok((volume, labels))
     }
 }

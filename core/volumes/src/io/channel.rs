@@ -3,6 +3,7 @@
 use crate::volume::{FrameSource, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub enum Channel {
     Blue,
     /// 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601), rounded for whole numbers, as Pillow's `convert("L")` has it
     Luminance,
+    /// the channel of this number, from 0: of the colours, or of a TIFF that holds several pictures of one slice
+    Number(usize),
 }
 
 impl FromStr for Channel {
@@ -28,7 +31,10 @@ impl FromStr for Channel {
             "green" => Ok(Self::Green),
             "blue" => Ok(Self::Blue),
             "luminance" => Ok(Self::Luminance),
-            _ => Err(Error::invalid(format!("channel \"{text}\" is none of red (first), green, blue, luminance"))),
+            other => other.parse().map(Self::Number).map_err(|_| {
+                let known = "red (first), green, blue, luminance, or a number from 0";
+                Error::invalid(format!("channel \"{text}\" is none of {known}"))
+            }),
         }
     }
 }
@@ -36,6 +42,7 @@ impl FromStr for Channel {
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Number(number) => return write!(f, "{number}"),
             Self::Red => "red",
             Self::Green => "green",
             Self::Blue => "blue",
@@ -51,9 +58,21 @@ impl Channel {
             Self::Red => 0,
             Self::Green => 1,
             Self::Blue => 2,
+            Self::Number(number) => number.min(2),
             Self::Luminance => return luminance(voxels),
         };
         with_voxels!(voxels, values => values.iter().skip(at).step_by(3).copied().collect::<Vec<_>>().into())
+    }
+
+    /// Errors: a number that pixels of so many values do not have.
+    pub(super) fn check(self, path: &Path, channels: usize) -> Result<()> {
+        match self {
+            Self::Number(number) if number >= channels => {
+                let holds = format!("it holds {channels} (0 to {})", channels - 1);
+                Err(Error::invalid(format!("{}: has no channel {number}: {holds}", path.display())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The grey volume; a grey one stays as it is.

@@ -36,6 +36,9 @@ struct Info {
     /// did the segmented images say so?
     #[serde(default)]
     geometry_known: bool,
+    /// did they say where they lie, and not only how large they are? _Default: as `geometry_known`._
+    #[serde(default)]
+    geometry_placed: Option<bool>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -201,6 +204,7 @@ pub(super) fn write(labels: &Labels, path: &Path) -> Result<()> {
             description: "SAM-OCTA2".to_owned(),
             affine: Some(geometry.affine),
             geometry_known: geometry.known,
+            geometry_placed: Some(geometry.placed),
         }),
         images: (0..frames).map(image).collect(),
         annotations,
@@ -245,9 +249,14 @@ pub(super) fn read(path: &Path) -> Result<Labels> {
     let voxels = rows.checked_mul(columns).and_then(|n| n.checked_mul(frames)).filter(|&n| n > 0 && n <= MOST_VOXELS);
     let voxels =
         voxels.ok_or_else(|| Error::format(path, format!("claims {frames} images of {columns} x {rows} pixels")))?;
-    let place = dataset.info.and_then(|info| Some((info.affine?, info.geometry_known)));
-    let place = place.map(|(affine, known)| Geometry { known, ..Geometry::from_affine(affine) });
-    let geometry = place.unwrap_or_else(Geometry::unknown);
+    let geometry = match &dataset.info {
+        Some(info @ Info { affine: Some(affine), .. }) => {
+            let (known, placed) = (info.geometry_known, info.geometry_placed.unwrap_or(info.geometry_known));
+            let said = Geometry::checked(*affine).map_err(|error| Error::format(path, format!("info: {error}")))?;
+            Geometry { known, placed, ..said }
+        }
+        _ => Geometry::unknown(),
+    };
     let mut labels = Labels { frames, rows, columns, data: vec![0; voxels], geometry };
     for annotation in &dataset.annotations {
         let wrong = |what: String| Error::format(path, format!("annotation {}: {what}", annotation.id));

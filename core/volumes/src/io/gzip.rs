@@ -1,11 +1,12 @@
-//! `bytes -> gzip` on all cores: the bytes are packed block by block, each block by itself, and the blocks joined to one ordinary stream.
+//! `gzip -> bytes`, of any number of members and with zeros behind them, and `bytes -> gzip` on all cores: the bytes are packed block by block, each block by itself, and the blocks joined to one ordinary stream.
 //!
 //! Standards: RFC 1952 (gzip), RFC 1951 (deflate). A block ends with an empty stored block (a "sync flush"), which leaves it on a whole byte, so
 //! that the next can follow. What comes out is the same for any number of cores.
 
 use crate::progress::checkpoint;
+use flate2::bufread::GzDecoder;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use std::io::{Error, Result, Write};
+use std::io::{BufRead, Error, Read, Result, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -21,6 +22,47 @@ const LEVEL: Compression = Compression::new(2);
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 /// an empty last block
 const END: [u8; 2] = [3, 0];
+
+/// Unpacks member after member. Zeros behind a member are padding (tapes and block devices leave them), as for `gzip` and Python; anything
+/// else must be a member.
+pub(super) struct Unpacker<R: BufRead> {
+    /// nothing once the last member is over
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Unpacker<R> {
+    pub fn new(packed: R) -> Self {
+        Self { member: Some(GzDecoder::new(packed)) }
+    }
+}
+
+impl<R: BufRead> Read for Unpacker<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut packed) = self.member.take().map(GzDecoder::into_inner) else { break };
+            if !skip_zeros(&mut packed)? {
+                self.member = Some(GzDecoder::new(packed));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Is it the end?
+fn skip_zeros(packed: &mut impl BufRead) -> Result<bool> {
+    loop {
+        let bytes = packed.fill_buf()?;
+        let (length, zeros) = (bytes.len(), bytes.iter().take_while(|&&byte| byte == 0).count());
+        packed.consume(zeros);
+        if length == 0 || zeros < length {
+            return Ok(length == 0);
+        }
+    }
+}
 
 /// A packed block and the checksum of what it holds.
 type Packed = Result<(Vec<u8>, Crc)>;
@@ -123,6 +165,33 @@ fn packed(block: &[u8]) -> Packed {
 mod tests {
     use flate2::read::GzDecoder;
     use std::io::{Read, Write};
+
+    fn member(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn members_and_zeros_behind_them() {
+        let unpacked = |packed: &[u8]| {
+            let mut bytes = Vec::new();
+            super::Unpacker::new(packed).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        let (one, two) = (member(b"one"), member(b"two"));
+        let zeros = |count: usize| vec![0; count];
+        assert_eq!(unpacked(&one).unwrap(), b"one");
+        assert_eq!(unpacked(&[one.clone(), zeros(70_000)].concat()).unwrap(), b"one");
+        assert_eq!(unpacked(&[one.clone(), zeros(3), two.clone(), zeros(1)].concat()).unwrap(), b"onetwo");
+        let mut wrong = one.clone();
+        let crc = wrong.len() - 8;
+        wrong[crc] ^= 1;
+        for damaged in
+            [wrong, one[..one.len() - 3].to_vec(), [&one[..], b"text"].concat(), [one, zeros(2), vec![7]].concat()]
+        {
+            assert!(unpacked(&damaged).is_err());
+        }
+    }
 
     #[test]
     fn any_gzip_reader_gets_the_bytes_back() {

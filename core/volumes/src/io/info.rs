@@ -27,6 +27,9 @@ pub struct VolumeInfo {
     pub geometry_known: bool,
     /// smallest and largest finite value
     pub intensity_range: [f64; 2],
+    /// what the reader wants people to know: values that it could not read, frames that the header forgets
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl VolumeInfo {
@@ -46,6 +49,7 @@ impl VolumeInfo {
             affine: volume.geometry.affine,
             geometry_known: volume.geometry.known,
             intensity_range: [low, high],
+            notes: Vec::new(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder};
-use super::{Kind, OpenOptions, SegOptions, coco, contained, nifti, npy, open_observed, seg, stack, tiff};
+use super::{Kind, OpenOptions, SegOptions, coco, contained, dicom, nifti, npy, open_observed, seg, stack, tiff};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
@@ -100,6 +100,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
     }
     match Kind::of(path)? {
         Kind::Pictures(files) => {
+            files.iter().try_for_each(|file| check_exact(file, "labels"))?;
             if let Some(labels) = indexed(path, &files)? {
                 return Ok(labels);
             }
@@ -109,6 +110,9 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
                 && contained(file, || seg::is_seg(file))?
             {
                 return contained(file, || seg::read(file));
+            }
+            if let Some(how) = contained(path, || dicom::lossy(path, &files))? {
+                return Err(not_exact(path, &how, "labels"));
             }
         }
         _ => {}
@@ -125,6 +129,19 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
     Ok(Labels { frames, rows, columns, data, geometry })
 }
 
+/// Compression with loss makes numbers of its own around every edge: a mask in it is another mask. Errors: such a picture.
+pub fn check_exact(path: &Path, what: &str) -> Result<()> {
+    match stack::lossy(path)? {
+        Some(how) => Err(not_exact(path, how, what)),
+        None => Ok(()),
+    }
+}
+
+fn not_exact(path: &Path, how: &str, what: &str) -> Error {
+    let why = "values near edges are no longer what was drawn";
+    Error::format(path, format!("is {how}, which {what} cannot be read from: {why}; save it as PNG, TIFF or NIfTI"))
+}
+
 fn object_number(value: f64) -> Option<u16> {
     (value.fract() == 0.0 && (0.0..=65535.0).contains(&value)).then_some(value as u16)
 }
@@ -133,7 +150,7 @@ fn object_number(value: f64) -> Option<u16> {
 fn indexed(source: &Path, files: &[PathBuf]) -> Result<Option<Labels>> {
     let mut labels: Option<Labels> = None;
     for path in files {
-        match (png::read_indices(path), &mut labels) {
+        match (png::read_indices(path, stack::most_bytes(path)?), &mut labels) {
             (None, None) => return Ok(None),
             (Some((rows, columns, indices)), None) => {
                 let data = indices.into_iter().map(u16::from).collect();
@@ -164,6 +181,7 @@ pub fn read_mask(path: impl AsRef<Path>) -> Result<(usize, usize, Vec<bool>)> {
     if std::fs::metadata(path).map_err(Error::io(path))?.is_dir() {
         return Err(Error::format(path, "is a folder; a mask is one picture"));
     }
+    check_exact(path, "a mask")?;
     let volume = stack::read(path, &[path.to_path_buf()], &OpenOptions::default(), &mut ())?;
     if volume.frames != 1 {
         return Err(Error::format(path, format!("holds {} pages; a mask is one picture", volume.frames)));

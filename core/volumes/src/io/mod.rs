@@ -31,7 +31,9 @@ pub use channel::Channel;
 pub use coco::{Counts, Rle};
 pub use crop::Crop;
 pub use info::VolumeInfo;
-pub use labels::{LabelOptions, check_label_output, read_labels, read_mask, write_labels, write_labels_with};
+pub use labels::{
+    LabelOptions, check_exact, check_label_output, read_labels, read_mask, write_labels, write_labels_with,
+};
 pub use options::OpenOptions;
 pub(crate) use png::{Pixels, write as write_png};
 pub use probabilities::{Probabilities, check_probabilities_output, write_probabilities};
@@ -60,20 +62,23 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume> {
 /// [`open`] with progress (stage `"open"`, one step per slice where slices are files) and cancellation.
 pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
     let kind = Kind::of(path)?;
-    if !matches!(kind, Kind::Nifti) {
+    if matches!(kind, Kind::Dicom(_) | Kind::Npy) {
         options.chosen_volume(path, 1, "")?;
     }
     let cropped = contained(path, || match kind {
-        Kind::Dicom(files) => dicom::read(path, &files, options, observer),
-        Kind::Pictures(files) => stack::read(path, &files, options, observer),
-        Kind::Nifti => cropped(nifti::read(path, options)?, options, observer),
-        Kind::Npy => cropped(npy::read(path, options)?, options, observer),
+        Kind::Dicom(ref files) => dicom::read(path, files, options, observer),
+        // which chooses the channel, too: of some pictures it is another picture
+        Kind::Pictures(ref files) => stack::read(path, files, options, observer),
+        Kind::Nifti => cropped(path, nifti::read(path, options, observer)?, options, observer),
+        Kind::Npy => cropped(path, npy::read(path, options)?, options, observer),
     })?;
-    let grey = match options.channel {
-        Some(channel) => channel.of_volume(cropped)?,
-        None => cropped,
-    };
-    options.place(path, grey)
+    match (kind, options.channel) {
+        (Kind::Nifti | Kind::Npy | Kind::Dicom(_), Some(channel)) => {
+            channel.check(path, cropped.channels)?;
+            channel.of_volume(cropped)
+        }
+        _ => Ok(cropped),
+    }
 }
 
 /// A decoder that panics over a damaged file (several of the crates do) is an error of that file.
@@ -82,9 +87,10 @@ fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::format(path, "is damaged, or of a kind that its decoder cannot cope with")))
 }
 
-/// Crops what was read in one step.
-fn cropped(whole: Volume, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
+/// Sizes and crops what was read in one step.
+fn cropped(path: &Path, mut whole: Volume, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
     observer.step("open", 1, 1)?;
+    whole.geometry = options.sized(path, whole.geometry, whole.format == "stack")?;
     match &options.crop {
         Some(crop) => frames::crop_volume(whole, crop),
         None => Ok(whole),
@@ -124,7 +130,7 @@ impl Kind {
         if name.ends_with(".npy") {
             return Ok(Self::Npy);
         }
-        if dicom::is_dicom(path)? || name.ends_with(".dcm") || name.ends_with(".dicom") {
+        if dicom::is_dicom(path)? || dicom::is_named_so(path) {
             return Ok(Self::Dicom(one()));
         }
         if stack::is_picture(path) {
@@ -142,10 +148,15 @@ impl Kind {
         let pictures = stack::pictures_of(folder)?;
         let mut dicoms = Vec::new();
         for path in listing(folder)? {
-            let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm"));
+            let named = dicom::is_named_so(&path);
             if named || (!stack::is_picture(&path) && dicom::is_dicom(&path)?) {
                 dicoms.push(path);
             }
+        }
+        if !dicoms.is_empty()
+            && let Some(empty) = listing(folder)?.into_iter().find(|path| is_empty_slice(path))
+        {
+            return Err(Error::format(empty, "is empty (0 bytes): a slice that was not written, or not fetched?"));
         }
         match (pictures.len(), dicoms.len()) {
             (0, 0) => {
@@ -162,19 +173,53 @@ impl Kind {
     }
 }
 
+/// DICOM files often have names without an ending, and an empty one looks like nothing.
+fn is_empty_slice(path: &Path) -> bool {
+    path.extension().is_none() && fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0)
+}
+
+/// how files begin that stand for the content of another, which git-annex and Git LFS have not fetched
+const POINTERS: [&[u8]; 3] = [b"/annex/objects/", b"/annex\\objects\\", b"version https://git-lfs"];
+
 /// The visible files of a folder in natural order of their names: `2.png` before `10.png`.
+/// Errors: a link that leads to nothing, a file that only stands for a slice: a stack without it would be another one.
 fn listing(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
         // metadata through the path follows links: a folder of links to slices is a stack
-        if !hidden && fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file()) {
-            files.push(entry.path());
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                there(&path, metadata.len())?;
+                files.push(path);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.is_symlink() => {
+                let what = "is a link to a file that is not there (`git annex get`, `datalad get`?): fetch it, or take it away";
+                return Err(Error::format(path, what));
+            }
+            Err(error) => return Err(Error::io(&path)(error)),
         }
     }
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // names that only differ in leading zeros compare equal in natural order
     files.sort_by(|a, b| natord::compare(&name(a), &name(b)).then_with(|| a.cmp(b)));
     Ok(files)
+}
+
+/// Is the content of a file that may be a slice there? Names with an ending of their own say what they are without a look.
+fn there(path: &Path, length: u64) -> Result<()> {
+    let slice = path.extension().is_none() || stack::is_picture(path) || dicom::is_named_so(path);
+    if slice && length < 1024 {
+        let start = fs::read(path).map_err(Error::io(path))?;
+        if POINTERS.iter().any(|pointer| start.starts_with(pointer)) {
+            let what = "only stands for a slice (git-annex, Git LFS): fetch its content";
+            return Err(Error::format(path, what));
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! How a volume is to be read, beyond what the file says of itself.
 
 use super::{Channel, Crop};
-use crate::volume::{Geometry, Volume};
+use crate::volume::Geometry;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -9,6 +9,9 @@ use std::path::Path;
 const LAZY_BYTES: u64 = 256 << 20;
 /// no volume that is unpacked into memory is larger, unless the caller says so
 const MAX_BYTES: u64 = 32 << 30;
+
+/// how far, relative to it, the step between slices that somebody gives may lie off what their positions say
+const SAME_STEP: f64 = 0.02;
 
 /// How to read a volume. The order of the steps: choose a volume, decode, apply slope or modality LUT, crop, pick a channel.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +52,10 @@ impl OpenOptions {
     pub(super) fn chosen_volume(&self, path: &Path, count: u64, axes: &str) -> Result<u64> {
         match self.volume {
             None if count == 1 => Ok(0),
-            None => Err(Error::format(path, format!("holds {count} volumes ({axes}): choose one, 0 to {}", count - 1))),
+            None => {
+                let how = "choose one with `--volume N` (option `volume`)";
+                Err(Error::format(path, format!("holds {count} volumes ({axes}): {how}, 0 to {}", count - 1)))
+            }
             Some(volume) if (volume as u64) < count => Ok(volume as u64),
             Some(volume) => {
                 let last = count.saturating_sub(1);
@@ -76,29 +82,30 @@ impl OpenOptions {
         Err(Error::Unsupported(format!("{}: {what}", path.display())))
     }
 
-    /// The spacing where the source has none.
-    pub(super) fn place(&self, path: &Path, mut volume: Volume) -> Result<Volume> {
-        let Some(spacing) = self.spacing else { return Ok(volume) };
+    /// The geometry of whole slices with the size that the caller gives, where the source says none. `replaceable`: what the source says
+    /// is often a program's default.
+    /// Errors: a spacing that is not positive; a source that says another.
+    pub(super) fn sized(&self, path: &Path, geometry: Geometry, replaceable: bool) -> Result<Geometry> {
+        let Some(spacing) = self.spacing else { return Ok(geometry) };
         if spacing.iter().any(|&mm| !(mm.is_finite() && mm > 0.0)) {
             return Err(Error::invalid(format!(
                 "spacing {spacing:?} must be three positive numbers of millimetres (x, y, z)"
             )));
         }
-        // the scale of a TIFF is often a program's default
-        if volume.geometry.known && volume.format != "stack" {
-            let [x, y, z] = volume.geometry.spacing.map(|mm| (mm * 1e6).round() / 1e6);
+        let rounded = |mm: f64| (mm * 1e6).round() / 1e6;
+        if geometry.known && !replaceable {
+            let [x, y, z] = geometry.spacing.map(rounded);
             let what = format!(
                 "{}: says itself that its voxels are {x} x {y} x {z} mm: leave the spacing out",
                 path.display()
             );
             return Err(Error::Invalid(what));
         }
-        let mut geometry = Geometry::from_spacing(spacing, true);
-        // an unknown geometry lies along the grid; what a crop cut off in front stays cut off
-        for (axis, mm) in spacing.into_iter().enumerate() {
-            geometry.affine[axis][3] = volume.geometry.affine[axis][3] / volume.geometry.spacing[axis] * mm;
+        let between = geometry.spacing[2];
+        if geometry.placed && between != 1.0 && (spacing[2] / between - 1.0).abs() > SAME_STEP {
+            let what = format!("{}: its slices lie {} mm apart by their positions", path.display(), rounded(between));
+            return Err(Error::Invalid(format!("{what}, not {} mm: give that for z", spacing[2])));
         }
-        volume.geometry = geometry;
-        Ok(volume)
+        Ok(geometry.with_spacing(spacing))
     }
 }

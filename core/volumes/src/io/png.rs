@@ -61,12 +61,16 @@ pub(super) fn is_ours(path: &Path) -> bool {
     reader.info().uncompressed_latin1_text.iter().any(|chunk| (chunk.keyword.as_str(), chunk.text.as_str()) == MARK)
 }
 
-/// The object numbers of an indexed PNG: `(rows, columns, indices)`; `None` for any other picture.
-pub(super) fn read_indices(path: &Path) -> Option<(usize, usize, Vec<u8>)> {
+/// The object numbers of an indexed PNG: `(rows, columns, indices)`; `None` for any other picture, also one that claims more than `most` bytes.
+pub(super) fn read_indices(path: &Path, most: u64) -> Option<(usize, usize, Vec<u8>)> {
     let mut decoder = Decoder::new(BufReader::new(File::open(path).ok()?));
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().ok()?;
     if reader.info().color_type != ColorType::Indexed {
+        return None;
+    }
+    let (width, height) = reader.info().size();
+    if u64::from(width) * u64::from(height) > most {
         return None;
     }
     let mut bytes = vec![0; reader.output_buffer_size()?];

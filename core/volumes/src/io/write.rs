@@ -29,31 +29,6 @@ pub const TEMPORARY: &str = ".sam-octa2-";
 const WRITABLE: &str =
     ".nii, .nii.gz, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
 
-/// Endings of files that this program reads or that people ask for, and that it does not write.
-const FILE_ENDINGS: [&str; 21] = [
-    "png",
-    "apng",
-    "jpg",
-    "jpeg",
-    "bmp",
-    "webp",
-    "gif",
-    "dicom",
-    "hdr",
-    "img",
-    "gz",
-    "mha",
-    "mhd",
-    "nrrd",
-    "npz",
-    "mat",
-    "h5",
-    "zip",
-    "pt",
-    "safetensors",
-    "mgz",
-];
-
 impl Target {
     pub fn of(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -72,12 +47,14 @@ impl Target {
         if name.ends_with(".json") {
             return Ok(Self::Coco);
         }
-        // a folder named like a file is nobody's wish
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        if FILE_ENDINGS.contains(&ending.as_str()) && !path.is_dir() {
-            return Err(Error::Invalid(format!("{}: cannot write .{ending}; write {WRITABLE}", path.display())));
+        // a folder named like a file is nobody's wish, unless it is there
+        match path.extension() {
+            Some(ending) if !path.is_dir() => {
+                let ending = ending.to_string_lossy();
+                Err(Error::Invalid(format!("{}: cannot write .{ending}; write {WRITABLE}", path.display())))
+            }
+            _ => Ok(Self::PngFolder),
         }
-        Ok(Self::PngFolder)
     }
 }
 
@@ -118,9 +95,12 @@ fn write_nifti(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Res
     })
 }
 
-/// Writes a volume of one slice as a PNG. Errors: several slices, values that PNG has no place for.
+/// Writes a volume of one slice as a PNG. Errors: several slices, values that PNG has no place for, another ending.
 pub fn write_picture(volume: &Volume, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
+    if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+        return Err(Error::Invalid(format!("{}: a picture is written as .png", path.display())));
+    }
     if volume.frames != 1 {
         return Err(Error::format(path, format!("a picture is one slice, not {}", volume.frames)));
     }

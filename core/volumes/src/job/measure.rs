@@ -4,10 +4,11 @@ use crate::io::{self, OpenOptions};
 use crate::measure::octa::{OctaOptions, OctaReport, measure_octa};
 use crate::picture::Enface;
 use crate::progress::Observer;
-use crate::volume::Labels;
+use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 /// What to measure, and what to write.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,9 +68,9 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     for output in [&files.csv, &files.json, &files.html].into_iter().flatten() {
         inputs.into_iter().flatten().try_for_each(|input| io::check_output(input, output))?;
     }
-    let labels = io::read_labels(&request.labels)?;
-    let (vessels, faz) = parts(request, labels)?;
     let volume = request.volume.as_ref().map(|path| io::open(path, &OpenOptions::default())).transpose()?;
+    let labels = read(&request.labels, volume.as_ref())?;
+    let (vessels, faz) = parts(request, labels, volume.as_ref())?;
     let mut options = request.options.clone();
     // labels that do not say how large their pixels are lie on the grid of the volume
     let sized = vessels.as_ref().or(faz.as_ref()).is_some_and(|labels| labels.geometry.has_size());
@@ -83,8 +84,23 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     Ok(report)
 }
 
+/// Labels on the grid of the volume that they belong to; one slice of them may be a projection of it.
+fn read(path: &Path, volume: Option<&Volume>) -> Result<Labels> {
+    let labels = io::read_labels(path)?;
+    let Some(volume) = volume else { return Ok(labels) };
+    if labels.frames == 1 && volume.frames > 1 && (labels.rows, labels.columns) == (volume.rows, volume.columns) {
+        return Ok(labels);
+    }
+    let fitted = labels.onto(volume.lattice());
+    fitted.map(Cow::into_owned).map_err(|error| Error::format(path, format!("does not lie on `volume`: {error}")))
+}
+
 /// Vessels and FAZ of the files.
-fn parts(request: &MeasureRequest, labels: Labels) -> Result<(Option<Labels>, Option<Labels>)> {
+fn parts(
+    request: &MeasureRequest,
+    labels: Labels,
+    volume: Option<&Volume>,
+) -> Result<(Option<Labels>, Option<Labels>)> {
     if request.faz_object.is_some() && request.faz.is_some() {
         return Err(Error::invalid("the FAZ is either an object of the labels (`faz_object`) or another file (`faz`)"));
     }
@@ -97,7 +113,7 @@ fn parts(request: &MeasureRequest, labels: Labels) -> Result<(Option<Labels>, Op
             let (vessels, faz) = labels.without(object);
             (vessels, Some(faz))
         }
-        (None, Some(path)) => (labels, Some(io::read_labels(path)?)),
+        (None, Some(path)) => (labels, Some(read(path, volume)?)),
         (None, None) => (labels, None),
     };
     let any = faz.is_none() || vessels.data.iter().any(|&label| label != 0);

@@ -108,6 +108,7 @@ pub fn vessels(request: &VesselsRequest, observer: &mut dyn Observer) -> Result<
 /// The vessels seen from the front, numbered.
 fn map(request: &VesselsRequest) -> Result<Labels> {
     let map = if request.coloured {
+        io::check_exact(&request.map, "a map of colours")?;
         vessels::of_colours(&io::open(&request.map, &OpenOptions::default())?, &COLOURS)?
     } else {
         let mask = io::read_labels(&request.map)?;

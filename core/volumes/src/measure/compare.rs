@@ -6,6 +6,7 @@
 //! Hausdorff number compares image rows as vectors and is something else.
 
 use super::{Grid, boundary, squared_distances};
+use crate::volume::Labels;
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -62,6 +63,31 @@ pub fn compare(found: &Grid, truth: &Grid) -> Result<Comparison> {
 pub fn dice(found: &Grid, truth: &Grid) -> Result<f64> {
     let [[_, missed], [surplus, both]] = counts(found, truth)?;
     Ok(share(2 * both, 2 * both + missed + surplus, 1.0))
+}
+
+/// Compares labels with others at the same place: all objects together, or one. Errors: another grid ([`Labels::onto`]).
+pub fn compare_labels(found: &Labels, truth: &Labels, object: Option<u16>) -> Result<Comparison> {
+    let truth = truth.onto(found.lattice())?;
+    compare(&grid(found, object), &grid(&truth, object))
+}
+
+/// [`dice`] of labels at the same place, on all slices or on one of the first. Errors: another grid; no such slice.
+pub fn dice_labels(found: &Labels, truth: &Labels, object: Option<u16>, frame: Option<usize>) -> Result<f64> {
+    let truth = truth.onto(found.lattice())?;
+    let grids = [grid(found, object), grid(&truth, object)];
+    match frame {
+        Some(frame) => {
+            found.check_frame(frame)?;
+            let [found, truth] = grids.map(|grid| grid.slice(frame));
+            dice(&found, &truth)
+        }
+        None => dice(&grids[0], &grids[1]),
+    }
+}
+
+/// All objects, or one of them.
+fn grid(labels: &Labels, object: Option<u16>) -> Grid {
+    Grid::where_(labels, |label| object.map_or(label != 0, |object| label == object))
 }
 
 /// Voxels by what was found (no, yes), then by what is true.

@@ -10,7 +10,7 @@ pub(crate) mod filters;
 pub mod octa;
 
 pub use clean::{fill_holes, remove_small, smooth};
-pub use compare::{Comparison, compare, dice};
+pub use compare::{Comparison, compare, compare_labels, dice, dice_labels};
 pub use components::{Connectivity, components};
 pub(crate) use components::{find, unite};
 pub use distance::{boundary, squared_distances};

@@ -1,6 +1,6 @@
 //! `Volume + several Labels -> a PNG`: a row per slice, first the slice alone, then each of the labels over it: truth beside results.
 
-use super::{Mark, PERCENTILES, SHEET_SLICES, Scene, check_fit, pick, write_grid};
+use super::{Mark, PERCENTILES, SHEET_SLICES, Scene, on_grid_of, pick, write_grid};
 use crate::intensity::volume_percentiles;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
@@ -29,9 +29,9 @@ pub fn write_columns(path: impl AsRef<Path>, volume: &Volume, columns: &[Column<
     let window = volume_percentiles(volume, PERCENTILES.0, PERCENTILES.1)?;
     let zoom = (SIDE as f32 / volume.rows.max(volume.columns) as f32).min(super::zoom(volume));
     let nothing = Labels::empty_like(volume);
+    let fitted = columns.iter().map(|(_, labels)| on_grid_of(volume, labels)).collect::<Result<Vec<_>>>()?;
     let mut scenes = vec![];
-    for (at, &(_, labels)) in columns.iter().enumerate() {
-        check_fit(volume, labels)?;
+    for (at, labels) in fitted.iter().enumerate() {
         let marks = if at + 1 == columns.len() { marks } else { &[] };
         scenes.push(Scene { volume, labels, marks, window, zoom });
     }

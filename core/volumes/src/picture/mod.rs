@@ -22,6 +22,7 @@ use crate::{Error, Result};
 pub use draw::Canvas;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, ImageEncoder, RgbImage};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -75,7 +76,7 @@ pub enum MarkKind {
 /// 240). Errors: another ending, labels that do not fit the volume, a file that cannot be written.
 pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[Mark]) -> Result<()> {
     let path = path.as_ref();
-    check_fit(volume, labels)?;
+    let labels = &*on_grid_of(volume, labels)?;
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let scene = Scene {
         volume,
@@ -95,15 +96,13 @@ pub fn write(path: impl AsRef<Path>, volume: &Volume, labels: &Labels, marks: &[
     }
 }
 
-fn check_fit(volume: &Volume, labels: &Labels) -> Result<()> {
-    let grid = (volume.frames, volume.rows, volume.columns);
-    if grid != (labels.frames, labels.rows, labels.columns) || labels.data.len() != grid.0 * grid.1 * grid.2 {
-        return Err(Error::invalid(format!(
-            "overlay: labels of {} x {} x {} do not fit the volume of {} x {} x {} (frames x rows x columns)",
-            labels.frames, labels.rows, labels.columns, grid.0, grid.1, grid.2
-        )));
+/// Labels on the grid of the volume that they are drawn over.
+fn on_grid_of<'a>(volume: &Volume, labels: &'a Labels) -> Result<Cow<'a, Labels>> {
+    let count = labels.frames * labels.rows * labels.columns;
+    if labels.data.len() != count {
+        return Err(Error::invalid(format!("overlay: labels of {count} voxels with {} values", labels.data.len())));
     }
-    Ok(())
+    labels.onto(volume.lattice()).map_err(|error| Error::invalid(format!("overlay: {error}")))
 }
 
 /// What is drawn, and how.

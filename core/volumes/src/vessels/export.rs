@@ -60,10 +60,17 @@ impl fmt::Display for ExportReport {
     }
 }
 
-/// Writes a sample under `root`. Slices become 8 bits as for the model (`intensity`). Errors: layers that are not square or are coloured, labels of
-/// another size, nothing labelled, a sample that is there already.
-pub fn export(root: &Path, sample: &Sample<'_>, observer: &mut dyn Observer) -> Result<ExportReport> {
+/// Writes a sample under `root`. Slices become 8 bits as for the model (`intensity`). Errors: layers that are not square or are coloured, labels on
+/// another grid, nothing labelled, a sample that is there already.
+pub fn export<'a>(root: &Path, sample: &Sample<'a>, observer: &mut dyn Observer) -> Result<ExportReport> {
     check(sample)?;
+    let onto = |name: &str, labels: Option<&'a Labels>| {
+        let there = labels.map(|labels| labels.onto(sample.volume.lattice())).transpose();
+        there.map_err(|error| Error::invalid(format!("`{name}`: {error}")))
+    };
+    let (vessels, regions) = (onto("vessels", sample.vessels)?, onto("regions", sample.regions)?);
+    let faz = onto("faz", sample.faz)?;
+    let sample = &Sample { vessels: vessels.as_deref(), regions: regions.as_deref(), faz: faz.as_deref(), ..*sample };
     let layers = Layers { windows: Intensity::default().of(sample.volume)?, sample };
     let mut report = ExportReport::default();
     if let Some(vessels) = sample.vessels {
@@ -93,21 +100,10 @@ pub fn export(root: &Path, sample: &Sample<'_>, observer: &mut dyn Observer) -> 
 }
 
 fn check(sample: &Sample<'_>) -> Result<()> {
-    let Volume { frames, rows, columns, channels, .. } = *sample.volume;
+    let Volume { rows, columns, channels, .. } = *sample.volume;
     if rows != columns || channels != 1 {
         let what = "SAM-OCTA2 reads square grey layers; crop the volume, or choose a channel";
         return Err(Error::invalid(format!("slices of {columns} x {rows} pixels with {channels} channel(s): {what}")));
-    }
-    for (name, labels) in [("vessels", sample.vessels), ("regions", sample.regions), ("faz", sample.faz)] {
-        let Some(labels) = labels else { continue };
-        let shape = [labels.frames, labels.rows, labels.columns];
-        if shape != [frames, rows, columns] {
-            let what = format!(
-                "`{name}` of {shape:?} do not fit a volume of {:?} (frames, rows, columns)",
-                [frames, rows, columns]
-            );
-            return Err(Error::invalid(what));
-        }
     }
     Ok(())
 }

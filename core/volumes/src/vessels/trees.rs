@@ -108,7 +108,7 @@ fn ends_of(pixels: &[usize], columns: usize) -> Vec<End> {
 /// little. Errors: maps of different size; more numbers than labels have.
 pub fn keep_numbers(trees: &Labels, earlier: &Labels) -> Result<Labels> {
     let mut shared = BTreeMap::<(u16, u16), usize>::new();
-    trees.with(earlier, |_, _| 0)?; // checks the sizes
+    let earlier = earlier.onto(trees.lattice())?;
     let pairs = trees.data.iter().zip(&earlier.data).filter(|(now, before)| **now != 0 && **before != 0);
     pairs.for_each(|(&now, &before)| *shared.entry((now, before)).or_default() += 1);
     let mut overlaps: Vec<_> = shared.into_iter().collect();
@@ -138,7 +138,7 @@ pub fn claimed(parts: &Labels, answers: &Labels, share: f64) -> Result<Labels> {
     if !(0.0..=1.0).contains(&share) {
         return Err(Error::invalid(format!("a share of {share}: it must lie between 0 and 1")));
     }
-    parts.with(answers, |_, _| 0)?; // checks the sizes
+    let answers = answers.onto(parts.lattice())?;
     let mut sizes = BTreeMap::<u16, usize>::new();
     let mut covered = BTreeMap::<(u16, u16), usize>::new();
     for (&part, &answer) in parts.data.iter().zip(&answers.data).filter(|(part, _)| **part != 0) {

@@ -15,9 +15,17 @@ pub struct Geometry {
     pub affine: [[f64; 4]; 4],
     /// does the source say so, or are these the defaults (1 mm, axes along the grid)?
     pub known: bool,
+    /// does the source also say where the voxels lie? _A TIFF with a size along all axes does not, nor does a spacing that somebody gives._
+    #[serde(skip)]
+    pub placed: bool,
 }
 
 impl Geometry {
+    /// Are the size of the voxels and their place known?
+    pub fn is_complete(&self) -> bool {
+        self.known && self.placed
+    }
+
     /// What a stack of pictures has: unit voxels, unknown place.
     pub fn unknown() -> Self {
         Self::from_spacing([1.0; 3], false)
@@ -26,7 +34,12 @@ impl Geometry {
     /// Axes along the grid, the first voxel at the origin.
     pub fn from_spacing(spacing: [f64; 3], known: bool) -> Self {
         let [x, y, z] = spacing;
-        Self { spacing, affine: [[x, 0., 0., 0.], [0., y, 0., 0.], [0., 0., z, 0.], [0., 0., 0., 1.]], known }
+        Self {
+            spacing,
+            affine: [[x, 0., 0., 0.], [0., y, 0., 0.], [0., 0., z, 0.], [0., 0., 0., 1.]],
+            known,
+            placed: false,
+        }
     }
 
     /// Does the source say how large the pixels of a slice are, perhaps without where they lie? _DICOM pictures without a position,
@@ -35,10 +48,21 @@ impl Geometry {
         self.known || self.spacing[..2] != [1.0; 2]
     }
 
+    /// The same directions and the same first voxel with voxels of another size.
+    pub fn with_spacing(&self, spacing: [f64; 3]) -> Self {
+        let mut sized = Self { spacing, known: true, ..self.clone() };
+        for row in &mut sized.affine[..3] {
+            for axis in 0..3 {
+                row[axis] *= spacing[axis] / self.spacing[axis];
+            }
+        }
+        sized
+    }
+
     /// What an affine says; the spacing is the length of its columns. See [`Geometry::checked`] for an affine from outside.
     pub fn from_affine(affine: [[f64; 4]; 4]) -> Self {
         let length = |column: usize| (0..3).map(|row| affine[row][column].powi(2)).sum::<f64>().sqrt();
-        Self { spacing: [length(0), length(1), length(2)], affine, known: true }
+        Self { spacing: [length(0), length(1), length(2)], affine, known: true, placed: true }
     }
 
     /// What an affine says that somebody gives.

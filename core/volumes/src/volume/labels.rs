@@ -73,17 +73,16 @@ impl Labels {
         )
     }
 
-    /// Each voxel's number from those of two label volumes. Errors: another shape.
+    /// Each voxel's number from those of two label volumes, on the grid of the first. Errors: another grid ([`Labels::onto`]).
     pub fn with(&self, other: &Self, number: impl Fn(u16, u16) -> u16) -> Result<Self> {
-        let shapes = [self, other].map(|labels| [labels.frames, labels.rows, labels.columns]);
-        if shapes[0] != shapes[1] {
-            return Err(Error::invalid(format!(
-                "labels of {:?} and of {:?} (frames, rows, columns) do not go together",
-                shapes[0], shapes[1]
-            )));
-        }
+        let other = other.onto(self.lattice())?;
         let data = self.data.iter().zip(&other.data).map(|(&a, &b)| number(a, b)).collect();
         Ok(Self { data, ..self.hollow() })
+    }
+
+    /// Have all voxels of the two the same numbers, at the same place?
+    pub fn equals(&self, other: &Self) -> bool {
+        other.onto(self.lattice()).is_ok_and(|other| other.data == self.data)
     }
 
     /// The grid without voxels.

@@ -9,6 +9,7 @@ mod fingerprint;
 mod geometry;
 mod labels;
 mod lent;
+mod place;
 mod project;
 mod voxels;
 
@@ -16,6 +17,7 @@ pub use axis::Axis;
 pub use geometry::Geometry;
 pub use labels::Labels;
 pub use lent::{Dtype, Lent};
+pub use place::Lattice;
 pub use project::{Projection, Statistics};
 pub use voxels::Voxels;
 

@@ -8,7 +8,7 @@ use super::volume::VolumeValue;
 use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext};
 use sam_octa2_core::classical;
 use sam_octa2_core::clicks::{self, Click};
-use sam_octa2_core::measure::{self, Grid};
+use sam_octa2_core::measure;
 use std::sync::Arc;
 
 /// Makes them known to scripts.
@@ -151,7 +151,8 @@ fn pixel(what: &str, point: &Dynamic) -> Checked<[usize; 2]> {
     let wrong = || refused(what, "a position [x, y] from 0 on", point);
     let at = list(what, point, number).map_err(|_| wrong())?;
     match at[..] {
-        [x, y] if x >= 0.0 && y >= 0.0 => Ok([x as usize, y as usize]),
+        // a whole number is the centre of a pixel
+        [x, y] if x >= -0.5 && y >= -0.5 => Ok([x, y].map(|at| at.round().max(0.0) as usize)),
         _ => Err(wrong()),
     }
 }
@@ -160,15 +161,5 @@ fn dice(labels: &LabelsValue, truth: &Dynamic, options: &Dynamic) -> Checked<FLO
     let truth: LabelsValue = typed("dice: truth", "Labels", truth)?;
     let options = Options::new("dice", options, &["object", "frame"])?;
     let (id, frame) = (options.get("object", object)?.map(|id| id as u16), options.get("frame", whole)?);
-    let grid = |labels: &LabelsValue| -> Checked<Grid> {
-        let grid = labels.grid(id);
-        Ok(match frame {
-            Some(frame) => {
-                labels.labels.check_frame(frame)?;
-                grid.slice(frame)
-            }
-            None => grid,
-        })
-    };
-    Ok(measure::dice(&grid(labels)?, &grid(&truth)?)?)
+    Ok(measure::dice_labels(&labels.labels, &truth.labels, id, frame)?)
 }

@@ -137,7 +137,8 @@ fn mask(
 /// A picture file, run lengths, or labels of which the slice and the object are taken.
 fn drawn(session: &SessionValue, what: &str, frame: &Dynamic, id: u32, mask: &Dynamic) -> Checked<Mask> {
     if let Some(labels) = mask.read_lock::<LabelsValue>() {
-        return Ok(Mask::of(&labels.labels, whole("mask: frame", frame)?, id as u16)?);
+        let volume = &session.volume.volume;
+        return Ok(Mask::of(&labels.labels, volume, whole("mask: frame", frame)?, id as u16)?);
     }
     if mask.is_map() {
         let rle: Rle = rhai::serde::from_dynamic(mask)

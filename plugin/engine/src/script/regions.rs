@@ -98,8 +98,8 @@ fn algebra(library: &mut Library<'_>) {
         .register_fn("-", |call: NativeCallContext, a: LabelsValue, b: LabelsValue| {
             native(&call, || with(&a, &b, |a, b| if b == 0 { a } else { 0 }))
         })
-        .register_fn("==", |a: LabelsValue, b: LabelsValue| a.labels.data == b.labels.data)
-        .register_fn("!=", |a: LabelsValue, b: LabelsValue| a.labels.data != b.labels.data);
+        .register_fn("==", |a: LabelsValue, b: LabelsValue| a.labels.equals(&b.labels))
+        .register_fn("!=", |a: LabelsValue, b: LabelsValue| !a.labels.equals(&b.labels));
     library
         .function(
             "object(labels: Labels, id: int) -> Labels",
@@ -125,6 +125,19 @@ fn algebra(library: &mut Library<'_>) {
             "One slice: where any slice has an object, the smaller number where there are several.",
             "labels.project().area_mm2",
             |labels: &mut LabelsValue| labels.derived(labels.labels.project()),
+        )
+        .function(
+            "resampled(labels: Labels, volume: Volume) -> Labels",
+            "The labels on the grid of another volume: each voxel gets the number of the nearest voxel here, 0 where there is none. Everything \
+             else refuses labels that lie elsewhere than the volume; those that are only stored with other axes are turned.",
+            "labels.resampled(volume) == labels",
+            |call: NativeCallContext, labels: &mut LabelsValue, volume: Dynamic| -> Fallible<LabelsValue> {
+                native(&call, || {
+                    let volume: VolumeValue = typed("resampled: volume", "Volume", &volume)?;
+                    let resampled = labels.labels.resampled(volume.volume.lattice())?;
+                    Ok(LabelsValue { labels: Arc::new(resampled), volume })
+                })
+            },
         )
         .function(
             "at(labels: Labels, frame: int) -> Labels",
@@ -261,5 +274,5 @@ fn measuring(library: &mut Library<'_>) {
 
 fn compare(labels: &LabelsValue, truth: &Dynamic, id: Option<u16>) -> Checked<Map> {
     let truth: LabelsValue = typed("compare: truth", "Labels", truth)?;
-    told(&measure::compare(&labels.grid(id), &truth.grid(id))?)
+    told(&measure::compare_labels(&labels.labels, &truth.labels, id)?)
 }

@@ -211,6 +211,7 @@ fn open_octa500(files: &Arc<Files>, root: &Dynamic, options: &Dynamic) -> Checke
 
 fn open_coloured(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
     let path = files.input("open_coloured: path", path)?;
+    io::check_exact(&path, "a map of colours")?;
     let picture = io::open(&path, &OpenOptions::default())?;
     let map = vessels::of_colours(&picture, &COLOURS).map_err(|error| Error::format(&path, error.to_string()))?;
     alone(map, files)

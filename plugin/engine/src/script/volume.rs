@@ -141,6 +141,11 @@ fn spacing(what: &str, value: &Dynamic) -> Checked<[f64; 3]> {
     list(what, value, float64).map_err(|_| wrong())?.try_into().map_err(|_| wrong())
 }
 
+/// A colour by its name, or the number of a channel.
+fn channel(what: &str, value: &Dynamic) -> Checked<String> {
+    if value.is_int() { Ok(whole(what, value)?.to_string()) } else { text(what, value) }
+}
+
 fn floats<const N: usize>(numbers: [f64; N]) -> Array {
     numbers.into_iter().map(Dynamic::from_float).collect()
 }
@@ -155,7 +160,7 @@ impl VolumeValue {
             request.series = options.get("series", text)?;
             request.uneven = options.get("uneven", truth)?.unwrap_or(false);
             request.volume = options.get("volume", whole)?;
-            request.channel = options.get("channel", text)?;
+            request.channel = options.get("channel", channel)?;
             request.spacing = options.get("spacing", spacing)?;
         }
         Ok(Self { files: files.clone(), ..Self::of(request, &mut ToHost(host.calls()))? })

@@ -73,25 +73,29 @@ fn in_pixels(values: &[f64]) -> Placed {
     (None, values.chunks_exact(2).map(|at| [at[0] as f32, at[1] as f32]).collect())
 }
 
-/// Voxel indices of places in the patient; a place up to half a voxel outside of the volume counts as its border.
+/// how far beyond the last half of a voxel a place may lie: millimetres are rounded
+const ROUNDING: f64 = 1e-6;
+
+/// Voxel indices of places in the patient: a whole number is the centre of a voxel, which reaches half a voxel to all sides.
 fn in_patient(values: &[f64], volume: &Volume) -> Result<Placed, PluginError> {
     let mut frame = None;
     let mut points = Vec::with_capacity(values.len() / 3);
     for place in values.chunks_exact(3) {
         let index = volume.geometry.to_index([place[0], place[1], place[2]]).map_err(convert::error)?;
         let extents = [volume.columns, volume.rows, volume.frames].map(|n| n as f64);
-        if !index.iter().zip(extents).all(|(i, n)| (-0.5..n - 0.5).contains(i)) {
+        let inside = |(i, n): (&f64, f64)| (-0.5 - ROUNDING..=n - 0.5 + ROUNDING).contains(i);
+        if !index.iter().zip(extents).all(inside) {
             return Err(convert::invalid(format!(
                 "({}, {}, {}) mm lies outside of the volume, at voxel ({:.1}, {:.1}, {:.1})",
                 place[0], place[1], place[2], index[0], index[1], index[2]
             )));
         }
-        let slice = index[2].round().max(0.0) as usize;
+        let slice = (index[2].round().max(0.0) as usize).min(volume.frames - 1);
         match frame {
             Some(other) if other != slice => return Err(several_slices(other, slice)),
             _ => frame = Some(slice),
         }
-        points.push([index[0].max(0.0) as f32, index[1].max(0.0) as f32]);
+        points.push([0, 1].map(|axis| index[axis].clamp(-0.5, extents[axis] - 0.5) as f32));
     }
     Ok((frame, points))
 }

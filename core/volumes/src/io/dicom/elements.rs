@@ -11,6 +11,7 @@
 //! `UN_sequence.dcm` (a sequence of unknown type, PS3.5 6.2.2) became nonsense, and a header cut off between two elements of a sequence
 //! counts as whole.
 
+use super::charset;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
@@ -20,6 +21,8 @@ use std::io::{Read, Seek, SeekFrom};
 const LARGEST_VALUE: u32 = 1 << 18;
 /// sequences in sequences; real files have less than ten
 const DEEPEST: usize = 32;
+/// the private group of our own segmentations
+const OURS: u16 = 0x0063;
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
@@ -40,7 +43,7 @@ pub(super) struct Encoding {
 
 /// The elements of a data set or of an item, in the order of the file.
 #[derive(Debug, Default, Clone)]
-pub(super) struct DataSet {
+pub(in crate::io) struct DataSet {
     elements: Vec<Element>,
     big: bool,
 }
@@ -70,7 +73,10 @@ pub(super) struct PixelElement {
 }
 
 /// Why a data set cannot be read: a reason for people.
-pub(super) type Fault = String;
+pub(in crate::io) type Fault = String;
+
+/// What stands in an element, or why it cannot be read.
+pub(in crate::io) type Parsed<T> = Result<T, Fault>;
 
 /// Reads the data set that starts at the current position and ends at `end`, up to its pixels.
 pub(super) fn read(
@@ -78,10 +84,21 @@ pub(super) fn read(
     end: u64,
     encoding: Encoding,
 ) -> Result<(DataSet, Option<PixelElement>), Fault> {
+    let explicit = is_explicit(source, encoding.explicit)?;
     let mut reader = Reader { source, end, big: encoding.big, pixels: None };
-    let explicit = reader.is_explicit(encoding.explicit)?;
     let set = reader.data_set(end, explicit, 0)?;
     Ok((set, reader.pixels))
+}
+
+/// Does the element at the current position look as if its type stood there, whatever the file says of itself?
+fn is_explicit(source: &mut dyn Bytes, declared: bool) -> Result<bool, Fault> {
+    let fault = |error: std::io::Error| error.to_string();
+    let start = source.stream_position().map_err(fault)?;
+    let mut head = [0; 6];
+    let enough = source.read_exact(&mut head).is_ok();
+    source.seek(SeekFrom::Start(start)).map_err(fault)?;
+    let looks = VR::from_binary([head[4], head[5]]).is_some();
+    Ok(if enough { looks } else { declared })
 }
 
 struct Head {
@@ -106,16 +123,6 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// What the first element looks like, whatever the file says of itself.
-    fn is_explicit(&mut self, declared: bool) -> Result<bool, Fault> {
-        let start = self.position()?;
-        let mut head = [0; 6];
-        let enough = self.source.read_exact(&mut head).is_ok();
-        self.seek(start)?;
-        let looks = VR::from_binary([head[4], head[5]]).is_some();
-        Ok(if enough { looks } else { declared })
-    }
-
     fn position(&mut self) -> Result<u64, Fault> {
         self.source.stream_position().map_err(|error| error.to_string())
     }
@@ -203,7 +210,7 @@ impl Reader<'_> {
             return Ok((!fragments).then_some(Value::Items(items)));
         }
         let stop = stop.unwrap_or(start);
-        let private = head.tag.0 % 2 == 1;
+        let private = head.tag.0 % 2 == 1 && head.tag.0 != OURS;
         if private || head.length > LARGEST_VALUE {
             self.seek(stop)?;
             return Ok(None);
@@ -288,48 +295,143 @@ impl DataSet {
         }
     }
 
-    /// The text without its padding; empty where there is none. Bytes beyond ASCII as UTF-8, else as Latin-1.
+    /// The text without its padding; empty where there is none. Bytes beyond ASCII are read as the data set's character set has them, else
+    /// as UTF-8 or Latin-1.
     pub fn text(&self, tag: Tag) -> String {
         let bytes = self.bytes(tag).unwrap_or_default();
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
-        };
+        let sets = if bytes.is_ascii() && !bytes.contains(&0x1b) { "" } else { &self.character_sets() };
+        let text = charset::decoded(bytes, sets).or_else(|| std::str::from_utf8(bytes).ok().map(str::to_owned));
+        let text = text.unwrap_or_else(|| bytes.iter().map(|&byte| char::from(byte)).collect());
         let shown = |c: char| if c.is_control() && c != '\0' { ' ' } else { c };
         text.trim_matches(|c: char| c.is_whitespace() || c == '\0').chars().map(shown).collect()
     }
 
-    /// All numbers of an element, written as text or binary; `None` where one of them is none.
-    pub fn numbers(&self, tag: Tag) -> Option<Vec<f64>> {
-        let element = self.value(tag)?;
-        let Value::Bytes(bytes) = &element.value else { return None };
+    /// The value of SpecificCharacterSet.
+    pub fn character_sets(&self) -> String {
+        let bytes = self.bytes(tags::SPECIFIC_CHARACTER_SET).unwrap_or_default();
+        String::from_utf8_lossy(bytes).trim_end_matches([' ', '\0']).to_owned()
+    }
+
+    /// All numbers of an element, written as text or binary; nothing where it is absent or empty. `count`: how many it should have, which
+    /// decides what commas are. Errors: something stands there that is no number.
+    fn all(&self, tag: Tag, count: Option<usize>) -> Parsed<Option<Vec<f64>>> {
+        let Some(element) = self.value(tag) else { return Ok(None) };
+        let Value::Bytes(bytes) = &element.value else { return Ok(None) };
         macro_rules! binary {
             ($number:ty, $size:literal) => {{
                 let order = if self.big { <$number>::from_be_bytes } else { <$number>::from_le_bytes };
-                bytes.as_chunks::<$size>().0.iter().map(|&b| Some(order(b) as f64)).collect()
+                let (numbers, rest) = bytes.as_chunks::<$size>();
+                rest.is_empty().then(|| numbers.iter().map(|&b| order(b) as f64).collect::<Vec<f64>>())
             }};
         }
-        match element.vr {
+        let text = self.text(tag);
+        let numbers = match element.vr {
             VR::US | VR::OW => binary!(u16, 2),
             VR::SS => binary!(i16, 2),
             VR::UL | VR::OL => binary!(u32, 4),
             VR::SL => binary!(i32, 4),
             VR::FL | VR::OF => binary!(f32, 4),
             VR::FD | VR::OD => binary!(f64, 8),
-            _ => {
-                let text = self.text(tag);
-                text.split('\\').map(|part| part.trim().parse().ok().filter(|v: &f64| v.is_finite())).collect()
-            }
+            _ if text.is_empty() => return Ok(None),
+            _ => decimals(&text, count),
+        };
+        match numbers {
+            Some(numbers) if numbers.is_empty() => Ok(None),
+            Some(numbers) if numbers.iter().all(|v| v.is_finite()) => Ok(Some(numbers)),
+            Some(_) => Err(format!("{} holds numbers that are not finite", name(tag))),
+            None => Err(format!("{} is \"{text}\", which cannot be read as numbers", name(tag))),
         }
     }
 
-    /// The first number of an element.
-    pub fn number(&self, tag: Tag) -> Option<f64> {
-        self.numbers(tag)?.first().copied().filter(|v| v.is_finite())
+    /// All numbers of an element; nothing where it is absent or empty. Errors: something stands there that is no number.
+    pub fn numbers(&self, tag: Tag) -> Parsed<Option<Vec<f64>>> {
+        self.all(tag, None)
     }
 
-    /// A whole number.
-    pub fn integer(&self, tag: Tag) -> Option<i64> {
-        self.number(tag).filter(|v| v.fract() == 0.0 && v.abs() < 1e15).map(|v| v as i64)
+    /// The numbers of an element that has so many; nothing where it is absent or empty. Errors: another number of values, or no numbers.
+    pub fn exactly<const N: usize>(&self, tag: Tag) -> Parsed<Option<[f64; N]>> {
+        let Some(numbers) = self.all(tag, Some(N))? else { return Ok(None) };
+        let found = numbers.len();
+        let wrong = |_| match N {
+            1 => format!("{} has {found} values instead of one", name(tag)),
+            _ => format!("{} is \"{}\": {found} of {N} values", name(tag), self.text(tag)),
+        };
+        <[f64; N]>::try_from(numbers).map(Some).map_err(wrong)
+    }
+
+    /// The first number of an element that may have several.
+    pub fn number(&self, tag: Tag) -> Parsed<Option<f64>> {
+        // with one value a comma is a decimal point
+        Ok(self.all(tag, Some(1))?.and_then(|numbers| numbers.first().copied()))
+    }
+
+    /// A whole number. Errors: something else stands there.
+    pub fn integer(&self, tag: Tag) -> Parsed<Option<i64>> {
+        match self.number(tag)? {
+            Some(v) if v.fract() == 0.0 && v.abs() < 1e15 => Ok(Some(v as i64)),
+            Some(v) => Err(format!("{} is {v} and no whole number", name(tag))),
+            None => Ok(None),
+        }
+    }
+
+    /// The smallest step that the text of an element can tell: 0.001 for `1.5\0.125`; nothing where it is written in binary.
+    pub fn written_step(&self, tag: Tag) -> Option<f64> {
+        let element = self.value(tag).filter(|element| element.vr == VR::DS)?;
+        let Value::Bytes(bytes) = &element.value else { return None };
+        let text = String::from_utf8_lossy(bytes).to_lowercase();
+        let places = |part: &str| {
+            let (digits, power) = part.split_once('e').unwrap_or((part, "0"));
+            let behind = digits.trim().split_once(['.', ',']).map_or(0, |(_, behind)| behind.len() as i32);
+            behind - power.trim().parse::<i32>().unwrap_or(0)
+        };
+        text.trim_matches([' ', '\0']).split('\\').map(places).max().map(|places| 10f64.powi(-places.clamp(-30, 30)))
+    }
+}
+
+/// An element for people: its name and its tag.
+pub(super) fn name(tag: Tag) -> String {
+    match StandardDataDictionary.by_tag(tag) {
+        Some(entry) => format!("{} {tag}", entry.alias()),
+        None => format!("element {tag}"),
+    }
+}
+
+/// Decimal strings. A comma is no character of theirs, but some devices write it: between the values where one text holds all of
+/// `count`, else in place of the point. Nothing where it may be either, or where there are no numbers.
+fn decimals(text: &str, count: Option<usize>) -> Option<Vec<f64>> {
+    let mut parts: Vec<&str> = text.split('\\').map(str::trim).collect();
+    while parts.len() > 1 && parts.last() == Some(&"") {
+        parts.pop();
+    }
+    let number = |text: &str| text.trim().parse().ok().filter(|v: &f64| v.is_finite());
+    if let ([one], Some(count @ 2..)) = (&parts[..], count)
+        && one.matches(',').count() == count - 1
+        && (count > 2 || one.contains('.'))
+    {
+        return one.split(',').map(number).collect();
+    }
+    let with_comma = |part: &&str| match part.contains('.') || part.matches(',').count() != 1 {
+        true => number(part),
+        false => number(&part.replace(',', ".")),
+    };
+    parts.iter().map(with_comma).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimals;
+
+    #[test]
+    fn commas_are_read_where_they_can_mean_one_thing() {
+        assert_eq!(decimals("0.0058,0.0019", Some(2)), Some(vec![0.0058, 0.0019]));
+        assert_eq!(decimals("1,0,0,0,1,0", Some(6)), Some(vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0]));
+        assert_eq!(decimals("-10,5", Some(1)), Some(vec![-10.5]));
+        assert_eq!(decimals("0,5\\0,25", Some(2)), Some(vec![0.5, 0.25]));
+        assert_eq!(decimals("1\\2\\", None), Some(vec![1.0, 2.0]));
+        for text in ["0,5,0,25", "1;2", "1\\\\2", "NaN", "inf", "0.5 mm", "--1"] {
+            assert_eq!(decimals(text, Some(2)), None, "{text}");
+        }
+        // which of the two cannot be told: one value, which is too few
+        assert_eq!(decimals("1,2", Some(2)), Some(vec![1.2]));
     }
 }

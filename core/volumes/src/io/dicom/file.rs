@@ -75,6 +75,11 @@ impl Start {
     }
 }
 
+/// Does the name end like a DICOM file's?
+pub(in crate::io) fn is_named_so(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ["dcm", "dicom"].iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
 /// Does the file start as a DICOM file does?
 pub(in crate::io) fn is_dicom(path: &Path) -> Result<bool> {
     Ok(Start::of(&first_bytes(path)?).is_some())

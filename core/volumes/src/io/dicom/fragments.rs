@@ -2,18 +2,21 @@
 //!
 //! Standard: DICOM PS3.5 A.4 (fragments, Basic Offset Table), PS3.3 C.7.6.3.1.8 (Extended Offset Table).
 
+use super::codec::Codec;
 use super::elements::PixelElement;
 use super::file::DicomFile;
 use super::header::Header;
-use crate::{Error, Result};
+use crate::Error;
 use dicom_dictionary_std::tags;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 const ITEM: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
 const SEQUENCE_END: [u8; 4] = [0xFE, 0xFF, 0xDD, 0xE0];
+/// bytes of an offset table
+const MOST_TABLE: u64 = 16 << 20;
 /// how a picture starts: JPEG and JPEG-LS, JPEG 2000, JPEG XL (bare, boxed)
-const STARTS: [&[u8]; 4] = [&[0xFF, 0xD8], &[0xFF, 0x4F], &[0xFF, 0x0A], &[0, 0, 0, 0x0C]];
+const STARTS: [&[u8]; 4] = [&[0xFF, 0xD8, 0xFF], &[0xFF, 0x4F, 0xFF, 0x51], &[0xFF, 0x0A], &[0, 0, 0, 0x0C]];
 
 /// A piece of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,8 +26,26 @@ pub(super) struct Piece {
     starts_picture: bool,
 }
 
+/// How many frames there are, where the header claims `claimed`: fewer than that only where there are too few fragments.
+pub(super) fn count(file: &mut DicomFile, pixels: &PixelElement, claimed: u64) -> Result<u64, String> {
+    let (table, pieces) = pieces(file, pixels, claimed as usize)?;
+    let starts = pieces.iter().filter(|piece| piece.starts_picture).count();
+    let found = match (pieces.len() as u64, table.len() as u64) {
+        (pieces, _) if pieces <= claimed => return Ok(pieces),
+        (_, listed) if listed >= claimed && listed > 0 => listed,
+        // these have one fragment per frame
+        (pieces, _) if matches!(Codec::of(&file.syntax), Some(Codec::Rle | Codec::Native | Codec::Deflate)) => pieces,
+        _ => starts as u64,
+    };
+    Ok(found.max(claimed))
+}
+
 /// The pieces of every frame.
-pub(super) fn of_frames(file: &mut DicomFile, header: &Header, pixels: &PixelElement) -> Result<Vec<Vec<Piece>>> {
+pub(super) fn of_frames(
+    file: &mut DicomFile,
+    header: &Header,
+    pixels: &PixelElement,
+) -> crate::Result<Vec<Vec<Piece>>> {
     let (table, pieces) =
         pieces(file, pixels, header.frames.len()).map_err(|fault| Error::format(&header.path, fault))?;
     let count = header.frames.len();
@@ -54,12 +75,8 @@ fn split(pieces: &[Piece], starts: impl Fn(usize) -> bool) -> Vec<Vec<Piece>> {
     frames
 }
 
-/// The offset table and the fragments. A table with another number of entries than `frames` is none.
-fn pieces(
-    file: &mut DicomFile,
-    pixels: &PixelElement,
-    frames: usize,
-) -> std::result::Result<(Vec<u64>, Vec<Piece>), String> {
+/// The offset table and the fragments. A table with fewer entries than `frames` is none.
+fn pieces(file: &mut DicomFile, pixels: &PixelElement, frames: usize) -> Result<(Vec<u64>, Vec<Piece>), String> {
     let cut = |_| "is truncated inside of its compressed pixels".to_owned();
     let end = file.length;
     let source = &mut file.source;
@@ -85,7 +102,8 @@ fn pieces(
             return Err(what);
         }
         if table.is_none() {
-            let mut bytes = vec![0; if length == 4 * frames as u64 { length as usize } else { 0 }];
+            let plausible = length >= 4 * frames as u64 && length % 4 == 0 && length <= MOST_TABLE;
+            let mut bytes = vec![0; if plausible { length as usize } else { 0 }];
             source.read_exact(&mut bytes).map_err(cut)?;
             let offsets = bytes.as_chunks::<4>().0.iter().map(|&b| u64::from(u32::from_le_bytes(b)));
             table = Some(offsets.collect::<Vec<u64>>());
@@ -105,7 +123,7 @@ fn pieces(
 }
 
 /// The bytes of a frame.
-pub(super) fn read(file: &mut DicomFile, path: &Path, pieces: &[Piece]) -> Result<Vec<u8>> {
+pub(super) fn read(file: &mut DicomFile, path: &Path, pieces: &[Piece]) -> crate::Result<Vec<u8>> {
     let size = pieces.iter().map(|piece| piece.length as usize).sum();
     let mut bytes = Vec::with_capacity(size);
     for piece in pieces {

@@ -4,8 +4,9 @@
 //! plainly in the file (PS3.3 C.7.6.16). Standard: PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.8.8.3 (dose grids), C.11.1 and
 //! C.11.2 (modality LUT, window).
 
-use super::elements::{DataSet, PixelElement};
+use super::elements::{DataSet, Fault, Parsed, PixelElement, name};
 use super::file::DicomFile;
+use super::fragments;
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -33,7 +34,8 @@ pub(super) struct Header {
     pub modality: String,
     /// SOPInstanceUID
     pub uid: String,
-    pub instance: Option<i64>,
+    /// InstanceNumber, or why it cannot be read: it counts only where slices have no place
+    pub instance: Parsed<Option<i64>>,
     pub rows: usize,
     pub columns: usize,
     pub samples: usize,
@@ -41,10 +43,12 @@ pub(super) struct Header {
     /// colour by plane instead of colour by pixel
     pub planar: bool,
     pub photometric: String,
-    /// between slices, where there is no position
-    pub thickness: Option<f64>,
+    /// between slices, where there is no position, or why it is not known
+    pub thickness: Parsed<f64>,
     pub has_modality_lut: bool,
     pub frames: Vec<FrameHeader>,
+    /// what people should know of this file
+    pub notes: Vec<String>,
 }
 
 /// How numbers are stored (PS3.5 8.1.1).
@@ -65,8 +69,10 @@ pub(super) struct FrameHeader {
     pub orientation: Option<[f64; 6]>,
     /// ImagePositionPatient: centre of the first pixel
     pub position: Option<[f64; 3]>,
-    /// PixelSpacing: between rows, between columns
-    pub spacing: Option<[f64; 2]>,
+    /// the smallest step that the text of the position can tell
+    pub position_step: Option<f64>,
+    /// PixelSpacing: between rows, between columns, or why it is not known
+    pub spacing: Parsed<[f64; 2]>,
     /// stored value to modality units
     pub slope: f64,
     pub intercept: f64,
@@ -77,30 +83,31 @@ pub(super) struct FrameHeader {
 impl Header {
     /// Reads what a file says of itself.
     pub fn read(path: &Path) -> Result<Content> {
-        let file = DicomFile::open(path)?;
-        let set = &file.set;
-        let size = set.integer(tags::ROWS).zip(set.integer(tags::COLUMNS));
-        match (size, file.pixels) {
+        let mut file = DicomFile::open(path)?;
+        let damaged = |fault: Fault| Error::format(path, format!("{fault}: damaged"));
+        let size = |tag| file.set.integer(tag).map_err(damaged);
+        match (size(tags::ROWS)?.zip(size(tags::COLUMNS)?), file.pixels) {
             (Some(size), Some(pixels)) => {
-                Self::of(path, &file, size, pixels).map(|header| Content::Image(Box::new(header)))
+                Self::of(path, &mut file, size, pixels).map(|header| Content::Image(Box::new(header)))
             }
             (None, Some(_)) => Err(Error::format(path, "has pixels but no Rows or Columns: damaged")),
             // spectra have rows and columns, too
-            (Some(_), None) if set.text(tags::SOP_CLASS_UID) != uids::MR_SPECTROSCOPY_STORAGE => {
+            (Some(_), None) if file.set.text(tags::SOP_CLASS_UID) != uids::MR_SPECTROSCOPY_STORAGE => {
                 Err(Error::format(path, "has no pixel data: damaged, truncated, or not an image"))
             }
-            _ => Ok(Content::Other(set.text(tags::MODALITY))),
+            _ => Ok(Content::Other(file.set.text(tags::MODALITY))),
         }
     }
 
-    fn of(path: &Path, file: &DicomFile, (rows, columns): (i64, i64), pixels: PixelElement) -> Result<Self> {
+    fn of(path: &Path, file: &mut DicomFile, (rows, columns): (i64, i64), pixels: PixelElement) -> Result<Self> {
         let set = &file.set;
-        let number = |tag| set.integer(tag);
-        let count = number(tags::NUMBER_OF_FRAMES).unwrap_or(1);
-        let samples = number(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+        let damaged = |fault: Fault| Error::format(path, fault);
+        let number = |tag| set.integer(tag).map_err(damaged);
+        let count = number(tags::NUMBER_OF_FRAMES)?.unwrap_or(1);
+        let samples = number(tags::SAMPLES_PER_PIXEL)?.unwrap_or(1);
         let stored = Stored::of(path, set, pixels.tag)?;
-        // compressed or not, a frame takes a few bits
-        let most = (file.length - pixels.offset.min(file.length)).saturating_mul(8);
+        // packed or not, a frame takes a byte or more
+        let most = file.length - pixels.offset.min(file.length);
         if rows < 1 || columns < 1 || count < 1 || !(1..=4).contains(&samples) || count as u64 > most {
             let what = format!(
                 "claims {count} frames of {columns} x {rows} pixels with {samples} values in {} bytes: damaged or truncated",
@@ -116,21 +123,20 @@ impl Header {
             description: set.text(tags::SERIES_DESCRIPTION),
             modality: set.text(tags::MODALITY),
             uid: set.text(tags::SOP_INSTANCE_UID),
-            instance: number(tags::INSTANCE_NUMBER),
+            instance: set.integer(tags::INSTANCE_NUMBER),
             rows: rows as usize,
             columns: columns as usize,
             samples: samples as usize,
             stored,
-            planar: number(tags::PLANAR_CONFIGURATION) == Some(1),
+            planar: number(tags::PLANAR_CONFIGURATION)? == Some(1),
             photometric: photometric(set, samples),
             thickness: thickness(set),
             has_modality_lut: set.has(tags::MODALITY_LUT_SEQUENCE),
             frames: Vec::new(),
+            notes: Vec::new(),
         };
-        if pixels.length.is_some() {
-            header.check_length(count as u64, &pixels)?;
-        }
-        header.frames = frames(set, count as usize);
+        let count = header.frames_there(file, count as u64, &pixels)?;
+        (header.frames, header.notes) = frames(&file.set, count, header.notes).map_err(damaged)?;
         Ok(header)
     }
 
@@ -141,15 +147,49 @@ impl Header {
         (self.rows * self.columns * samples) as u64 * u64::from(self.stored.allocated)
     }
 
-    /// Before a description of every frame is made: are they there?
-    fn check_length(&self, count: u64, pixels: &PixelElement) -> Result<()> {
-        let there = pixels.length.unwrap_or(0);
-        let wanted = self.frame_bits().saturating_mul(count).div_ceil(8);
+    /// Before a description of every frame is made: how many are there? Fewer than claimed is an error; more are read, and a note says so.
+    fn frames_there(&mut self, file: &mut DicomFile, claimed: u64, pixels: &PixelElement) -> Result<usize> {
+        let there = match pixels.length {
+            Some(length) => self.uncompressed(length, claimed)?,
+            None => {
+                let there =
+                    fragments::count(file, pixels, claimed).map_err(|fault| Error::format(&self.path, fault))?;
+                if there < claimed {
+                    let what = format!("is truncated or damaged: {there} compressed frames instead of {claimed}");
+                    return Err(Error::format(&self.path, what));
+                }
+                there
+            }
+        };
+        if there == claimed {
+            return Ok(claimed as usize);
+        }
+        let described = file.set.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).len() as u64;
+        let says = format!("NumberOfFrames says {claimed} frames, the pixel data hold {there}");
+        if described != 0 && described < there {
+            let what = format!("{says}, and {described} are described: its header is damaged");
+            return Err(Error::format(&self.path, what));
+        }
+        self.notes.push(format!("{says}: all {there} are read"));
+        Ok(there as usize)
+    }
+
+    /// How many frames uncompressed pixels hold.
+    fn uncompressed(&self, there: u64, claimed: u64) -> Result<u64> {
+        let wanted = self.frame_bits().saturating_mul(claimed).div_ceil(8);
         if there < wanted {
             let what = format!("is truncated: {there} bytes of pixel data instead of {wanted}");
             return Err(Error::format(&self.path, what));
         }
-        Ok(())
+        let planes = self.samples == 1 && (self.photometric == "RGB" || self.photometric.starts_with("YBR"));
+        if planes && there / 3 >= wanted {
+            let what = format!("is {} with SamplesPerPixel 1, but its pixel data hold three planes", self.photometric);
+            return Err(Error::format(&self.path, format!("{what}: its header is damaged")));
+        }
+        // an odd number of bytes is padded
+        let surplus = there.saturating_sub(wanted + wanted % 2);
+        let more = surplus.saturating_mul(8) / self.frame_bits().max(1);
+        Ok(if surplus >= self.frame_bits().div_ceil(8) { claimed.saturating_add(more) } else { claimed })
     }
 }
 
@@ -169,11 +209,12 @@ impl Stored {
             let allocated = if pixels == tags::FLOAT_PIXEL_DATA { 32 } else { 64 };
             return Ok(Self { allocated, bits: allocated, high: allocated - 1, signed: true, float: true });
         }
+        let number = |tag| set.integer(tag).map_err(|fault| Error::format(path, fault));
         let missing = || Error::format(path, "has no BitsAllocated: damaged, or not an image");
-        let allocated = set.integer(tags::BITS_ALLOCATED).ok_or_else(missing)?;
-        let bits = set.integer(tags::BITS_STORED).unwrap_or(allocated);
-        let high = set.integer(tags::HIGH_BIT).unwrap_or(bits - 1);
-        let signed = set.integer(tags::PIXEL_REPRESENTATION) == Some(1);
+        let allocated = number(tags::BITS_ALLOCATED)?.ok_or_else(missing)?;
+        let bits = number(tags::BITS_STORED)?.unwrap_or(allocated);
+        let high = number(tags::HIGH_BIT)?.unwrap_or(bits - 1);
+        let signed = number(tags::PIXEL_REPRESENTATION)? == Some(1);
         let fits = (1..=allocated).contains(&bits) && high < allocated && high + 1 >= bits;
         if !matches!(allocated, 1 | 8 | 16 | 32 | 64) || !fits {
             let what = format!("stores {bits} of {allocated} bits (high bit {high}), which is not supported");
@@ -183,33 +224,39 @@ impl Stored {
     }
 }
 
-fn frames(set: &DataSet, count: usize) -> Vec<FrameHeader> {
+/// The description of every frame; `notes` grow by what people should know.
+fn frames(set: &DataSet, count: usize, mut notes: Vec<String>) -> Parsed<(Vec<FrameHeader>, Vec<String>)> {
     let shared = set.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
     let own = set.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
-    let plain = FrameHeader::of(&Lookup { set, shared, own: None });
-    let mut frames: Vec<FrameHeader> = (0..count)
-        .map(|frame| {
-            own.get(frame)
-                .map_or_else(|| plain.clone(), |_| FrameHeader::of(&Lookup { set, shared, own: own.get(frame) }))
-        })
-        .collect();
-    if own.is_empty() && count > 1 {
-        place_plain_frames(set, &mut frames);
+    let mut of = |own: Option<&DataSet>| FrameHeader::of(&Lookup { set, shared, own }, &mut notes);
+    let described = own.iter().take(count).map(|own| of(Some(own))).collect::<Parsed<Vec<_>>>()?;
+    let mut frames = described;
+    if frames.len() < count {
+        frames.resize(count, of(None)?);
     }
-    frames
+    if own.is_empty() && count > 1 {
+        place_plain_frames(set, &mut frames)?;
+    }
+    notes.dedup();
+    Ok((frames, notes))
 }
 
 /// One position for many frames: the first one's. The others follow along the normal, by the offsets of a dose grid or the spacing
 /// between slices; where neither is given their place is unknown.
-fn place_plain_frames(set: &DataSet, frames: &mut [FrameHeader]) {
-    let offsets = set.numbers(tags::GRID_FRAME_OFFSET_VECTOR).filter(|offsets| offsets.len() == frames.len());
-    let between = set.number(tags::SPACING_BETWEEN_SLICES).filter(|&between| between != 0.0);
+fn place_plain_frames(set: &DataSet, frames: &mut [FrameHeader]) -> Parsed<()> {
+    let offsets = set.numbers(tags::GRID_FRAME_OFFSET_VECTOR)?;
+    if let Some(offsets) = offsets.as_ref().filter(|offsets| offsets.len() != frames.len()) {
+        let (offset, count) = (name(tags::GRID_FRAME_OFFSET_VECTOR), frames.len());
+        return Err(format!("{offset} has {} values for {count} frames", offsets.len()));
+    }
+    let between = set.number(tags::SPACING_BETWEEN_SLICES)?.filter(|&between| between != 0.0);
     for (i, frame) in frames.iter_mut().enumerate() {
         let offset = match (&offsets, between) {
             (Some(offsets), _) => Some(offsets[i] - offsets[0]),
             (None, Some(between)) => Some(between * i as f64),
             _ => None,
         };
+        frame.position_step = None;
         frame.position = match (frame.position, frame.orientation, offset) {
             (Some(first), Some(orientation), Some(offset)) => {
                 let normal = super::geometry::normal(orientation);
@@ -218,6 +265,7 @@ fn place_plain_frames(set: &DataSet, frames: &mut [FrameHeader]) {
             _ => None,
         };
     }
+    Ok(())
 }
 
 /// Where an attribute of a frame may be.
@@ -234,56 +282,80 @@ impl<'a> Lookup<'a> {
         in_group(self.own).or_else(|| in_group(self.shared)).or(Some(self.set).filter(|set| set.has(tag)))
     }
 
-    fn numbers<const N: usize>(&self, group: Tag, tag: Tag) -> Option<[f64; N]> {
-        let numbers = self.find(group, tag)?.numbers(tag)?;
-        <[f64; N]>::try_from(numbers).ok().filter(|values| values.iter().all(|v| v.is_finite()))
+    fn numbers<const N: usize>(&self, group: Tag, tag: Tag) -> Parsed<Option<[f64; N]>> {
+        self.find(group, tag).map_or(Ok(None), |set| set.exactly(tag))
     }
 }
 
 impl FrameHeader {
-    fn of(lookup: &Lookup<'_>) -> Self {
-        let one = |tag| lookup.numbers::<1>(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tag).map(|[value]| value);
-        let positive = |spacing: &[f64; 2]| spacing.iter().all(|&s| s > 0.0);
-        let plain = |tag| lookup.set.numbers(tag).and_then(|v| <[f64; 2]>::try_from(v).ok());
-        Self {
-            orientation: lookup.numbers(tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT),
-            position: lookup.numbers(tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT),
-            // projections and scanned pictures have a spacing of their own name
-            spacing: lookup
-                .numbers(tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING)
-                .or_else(|| plain(tags::IMAGER_PIXEL_SPACING))
-                .or_else(|| plain(tags::NOMINAL_SCANNED_PIXEL_SPACING))
-                .filter(positive),
-            slope: one(tags::RESCALE_SLOPE).unwrap_or(1.0),
-            intercept: one(tags::RESCALE_INTERCEPT).unwrap_or(0.0),
-            window: window(lookup),
+    fn of(lookup: &Lookup<'_>, notes: &mut Vec<String>) -> Parsed<Self> {
+        let one = |tag| lookup.numbers::<1>(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tag);
+        let [slope] = one(tags::RESCALE_SLOPE)?.unwrap_or([1.0]);
+        let [intercept] = one(tags::RESCALE_INTERCEPT)?.unwrap_or([0.0]);
+        if slope == 0.0 {
+            return Err(format!("{} is 0: every value would be the same", name(tags::RESCALE_SLOPE)));
         }
+        let position = (tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
+        // a window that cannot be read is no window: values keep their meaning
+        let window = window(lookup).unwrap_or_else(|fault| {
+            notes.push(format!("{fault}: taken as if there were no window"));
+            None
+        });
+        Ok(Self {
+            orientation: lookup.numbers(tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT)?,
+            position: lookup.numbers(position.0, position.1)?,
+            position_step: lookup.find(position.0, position.1).and_then(|set| set.written_step(position.1)),
+            spacing: spacing(lookup),
+            slope,
+            intercept,
+            window,
+        })
+    }
+}
+
+/// Between rows and between columns. Projections and scanned pictures have a spacing of their own name.
+fn spacing(lookup: &Lookup<'_>) -> Parsed<[f64; 2]> {
+    let plain = |tag| lookup.set.exactly::<2>(tag);
+    let found = match lookup.numbers(tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING)? {
+        Some(found) => Some((tags::PIXEL_SPACING, found)),
+        None => match plain(tags::IMAGER_PIXEL_SPACING)? {
+            Some(found) => Some((tags::IMAGER_PIXEL_SPACING, found)),
+            None => plain(tags::NOMINAL_SCANNED_PIXEL_SPACING)?.map(|f| (tags::NOMINAL_SCANNED_PIXEL_SPACING, f)),
+        },
+    };
+    match found {
+        Some((_, spacing)) if spacing.iter().all(|&mm| mm > 0.0) => Ok(spacing),
+        Some((tag, [y, x])) => Err(format!("{} is {y}, {x} mm, which is no size", name(tag))),
+        None => Err(format!("{} is missing", name(tags::PIXEL_SPACING))),
     }
 }
 
 /// The first window (PS3.3 C.11.2.1.2), else the input range of the VOI LUT.
-fn window(lookup: &Lookup<'_>) -> Option<(f64, f64)> {
+fn window(lookup: &Lookup<'_>) -> Parsed<Option<(f64, f64)>> {
     let group = tags::FRAME_VOILUT_SEQUENCE;
-    let first = |tag| lookup.find(group, tag)?.number(tag);
-    if let (Some(centre), Some(width)) = (first(tags::WINDOW_CENTER), first(tags::WINDOW_WIDTH)) {
+    let first = |tag| lookup.find(group, tag).map_or(Ok(None), |set| set.number(tag));
+    if let (Some(centre), Some(width)) = (first(tags::WINDOW_CENTER)?, first(tags::WINDOW_WIDTH)?) {
         let function = lookup.find(group, tags::VOILUT_FUNCTION).map(|set| set.text(tags::VOILUT_FUNCTION));
         let exact = function.is_some_and(|name| name == "LINEAR_EXACT" || name == "SIGMOID");
         let (centre, width) = if exact { (centre, width) } else { (centre - 0.5, width - 1.0) };
-        return (width >= 0.0).then_some((centre - width / 2.0, centre + width / 2.0));
+        return Ok((width >= 0.0).then_some((centre - width / 2.0, centre + width / 2.0)));
     }
-    let table = lookup.set.items(tags::VOILUT_SEQUENCE).first()?.numbers(tags::LUT_DESCRIPTOR)?;
-    let [count, first, _] = table[..] else { return None };
+    let Some(item) = lookup.set.items(tags::VOILUT_SEQUENCE).first() else { return Ok(None) };
+    let Some([count, first, _]) = item.exactly::<3>(tags::LUT_DESCRIPTOR)? else { return Ok(None) };
     let count = if count <= 0.0 { count + 65536.0 } else { count };
-    Some((first, first + count - 1.0))
+    Ok(Some((first, first + count - 1.0)))
 }
 
 /// SpacingBetweenSlices, else SliceThickness.
-fn thickness(set: &DataSet) -> Option<f64> {
+fn thickness(set: &DataSet) -> Parsed<f64> {
     let shared = set.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
     let own = set.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).first();
     let lookup = Lookup { set, shared, own };
-    [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS].into_iter().find_map(|tag| {
-        let [value] = lookup.numbers::<1>(tags::PIXEL_MEASURES_SEQUENCE, tag)?;
-        Some(value.abs()).filter(|&value| value > 0.0)
-    })
+    for tag in [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS] {
+        match lookup.numbers::<1>(tags::PIXEL_MEASURES_SEQUENCE, tag)? {
+            Some([mm]) if mm != 0.0 => return Ok(mm.abs()),
+            _ => {}
+        }
+    }
+    Err(format!("{} is missing", name(tags::SLICE_THICKNESS)))
 }

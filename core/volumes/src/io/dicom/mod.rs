@@ -6,6 +6,7 @@
 //! YBR as RGB; padding values kept. Standard: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (pixels), C.7.6.16 (multi-frame), C.11.1 (LUT),
 //! PS3.5, PS3.10.
 
+mod charset;
 mod codec;
 mod elements;
 mod file;
@@ -23,15 +24,17 @@ use crate::progress::Observer;
 use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result};
 use dicom_core::Tag;
-use dicom_object::{DefaultDicomObject, OpenFileOptions};
+use dicom_dictionary_std::{tags, uids};
 use file::DicomFile;
+use geometry::Slice;
 use header::{Content, Header};
 use pixels::Pixels;
 use stack::{Slices, Stack};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use file::is_dicom;
+pub(super) use elements::DataSet;
+pub(super) use file::{is_dicom, is_named_so};
 pub(super) use series::directory_of;
 
 /// Reads one series; `source` is what the user named, `files` the DICOM files there.
@@ -43,6 +46,7 @@ pub(super) fn read(
 ) -> Result<Volume> {
     let stack = Stack::of(source, files, options)?;
     let (geometry, window) = (stack.geometry.clone(), stack.window());
+    stack.notes.iter().for_each(|note| observer.note(&format!("{}: {note}", source.display())));
     let slices = Slices::of(stack)?;
     let bytes = slices.bytes(options.crop.as_ref())?;
     let volume = if options.is_lazy(bytes) {
@@ -67,14 +71,43 @@ pub(super) fn read(
     Ok(volume.with_window(window))
 }
 
-/// The slices of one series in the order in which [`read`] stacks them, and their place: the file, and the frame in it from 0.
-pub(super) fn slices(
-    source: &Path,
-    files: &[PathBuf],
-    options: &OpenOptions,
-) -> Result<(Vec<(PathBuf, usize)>, Geometry)> {
-    let Stack { headers, order, geometry } = Stack::of(source, files, options)?;
-    Ok((order.into_iter().map(|slice| (headers[slice.file].path.clone(), slice.frame)).collect(), geometry))
+/// A slice as [`read`] stacks it: its file, the frame in it from 0, and where its first pixel and its axes lie (left-back-up).
+pub(super) struct PlacedSlice {
+    pub path: PathBuf,
+    pub frame: usize,
+    pub position: Option<[f64; 3]>,
+    pub orientation: Option<[f64; 6]>,
+}
+
+/// The slices of one series in the order of the volume, and the volume's geometry.
+pub(super) fn slices(source: &Path, files: &[PathBuf], options: &OpenOptions) -> Result<(Vec<PlacedSlice>, Geometry)> {
+    let Stack { headers, order, geometry, .. } = Stack::of(source, files, options)?;
+    let slice = |slice: Slice| {
+        let (header, frame) = (&headers[slice.file], &headers[slice.file].frames[slice.frame]);
+        let (position, orientation) = (frame.position, frame.orientation);
+        PlacedSlice { path: header.path.clone(), frame: slice.frame, position, orientation }
+    };
+    Ok((order.into_iter().map(slice).collect(), geometry))
+}
+
+/// Syntaxes that cannot pack without loss.
+const LOSSY: [&str; 4] =
+    [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT, uids::JPEGLS_NEAR_LOSSLESS, uids::JPEGXLJPEG_RECOMPRESSION];
+
+/// Were values of one of the files rounded when it was packed, as far as it says? For people.
+pub(super) fn lossy(source: &Path, files: &[PathBuf]) -> Result<Option<String>> {
+    let files = match files {
+        [one] => series::referenced_files(one)?.unwrap_or_else(|| files.to_vec()),
+        several => several.to_vec(),
+    };
+    for path in files {
+        let file = DicomFile::open(&path)?;
+        if LOSSY.contains(&file.syntax.as_str()) || file.set.text(tags::LOSSY_IMAGE_COMPRESSION) == "01" {
+            let name = if path == source { String::new() } else { format!(" ({})", path.display()) };
+            return Ok(Some(format!("a DICOM image that was compressed with loss{name}")));
+        }
+    }
+    Ok(None)
 }
 
 /// The frames of one file, whatever they show: values as they are stored.
@@ -102,25 +135,45 @@ impl StoredFrames {
     }
 }
 
-/// A DICOM file's elements, whole or up to a tag, after a look at the lengths that it claims.
-pub(super) fn open_object(path: &Path, until: Option<Tag>) -> Result<DefaultDicomObject> {
-    let ours = DicomFile::open(path)?.syntax;
-    let open = |until| {
-        let options = OpenFileOptions::new();
-        let options = if let Some(tag) = until { options.read_until(tag) } else { options };
-        options.open_file(path).map_err(|error| Error::format(path, one_line(&error.to_string())))
-    };
-    // in another syntax the same bytes are other lengths, and the crate asks for as much memory as they say
-    let theirs = open(Some(Tag(8, 0)))?;
-    match theirs.meta().transfer_syntax().trim_matches(['\0', ' ']) {
-        same if same == ours => open(until),
-        _ => Err(Error::format(
-            path,
-            "does not say how it is written (transfer syntax): its meta information is damaged",
-        )),
+/// Texts of a file as they are in it, and the character set that they are in.
+pub(super) struct Texts {
+    set: DataSet,
+    path: PathBuf,
+}
+
+impl Texts {
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self { set: DicomFile::open(path)?.set, path: path.to_path_buf() })
+    }
+
+    /// The elements.
+    pub fn set(&self) -> &DataSet {
+        &self.set
+    }
+
+    /// The bytes of an element; nothing where it is absent.
+    pub fn bytes(&self, tag: Tag) -> Option<&[u8]> {
+        self.set.bytes(tag)
+    }
+
+    /// The value of SpecificCharacterSet; empty where there is none.
+    pub fn character_sets(&self) -> String {
+        self.set.character_sets()
+    }
+
+    /// The text in Unicode. Errors: a character set that is not known, bytes that are not of it.
+    pub fn unicode(&self, tag: Tag) -> Result<String> {
+        let sets = self.character_sets();
+        let text = charset::decoded(self.set.bytes(tag).unwrap_or_default(), &sets).ok_or_else(|| {
+            let what = format!("{} cannot be read in the character set \"{sets}\"", elements::name(tag));
+            let how = "describe the segmentation with ASCII alone, then it is copied as it is";
+            Error::format(&self.path, format!("{what}: {how}"))
+        })?;
+        Ok(text.trim_end_matches([' ', '\0']).to_owned())
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// Everything before the pixels of a file, read with no more memory than the file has bytes.
+pub(super) fn elements_of(path: &Path) -> Result<DataSet> {
+    Ok(DicomFile::open(path)?.set)
 }

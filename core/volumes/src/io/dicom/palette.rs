@@ -26,8 +26,8 @@ impl Table {
     /// `signed`: are stored values signed? It decides how the first value is read.
     fn of(path: &Path, set: &DataSet, descriptor: Tag, data: Tag, segments: Tag, signed: bool) -> Result<Self> {
         let damaged = || Error::format(path, "has a damaged or missing lookup table");
-        let numbers = set.numbers(descriptor).ok_or_else(damaged)?;
-        let [count, first, bits] = numbers[..] else { return Err(damaged()) };
+        let numbers = set.exactly(descriptor).map_err(|fault| Error::format(path, fault))?;
+        let [count, first, bits] = numbers.ok_or_else(damaged)?;
         // 0 stands for 65536; a signed reading of the count makes large ones negative
         let count = if count <= 0.0 { (count + 65536.0) as usize } else { count as usize };
         let first = if signed { i64::from(first as i64 as u16 as i16) } else { i64::from(first as i64 as u16) };

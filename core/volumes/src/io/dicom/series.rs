@@ -30,7 +30,7 @@ pub(super) fn referenced_files(path: &Path) -> Result<Option<Vec<PathBuf>>> {
     let (mut files, mut missing) = (Vec::new(), Vec::new());
     for record in set.items(tags::DIRECTORY_RECORD_SEQUENCE) {
         let id = record.text(tags::REFERENCED_FILE_ID);
-        if id.is_empty() || record.integer(tags::RECORD_IN_USE_FLAG) == Some(0) {
+        if id.is_empty() || record.integer(tags::RECORD_IN_USE_FLAG) == Ok(Some(0)) {
             continue;
         }
         match locate(folder, &id) {

@@ -3,7 +3,7 @@
 //! Of the pixels only one slice lies in memory at a time, and the files read last stay open. Slices of multi-frame files are therefore found
 //! without looking for them again, those of single-frame files cost one look at a header each.
 
-use super::geometry::{self, Slice};
+use super::geometry::{self, Arranged, Slice};
 use super::header::{Content, Header};
 use super::pixels::{Output, Pixels};
 use super::series;
@@ -11,6 +11,7 @@ use crate::io::frames::Frame;
 use crate::io::{Crop, OpenOptions};
 use crate::volume::{FrameSource, Geometry, Voxels};
 use crate::{Error, Result, with_voxels};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +23,8 @@ pub(super) struct Stack {
     pub headers: Vec<Header>,
     pub order: Vec<Slice>,
     pub geometry: Geometry,
+    /// what people should know of them
+    pub notes: Vec<String>,
 }
 
 impl Stack {
@@ -33,10 +36,15 @@ impl Stack {
         };
         let mut headers = images(source, referenced.as_deref().unwrap_or(files))?;
         let chosen = series::choose(source, &headers, options.series.as_deref())?;
-        let (order, geometry) = geometry::arrange(source, &chosen, options.uneven)?;
-        let chosen: Vec<PathBuf> = chosen.iter().map(|header| header.path.clone()).collect();
+        let Arranged { slices: order, geometry, mut notes } = geometry::arrange(source, &chosen, options.uneven)?;
+        if options.spacing.is_some() {
+            notes.clear(); // of the size alone
+        }
+        let geometry = options.sized(source, geometry, false)?;
+        notes.extend(notes_of(&chosen));
+        let chosen: HashSet<PathBuf> = chosen.iter().map(|header| header.path.clone()).collect();
         headers.retain(|header| chosen.contains(&header.path));
-        Ok(Self { headers, order, geometry })
+        Ok(Self { headers, order, geometry, notes })
     }
 
     /// The window of the slice in the middle.
@@ -44,6 +52,22 @@ impl Stack {
         let middle = self.order[self.order.len() / 2];
         self.headers[middle.file].frames[middle.frame].window
     }
+}
+
+/// What the files say, each once: many slices may say the same.
+fn notes_of(headers: &[&Header]) -> Vec<String> {
+    let mut notes: Vec<(String, usize)> = Vec::new();
+    for header in headers {
+        for note in &header.notes {
+            match notes.iter_mut().find(|(known, _)| known.ends_with(note.as_str())) {
+                Some((_, more)) => *more += 1,
+                None if headers.len() == 1 => notes.push((note.clone(), 0)),
+                None => notes.push((format!("{}: {note}", header.path.file_name().unwrap_or_default().display()), 0)),
+            }
+        }
+    }
+    let more = |(note, more): (String, usize)| if more == 0 { note } else { format!("{note} (and {more} files more)") };
+    notes.into_iter().map(more).collect()
 }
 
 /// The files with slices. Reports and presentation states lie beside images, and so do segmentations, which are images of their own

@@ -5,39 +5,60 @@
 
 use super::header::Header;
 use crate::volume::Geometry;
-use crate::{Error, Result};
-use std::path::Path;
 
 /// three bits of `xyzt_units`
 const UNIT_METRE: u8 = 1;
 const UNIT_MICRON: u8 = 3;
 
-/// sform before qform before plain spacing, as the standard and nibabel have it; in millimetres.
-pub(super) fn of_header(path: &Path, header: &Header) -> Result<Geometry> {
+/// Where the voxels lie, in millimetres, and what people should know of it: sform before qform before plain spacing, as the standard and
+/// nibabel have it. A form that holds no place (all zero, not finite, flat) is none, and the next one counts.
+pub(super) fn of_header(header: &Header) -> (Geometry, Option<String>) {
     let unit = match header.units & 7 {
         UNIT_METRE => 1e3,
         UNIT_MICRON => 1e-3,
         _ => 1.0,
     };
-    let positive = |v: f64| if v.is_finite() && v != 0.0 { v.abs() } else { 1.0 };
-    let zooms = [1, 2, 3].map(|axis| positive(header.pixdim[axis]) * unit);
-    let mut affine = if header.sform_code > 0 {
+    let sform = (header.sform_code > 0).then(|| {
         let [x, y, z] = header.sform;
         [x, y, z, [0., 0., 0., 1.]]
-    } else if header.qform_code > 0 {
-        qform(header)
-    } else {
-        return Ok(Geometry::from_spacing(zooms, false));
+    });
+    let qform = (header.qform_code > 0).then(|| qform(header));
+    let placed = |affine: [[f64; 4]; 4]| {
+        let mut affine = affine;
+        affine[..3].iter_mut().flatten().for_each(|v| *v *= unit);
+        Geometry::checked(affine).ok()
     };
-    affine[..3].iter_mut().flatten().for_each(|v| *v *= unit);
-    if affine.iter().flatten().any(|v| !v.is_finite()) || determinant(&affine) == 0.0 {
-        let what = "has an unusable orientation in its NIfTI header (sform or qform is singular)";
-        return Err(Error::format(path, what));
-    }
-    Ok(Geometry::from_affine(affine))
+    let wrong = |form: &str| format!("the {form} of the NIfTI header holds no place (zero, flat or not finite)");
+    let failed = match (sform.map(placed), qform.map(placed)) {
+        (Some(Some(geometry)), _) | (None, Some(Some(geometry))) => return (geometry, None),
+        (Some(None), Some(Some(geometry))) => return (geometry, Some(format!("{}: the qform counts", wrong("sform")))),
+        (None, None) => None,
+        (Some(None), Some(None)) => Some("sform and qform"),
+        (Some(None), None) => Some("sform"),
+        (None, Some(None)) => Some("qform"),
+    };
+    let (zooms, unsized_axes) = zooms(header);
+    let spacing = zooms.map(|mm| mm * unit);
+    let note = failed.map(|form| format!("{}: where the voxels lie is not known", wrong(form)));
+    let sizes =
+        unsized_axes.then(|| "pixdim of the NIfTI header is zero or not finite: sizes are not known".to_owned());
+    (Geometry::from_spacing(spacing, false), note.or(sizes))
 }
 
-/// Method 2 of the standard (`nifti_quatern_to_mat44`), before units.
+/// Along x, y, z, and whether one of them that matters is missing: then none is said of the slices.
+fn zooms(header: &Header) -> ([f64; 3], bool) {
+    let said = [1, 2, 3].map(|axis| Some(header.pixdim[axis].abs()).filter(|v| v.is_finite() && *v != 0.0));
+    let [frames, rows, columns] = header.shape();
+    let missing = |axis: usize, side: u64| said[axis].is_none() && side > 1;
+    let [x, y, z] = said.map(|size| size.unwrap_or(1.0));
+    match missing(0, columns) || missing(1, rows) {
+        true => ([1.0, 1.0, z], true),
+        false => ([x, y, z], missing(2, frames)),
+    }
+}
+
+/// Method 2 of the standard (`nifti_quatern_to_mat44`), before units. Sizes are taken without their sign, as nibabel and ITK do; an axis
+/// of one voxel may have none.
 fn qform(header: &Header) -> [[f64; 4]; 4] {
     let [mut b, mut c, mut d] = header.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);
@@ -49,9 +70,13 @@ fn qform(header: &Header) -> [[f64; 4]; 4] {
     } else {
         rest.sqrt()
     };
-    let zoom = |axis: usize| if header.pixdim[axis] > 0.0 { header.pixdim[axis] } else { 1.0 };
+    let [frames, rows, columns] = header.shape();
+    let zoom = |axis: usize, side: u64| match header.pixdim[axis].abs() {
+        0.0 if side == 1 => 1.0,
+        size => size,
+    };
     let qfac = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
-    let [x, y, z] = [zoom(1), zoom(2), zoom(3) * qfac];
+    let [x, y, z] = [zoom(1, columns), zoom(2, rows), zoom(3, frames) * qfac];
     let [tx, ty, tz] = header.offset;
     [
         [(a * a + b * b - c * c - d * d) * x, 2.0 * (b * c - a * d) * y, 2.0 * (b * d + a * c) * z, tx],

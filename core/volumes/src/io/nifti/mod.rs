@@ -14,6 +14,7 @@ pub(super) use write::{Kind, write, write_parts, write_values};
 
 use super::OpenOptions;
 use super::lazy::{FileFrames, InOrder};
+use crate::progress::Observer;
 use crate::volume::{Geometry, Volume};
 use crate::{Error, Result};
 use header::Header;
@@ -30,7 +31,7 @@ pub(super) fn is_named_so(name: &str) -> bool {
 }
 
 /// Reads a volume; of a pair, either file may be named.
-pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
+pub(super) fn read(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let header_path = if pair::is_half(&name) { pair::half(path, "hdr")? } else { path.to_path_buf() };
     let header = Header::read(&header_path, &mut Stream::open(&header_path)?.0)?;
@@ -47,8 +48,11 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
         return Err(truncated(&voxels_path, bytes));
     };
     let [frames, rows, columns] = shape.map(|n| n as usize);
+    let (place, note) = geometry::of_header(&header);
+    if let Some(note) = note {
+        observer.note(&format!("{}: {note}", header_path.display()));
+    }
     if options.is_lazy(bytes) || options.once {
-        let place = geometry::of_header(&header_path, &header)?;
         return lazy(&voxels_path, stream, start, datatype, &header, [frames, rows, columns], place, options.once);
     }
     options.check_size(&voxels_path, bytes)?;
@@ -65,7 +69,7 @@ pub(super) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> {
     // reading on to the end lets gzip check its checksum
     std::io::copy(&mut stream.take(1 << 20), &mut std::io::sink()).map_err(damaged(&voxels_path))?;
     let voxels = if channels == 1 { voxels::scaled(voxels, header.slope, header.inter) } else { voxels };
-    Volume::new([frames, rows, columns, channels], voxels, geometry::of_header(&header_path, &header)?, "nifti")
+    Volume::new([frames, rows, columns, channels], voxels, place, "nifti")
 }
 
 /// A volume whose slices are read when they are asked for.

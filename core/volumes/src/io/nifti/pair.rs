@@ -1,7 +1,7 @@
 //! Which files a NIfTI volume lies in: one (`.nii`), or two (`.hdr` and `.img`), each packed by gzip or not.
 
+use crate::io::gzip::Unpacker;
 use crate::{Error, Result};
-use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const MAX_GZIP_RATIO: u64 = 1032;
 /// The bytes of a file from its beginning, unpacked where it is gzip, whatever its name says.
 pub(super) enum Stream {
     Plain(BufReader<File>),
-    Gzip(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
+    Gzip(Box<BufReader<Unpacker<BufReader<File>>>>),
 }
 
 impl Stream {
@@ -24,7 +24,7 @@ impl Stream {
         let gzip = reader.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
         Ok(match gzip {
             true => {
-                let unpacked = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader));
+                let unpacked = BufReader::with_capacity(1 << 16, Unpacker::new(reader));
                 (Self::Gzip(Box::new(unpacked)), length.saturating_mul(MAX_GZIP_RATIO))
             }
             false => (Self::Plain(reader), length),

@@ -4,7 +4,7 @@ use super::codes::{self, coded};
 use super::elements::{item, longs, sequence, shorts, text, texts};
 use super::frames::{self, Frame};
 use super::grid::{Content, MOST};
-use super::options::SegOptions;
+use super::options::{SegOptions, Segment};
 use super::read::{PRIVATE_CREATOR, PRIVATE_CREATOR_TAG, PRIVATE_SLICES, TRACKING};
 use super::source::Source;
 use super::uid::Uids;
@@ -34,15 +34,15 @@ const COPIED: [(Tag, VR); 10] = [
     (tags::REFERRING_PHYSICIAN_NAME, VR::PN),
 ];
 /// Copied where the source has them (type 3).
-const COPIED_IF_THERE: [Tag; 8] = [
-    tags::ISSUER_OF_PATIENT_ID,
-    tags::PATIENT_IDENTITY_REMOVED,
-    tags::DEIDENTIFICATION_METHOD,
-    tags::STUDY_DESCRIPTION,
-    tags::PATIENT_AGE,
-    tags::PATIENT_SIZE,
-    tags::PATIENT_WEIGHT,
-    tags::BODY_PART_EXAMINED,
+const COPIED_IF_THERE: [(Tag, VR); 8] = [
+    (tags::ISSUER_OF_PATIENT_ID, VR::LO),
+    (tags::PATIENT_IDENTITY_REMOVED, VR::CS),
+    (tags::DEIDENTIFICATION_METHOD, VR::LO),
+    (tags::STUDY_DESCRIPTION, VR::LO),
+    (tags::PATIENT_AGE, VR::AS),
+    (tags::PATIENT_SIZE, VR::DS),
+    (tags::PATIENT_WEIGHT, VR::DS),
+    (tags::BODY_PART_EXAMINED, VR::CS),
 ];
 
 /// The whole file.
@@ -65,7 +65,7 @@ pub(super) fn file(
     let put = |object: &mut InMemDicomObject, elements: Vec<InMemElement>| {
         elements.into_iter().for_each(|element| drop(object.put(element)));
     };
-    put(&mut object, patient_and_study(source));
+    put(&mut object, patient_and_study(source, needs_unicode(content, options))?);
     put(&mut object, series_and_equipment(source, options, &uids));
     put(&mut object, image(content, source, options, frames.len()));
     put(&mut object, references(source));
@@ -101,14 +101,51 @@ fn identifiers(content: &Content<'_>, source: &Source, options: &SegOptions, fra
     uids
 }
 
-fn patient_and_study(source: &Source) -> Vec<InMemElement> {
-    let copied = COPIED.iter().map(|&(tag, vr)| match source.header.get(tag) {
-        Some(element) => element.clone(),
-        None => DataElement::empty(tag, vr),
-    });
-    let more = COPIED_IF_THERE.iter().filter_map(|&tag| source.header.get(tag).cloned());
-    // element texts are Unicode in memory and are encoded anew
-    copied.chain(more).chain([text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192")]).collect()
+/// Patient and study. Texts are copied byte by byte, with their character set, where nothing that we add needs another; then any program
+/// reads in the segmentation what it reads in the source. Else all become UTF-8.
+/// Errors: texts to be made UTF-8 whose character set is not known.
+fn patient_and_study(source: &Source, as_unicode: bool) -> Result<Vec<InMemElement>> {
+    let more = COPIED_IF_THERE.into_iter().filter(|(tag, _)| source.texts.set().has(*tag));
+    let copied = COPIED.into_iter().chain(more).map(|(tag, vr)| copied(source, tag, vr, as_unicode));
+    let own = source.texts.character_sets();
+    let sets = match as_unicode {
+        // the writer sees the name and encodes what follows so
+        true => Some(text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192")),
+        // here it must not: bytes are bytes
+        false => (!own.is_empty()).then(|| {
+            let padded = own.bytes().chain((own.len() % 2 == 1).then_some(b' '));
+            DataElement::new(tags::SPECIFIC_CHARACTER_SET, VR::CS, PrimitiveValue::U8(padded.collect()))
+        }),
+    };
+    sets.map(Ok).into_iter().chain(copied).collect()
+}
+
+/// A text of the source; empty where it has none.
+fn copied(source: &Source, tag: Tag, vr: VR, as_unicode: bool) -> Result<InMemElement> {
+    Ok(match source.texts.bytes(tag) {
+        None | Some([]) => DataElement::empty(tag, vr),
+        Some(_) if as_unicode => text(tag, vr, &source.texts.unicode(tag)?),
+        // numbers as text are nothing but ASCII
+        Some(bytes) if vr == VR::DS => text(tag, vr, String::from_utf8_lossy(bytes).trim_matches([' ', '\0'])),
+        Some(bytes) => {
+            let pad = if vr == VR::UI { 0 } else { b' ' };
+            let padded = bytes.iter().copied().chain((bytes.len() % 2 == 1).then_some(pad));
+            DataElement::new(tag, vr, PrimitiveValue::U8(padded.collect()))
+        }
+    })
+}
+
+/// Is there a text of ours that ASCII has no letters for?
+fn needs_unicode(content: &Content<'_>, options: &SegOptions) -> bool {
+    let of_segment = |segment: &Segment| {
+        let (category, kind, region) = segment.property.codes(false);
+        let codes = [Some(category), Some(kind), region].into_iter().flatten();
+        let meanings = codes.map(|code| code.meaning.into_owned());
+        segment.label.clone().into_iter().chain(meanings).any(|text| !text.is_ascii())
+    };
+    !options.series_description.is_ascii()
+        || !options.algorithm_name.is_ascii()
+        || content.objects.iter().any(|&object| of_segment(options.segment_of(object)))
 }
 
 fn series_and_equipment(source: &Source, options: &SegOptions, uids: &Uids) -> Vec<InMemElement> {
@@ -181,13 +218,13 @@ fn image(content: &Content<'_>, source: &Source, options: &SegOptions, frames: u
     let lossy = source.text(tags::LOSSY_IMAGE_COMPRESSION) == "01";
     elements.push(text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, if lossy { "01" } else { "00" }));
     if lossy {
-        let how = [tags::LOSSY_IMAGE_COMPRESSION_RATIO, tags::LOSSY_IMAGE_COMPRESSION_METHOD];
-        elements.extend(how.iter().filter_map(|&tag| source.header.get(tag).cloned()));
+        let how = [(tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS), (tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS)];
+        let how = how.into_iter().filter(|(tag, _)| source.texts.set().has(*tag));
+        elements.extend(how.map(|(tag, vr)| text(tag, vr, &source.text(tag))));
     }
     if !source.placed() {
         // required, if only as an empty element, where no plane says how the image lies (PS3.3 C.7.6.1.1.1)
-        let orientation = source.header.get(tags::PATIENT_ORIENTATION).cloned();
-        elements.push(orientation.unwrap_or_else(|| DataElement::empty(tags::PATIENT_ORIENTATION, VR::CS)));
+        elements.push(text(tags::PATIENT_ORIENTATION, VR::CS, &source.text(tags::PATIENT_ORIENTATION)));
     }
     elements
 }

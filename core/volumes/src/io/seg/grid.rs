@@ -2,8 +2,9 @@
 
 use super::SegInput;
 use super::source::Source;
-use crate::volume::Geometry;
+use crate::volume::{Geometry, Labels, Lattice};
 use crate::{Error, Result};
+use std::borrow::Cow;
 
 /// how far, in pixels, a cropped grid may lie off the source's pixels
 const OFF: f64 = 0.02;
@@ -110,6 +111,22 @@ fn quantized(probability: f32) -> u8 {
     (probability * f32::from(MOST)).round() as u8
 }
 
+/// Labels of the source's size that are stored with other axes, in the order of the source; nothing where they are in it already.
+/// Errors: labels of that size at another place.
+pub(super) fn turned(labels: &Labels, source: &Source) -> Result<Option<Labels>> {
+    let grid = Lattice { sides: [source.columns, source.rows, source.slices.len()], geometry: &source.geometry };
+    let (mut here, mut there) = (labels.lattice().sides, grid.sides);
+    here.sort_unstable();
+    there.sort_unstable();
+    if here != there {
+        return Ok(None); // a crop, or nothing that belongs here
+    }
+    match labels.onto(grid)? {
+        Cow::Owned(turned) => Ok(Some(turned)),
+        Cow::Borrowed(_) => Ok(None),
+    }
+}
+
 /// Column and row of the source at which the input's grid starts.
 fn offset(geometry: &Geometry, shape: [usize; 3], source: &Source) -> Result<(usize, usize)> {
     let [frames, rows, columns] = shape;
@@ -125,7 +142,8 @@ fn offset(geometry: &Geometry, shape: [usize; 3], source: &Source) -> Result<(us
         return Err(no_match("another number of slices"));
     }
     if (rows, columns) == whole {
-        return Ok((0, 0));
+        let grid = |geometry| Lattice { sides: [columns, rows, frames], geometry };
+        return grid(geometry).lies_on(&grid(&source.geometry)).map(|()| (0, 0));
     }
     if rows > whole.0 || columns > whole.1 {
         return Err(no_match("larger slices"));

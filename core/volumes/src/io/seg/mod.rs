@@ -61,6 +61,11 @@ pub fn write_seg<'a>(path: impl AsRef<Path>, input: impl Into<SegInput<'a>>, opt
     for file in &source.files {
         check_output(file, path)?;
     }
+    let turned = match input {
+        SegInput::Labels(labels) => grid::turned(labels, &source)?,
+        SegInput::Probabilities(_) => None,
+    };
+    let input = turned.as_ref().map_or(input, SegInput::Labels);
     let object = build::file(path, &grid::Content::new(input, &source)?, &source, options)?;
     atomic_file(path, |temporary| {
         let mut out = BufWriter::new(File::create(temporary).map_err(Error::io(path))?);

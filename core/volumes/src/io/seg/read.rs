@@ -4,13 +4,12 @@
 //! position says; slices without frames are empty. Objects keep their numbers in files of this program, else they are the segment
 //! numbers.
 
-use super::source::{floats, in_frame, text};
-use crate::io::dicom::{self, StoredFrames};
+use super::source::{floats, in_frame, whole};
+use crate::io::dicom::{self, DataSet, StoredFrames};
 use crate::volume::{Geometry, Labels, Voxels};
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::InMemDicomObject;
 use std::path::Path;
 
 /// start of our TrackingIDs; the object's number follows
@@ -28,15 +27,13 @@ const MOST_VOXELS: usize = 1 << 31;
 
 /// Is the file a segmentation, by its SOP class?
 pub(in crate::io) fn is_seg(path: &Path) -> Result<bool> {
-    let header = dicom::open_object(path, Some(tags::SERIES_INSTANCE_UID))?;
-    let class = text(&header, tags::SOP_CLASS_UID);
+    let class = dicom::elements_of(path)?.text(tags::SOP_CLASS_UID);
     Ok(class == uids::SEGMENTATION_STORAGE || class == uids::LABEL_MAP_SEGMENTATION_STORAGE)
 }
 
 /// Reads a segmentation as labels.
 pub(in crate::io) fn read(path: &Path) -> Result<Labels> {
-    // the pixels by the reader of images, which asks for no more memory than there are bytes
-    let object = dicom::open_object(path, Some(tags::PIXEL_DATA))?;
+    let object = dicom::elements_of(path)?;
     let header = Header::of(path, &object)?;
     let places = header.places(path, &object)?;
     let slices = places.iter().map(|place| place.slice + 1).max().unwrap_or(0);
@@ -83,8 +80,8 @@ struct Place {
 }
 
 impl Header {
-    fn of(path: &Path, object: &InMemDicomObject) -> Result<Self> {
-        let kind = match text(object, tags::SEGMENTATION_TYPE).as_str() {
+    fn of(path: &Path, object: &DataSet) -> Result<Self> {
+        let kind = match object.text(tags::SEGMENTATION_TYPE).as_str() {
             "BINARY" => Kind::Binary,
             "FRACTIONAL" => Kind::Fractional,
             "LABELMAP" => Kind::LabelMap,
@@ -111,8 +108,7 @@ impl Header {
             Kind::Fractional => header.bits == 8,
             Kind::LabelMap => matches!(header.bits, 8 | 16),
         };
-        let groups =
-            object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items()).map_or(0, <[_]>::len);
+        let groups = object.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).len();
         let voxels = (header.rows * header.columns).checked_mul(header.frames);
         if voxels.is_none_or(|voxels| voxels > MOST_VOXELS) || !bits || groups != header.frames {
             let what = format!(
@@ -135,13 +131,11 @@ impl Header {
     }
 
     /// Segment and slice of every frame.
-    fn places(&self, path: &Path, object: &InMemDicomObject) -> Result<Vec<Place>> {
+    fn places(&self, path: &Path, object: &DataSet) -> Result<Vec<Place>> {
         let segment = |frame| {
-            let element =
-                in_frame(object, frame, tags::SEGMENT_IDENTIFICATION_SEQUENCE, tags::REFERENCED_SEGMENT_NUMBER);
-            element
-                .and_then(|e| e.to_int::<u16>().ok())
-                .filter(|&n| self.objects.get(usize::from(n)).is_some_and(|&o| o > 0))
+            let tag = tags::REFERENCED_SEGMENT_NUMBER;
+            let number = whole(in_frame(object, frame, tags::SEGMENT_IDENTIFICATION_SEQUENCE, tag), tag)?;
+            u16::try_from(number).ok().filter(|&n| self.objects.get(usize::from(n)).is_some_and(|&o| o > 0))
         };
         let slices = self.slices(path, object)?;
         let place = |(frame, slice)| match (self.kind, segment(frame)) {
@@ -153,11 +147,12 @@ impl Header {
     }
 
     /// The slice of every frame: by its position in our stacks, by its place, else one after the other.
-    fn slices(&self, path: &Path, object: &InMemDicomObject) -> Result<Vec<usize>> {
+    fn slices(&self, path: &Path, object: &DataSet) -> Result<Vec<usize>> {
         let all = 0..self.frames;
         let in_stack = |frame| {
-            let element = in_frame(object, frame, tags::FRAME_CONTENT_SEQUENCE, tags::IN_STACK_POSITION_NUMBER)?;
-            element.to_int::<usize>().ok().filter(|n| (1..=MOST_SLICES).contains(n)).map(|n| n - 1)
+            let tag = tags::IN_STACK_POSITION_NUMBER;
+            let number = whole(in_frame(object, frame, tags::FRAME_CONTENT_SEQUENCE, tag), tag);
+            number.filter(|n| (1..=MOST_SLICES).contains(n)).map(|n| n - 1)
         };
         let numbered: Option<Vec<usize>> = all.clone().map(in_stack).collect();
         if let Some(slices) = numbered.filter(|_| is_ours(object)) {
@@ -177,11 +172,13 @@ impl Header {
     }
 
     /// The place of slice 0, and the step from slice to slice.
-    fn geometry(&self, object: &InMemDicomObject, places: &[Place]) -> Geometry {
+    fn geometry(&self, object: &DataSet, places: &[Place]) -> Geometry {
         let measure = |tag| in_frame(object, 0, tags::PIXEL_MEASURES_SEQUENCE, tag);
-        let [between_rows, between_columns] = floats(measure(tags::PIXEL_SPACING)).unwrap_or([1.0; 2]);
+        let size = floats(measure(tags::PIXEL_SPACING), tags::PIXEL_SPACING)
+            .filter(|size: &[f64; 2]| size.iter().all(|&mm| mm > 0.0));
+        let (known, [between_rows, between_columns]) = (size.is_some(), size.unwrap_or([1.0; 2]));
         let between =
-            [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS].into_iter().find_map(|tag| floats(measure(tag)));
+            [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS].into_iter().find_map(|tag| floats(measure(tag), tag));
         let [between]: [f64; 1] = between.unwrap_or([1.0]);
         let position = |frame| position(object, frame);
         let (Some(orientation), Some(start)) = (orientation(object), position(0)) else {
@@ -199,7 +196,7 @@ impl Header {
         let columns = [row.map(|v| v * between_columns), column.map(|v| v * between_rows), step, first];
         // left and back become right and front; 0.0 - v leaves no negative zeros
         let line = |axis: usize| columns.map(|c| if axis < 2 { 0.0 - c[axis] } else { c[axis] });
-        Geometry::from_affine([line(0), line(1), line(2), [0.0, 0.0, 0.0, 1.0]])
+        Geometry { known, ..Geometry::from_affine([line(0), line(1), line(2), [0.0, 0.0, 0.0, 1.0]]) }
     }
 
     /// Puts one frame into the labels.
@@ -246,10 +243,10 @@ impl Header {
 }
 
 /// Object numbers by segment number; 0 where there is no such segment.
-fn objects(path: &Path, object: &InMemDicomObject) -> Result<Vec<u16>> {
-    let segments = object.get(tags::SEGMENT_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
-    let ours = |segment: &InMemDicomObject| {
-        text(segment, tags::TRACKING_ID).strip_prefix(TRACKING)?.parse::<u16>().ok().filter(|&n| n > 0)
+fn objects(path: &Path, object: &DataSet) -> Result<Vec<u16>> {
+    let segments = object.items(tags::SEGMENT_SEQUENCE);
+    let ours = |segment: &DataSet| {
+        segment.text(tags::TRACKING_ID).strip_prefix(TRACKING)?.parse::<u16>().ok().filter(|&n| n > 0)
     };
     let all_ours = segments.iter().all(|segment| ours(segment).is_some());
     let mut objects = vec![0; usize::from(u16::MAX) + 1];
@@ -261,20 +258,22 @@ fn objects(path: &Path, object: &InMemDicomObject) -> Result<Vec<u16>> {
     Ok(objects)
 }
 
-fn is_ours(object: &InMemDicomObject) -> bool {
-    text(object, PRIVATE_CREATOR_TAG) == PRIVATE_CREATOR
+fn is_ours(object: &DataSet) -> bool {
+    object.text(PRIVATE_CREATOR_TAG) == PRIVATE_CREATOR
 }
 
-fn position(object: &InMemDicomObject, frame: usize) -> Option<[f64; 3]> {
-    floats(in_frame(object, frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT))
+fn position(object: &DataSet, frame: usize) -> Option<[f64; 3]> {
+    let tag = tags::IMAGE_POSITION_PATIENT;
+    floats(in_frame(object, frame, tags::PLANE_POSITION_SEQUENCE, tag), tag)
 }
 
-fn orientation(object: &InMemDicomObject) -> Option<[f64; 6]> {
-    floats(in_frame(object, 0, tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT))
+fn orientation(object: &DataSet) -> Option<[f64; 6]> {
+    let tag = tags::IMAGE_ORIENTATION_PATIENT;
+    floats(in_frame(object, 0, tags::PLANE_ORIENTATION_SEQUENCE, tag), tag)
 }
 
 /// How far every frame lies along the normal of its plane.
-fn heights(object: &InMemDicomObject, frames: usize) -> Option<Vec<f64>> {
+fn heights(object: &DataSet, frames: usize) -> Option<Vec<f64>> {
     let orientation = orientation(object)?;
     let [row, column] = [[0, 1, 2], [3, 4, 5]].map(|axes| axes.map(|axis| orientation[axis]));
     let normal = cross(row, column);
@@ -290,14 +289,14 @@ fn step(heights: &[f64]) -> Option<f64> {
 }
 
 /// From 0, the frame of a multi-frame image that a frame was made from.
-fn source_frame(object: &InMemDicomObject, frame: usize) -> Option<usize> {
-    let images = in_frame(object, frame, tags::DERIVATION_IMAGE_SEQUENCE, tags::SOURCE_IMAGE_SEQUENCE)?;
-    let number = images.items()?.first()?.get(tags::REFERENCED_FRAME_NUMBER)?.to_int::<usize>().ok()?;
+fn source_frame(object: &DataSet, frame: usize) -> Option<usize> {
+    let derivation = in_frame(object, frame, tags::DERIVATION_IMAGE_SEQUENCE, tags::SOURCE_IMAGE_SEQUENCE)?;
+    let number = whole(derivation.items(tags::SOURCE_IMAGE_SEQUENCE).first(), tags::REFERENCED_FRAME_NUMBER)?;
     (1..=MOST_SLICES).contains(&number).then(|| number - 1)
 }
 
-fn number(object: &InMemDicomObject, tag: Tag) -> Option<usize> {
-    object.get(tag)?.to_int::<usize>().ok()
+fn number(object: &DataSet, tag: Tag) -> Option<usize> {
+    whole(Some(object), tag)
 }
 
 fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {

@@ -2,21 +2,20 @@
 //!
 //! Slices come in the order of the reader (`dicom::slices`), so that slice i here is slice i of the labels.
 
-use crate::io::{Kind, OpenOptions, dicom};
+use crate::io::dicom::{self, DataSet, PlacedSlice, Texts};
+use crate::io::{Kind, OpenOptions};
 use crate::volume::Geometry;
 use crate::{Error, Result};
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
-use dicom_object::mem::InMemElement;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// All that a segmentation takes from its source.
 pub(super) struct Source {
     pub files: Vec<PathBuf>,
-    /// the first slice's file, without pixels
-    pub header: InMemDicomObject,
+    /// what the first slice's file says before its pixels
+    pub texts: Texts,
     /// one per file
     pub instances: Vec<Instance>,
     pub slices: Vec<Slice>,
@@ -55,35 +54,37 @@ impl Source {
             return Err(Error::format(path, what));
         };
         let (order, geometry) = dicom::slices(path, &files, options)?;
-        let geometry = match options.spacing {
-            Some(spacing) if !geometry.known => Geometry::from_spacing(spacing, true),
-            _ => geometry,
-        };
         let Stack { instances, slices, files, first } = Stack::read(&order)?;
-        let (header, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
+        let (file, frame) = first.ok_or_else(|| Error::format(path, "holds no DICOM image"))?;
+        let texts = Texts::open(&file)?;
+        let header = texts.set();
         // the reader has made sure that they are there
-        let size = |tag| header.get(tag).and_then(|e| e.to_int::<u16>().ok()).map_or(0, usize::from);
+        let size = |tag| whole(Some(header), tag).unwrap_or(0);
         let (rows, columns) = (size(tags::ROWS), size(tags::COLUMNS));
-        let measure = |tag| in_frame(&header, frame, tags::PIXEL_MEASURES_SEQUENCE, tag);
-        let thickness = floats(measure(tags::SLICE_THICKNESS)).map(|[mm]: [f64; 1]| mm).filter(|&mm| mm > 0.0);
-        let orientation = in_frame(&header, frame, tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
+        let measure = |tag| in_frame(header, frame, tags::PIXEL_MEASURES_SEQUENCE, tag);
+        let thickness = floats(measure(tags::SLICE_THICKNESS), tags::SLICE_THICKNESS);
+        let thickness = thickness.map(|[mm]: [f64; 1]| mm).filter(|&mm| mm > 0.0);
+        let written: Option<[f64; 2]> = floats(measure(tags::PIXEL_SPACING), tags::PIXEL_SPACING);
+        let written = written.filter(|size| size.iter().all(|&mm| mm > 0.0));
+        let [x, y, _] = geometry.spacing;
         Ok(Self {
             files,
-            orientation: floats(orientation),
-            spacing: floats(measure(tags::PIXEL_SPACING)),
+            texts,
+            orientation: order.first().and_then(|slice| slice.orientation),
+            // as it is written, where it can be read: no digit more
+            spacing: written.or_else(|| geometry.has_size().then_some([y, x])),
             thickness: thickness.unwrap_or(geometry.spacing[2]),
             instances,
             slices,
             rows,
             columns,
             geometry,
-            header,
         })
     }
 
     /// A text of the first file, without padding; empty where there is none.
     pub fn text(&self, tag: Tag) -> String {
-        text(&self.header, tag)
+        self.texts.set().text(tag)
     }
 
     /// Does every slice have a place in the patient?
@@ -105,19 +106,19 @@ struct Stack {
     /// one per instance
     files: Vec<PathBuf>,
     /// the file of the first slice, and the frame in it
-    first: Option<(InMemDicomObject, usize)>,
+    first: Option<(PathBuf, usize)>,
 }
 
 impl Stack {
-    fn read(order: &[(PathBuf, usize)]) -> Result<Self> {
+    fn read(order: &[PlacedSlice]) -> Result<Self> {
         let mut stack = Self::default();
         let mut known: HashMap<&Path, usize> = HashMap::new();
         // single-frame files come one after the other: one header at a time is enough
-        let mut open: Option<(&Path, InMemDicomObject)> = None;
-        for (file, frame) in order {
+        let mut open: Option<(&Path, DataSet)> = None;
+        for PlacedSlice { path: file, frame, position, .. } in order {
             let header = match open.take() {
                 Some((path, header)) if path == file => header,
-                _ => dicom::open_object(file, Some(tags::PIXEL_DATA))?.into_inner(),
+                _ => dicom::elements_of(file)?,
             };
             let new = stack.instances.len();
             let instance = *known.entry(file).or_insert(new);
@@ -125,10 +126,8 @@ impl Stack {
                 stack.instances.push(Instance::of(file, &header)?);
                 stack.files.push(file.clone());
             }
-            let position =
-                floats(in_frame(&header, *frame, tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT));
-            stack.slices.push(Slice { instance, frame: *frame, position });
-            stack.first.get_or_insert_with(|| (header.clone(), *frame));
+            stack.slices.push(Slice { instance, frame: *frame, position: *position });
+            stack.first.get_or_insert_with(|| (file.clone(), *frame));
             open = Some((file, header));
         }
         Ok(stack)
@@ -136,8 +135,8 @@ impl Stack {
 }
 
 impl Instance {
-    fn of(file: &Path, header: &InMemDicomObject) -> Result<Self> {
-        let needed = |tag, name: &str| match text(header, tag) {
+    fn of(file: &Path, header: &DataSet) -> Result<Self> {
+        let needed = |tag, name: &str| match header.text(tag) {
             missing if missing.is_empty() => {
                 Err(Error::format(file, format!("has no {name}: a DICOM Segmentation cannot refer to it")))
             }
@@ -148,26 +147,28 @@ impl Instance {
         Ok(Self {
             class: needed(tags::SOP_CLASS_UID, "SOPClassUID")?,
             uid: needed(tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
-            multi_frame: header.get(tags::NUMBER_OF_FRAMES).is_some(),
+            multi_frame: header.has(tags::NUMBER_OF_FRAMES),
         })
     }
 }
 
-/// An attribute where the multi-frame standard may have put it: the frame's functional group, the shared one, or plainly the file.
-pub(super) fn in_frame(object: &InMemDicomObject, frame: usize, group: Tag, tag: Tag) -> Option<&InMemElement> {
-    let within =
-        |sequence: Tag, item: usize| object.get(sequence)?.items()?.get(item)?.get(group)?.items()?.first()?.get(tag);
+/// The data set that holds an attribute where the multi-frame standard may have put it: the frame's functional group, the shared one, or plainly
+/// the file.
+pub(super) fn in_frame(object: &DataSet, frame: usize, group: Tag, tag: Tag) -> Option<&DataSet> {
+    let within = |sequence: Tag, item: usize| {
+        object.items(sequence).get(item)?.items(group).first().filter(|item| item.has(tag))
+    };
     within(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame)
         .or_else(|| within(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0))
-        .or_else(|| object.get(tag))
+        .or(Some(object).filter(|object| object.has(tag)))
 }
 
-pub(super) fn floats<const N: usize>(element: Option<&InMemElement>) -> Option<[f64; N]> {
-    let values = element?.to_multi_float64().ok()?;
-    <[f64; N]>::try_from(values).ok().filter(|values| values.iter().all(|v| v.is_finite()))
+/// So many numbers of an element; nothing where it cannot be read.
+pub(super) fn floats<const N: usize>(set: Option<&DataSet>, tag: Tag) -> Option<[f64; N]> {
+    set?.exactly(tag).ok()?
 }
 
-pub(super) fn text(object: &InMemDicomObject, tag: Tag) -> String {
-    let text = object.get(tag).and_then(|element| element.to_str().ok());
-    text.map(|text| text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()).unwrap_or_default()
+/// A whole number; nothing where there is none.
+pub(super) fn whole(set: Option<&DataSet>, tag: Tag) -> Option<usize> {
+    usize::try_from(set?.integer(tag).ok()??).ok()
 }

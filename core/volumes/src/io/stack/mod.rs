@@ -5,6 +5,7 @@
 //! TIFF has a reader of its own (`tiff.rs`), all others go through the `image` crate, which names their standards.
 
 mod ifd;
+mod planes;
 mod resolution;
 mod tiff;
 
@@ -18,7 +19,7 @@ use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"];
@@ -28,6 +29,8 @@ const MAX_PICTURE_BYTES: u64 = 1 << 30;
 const FREE_PICTURE_BYTES: u64 = 64 << 20;
 /// no other compression of pictures shrinks more (deflate 1032, LZW about 1400)
 const MAX_RATIO: u64 = 1500;
+/// bytes of a WebP in which its kind is said
+const WEBP_START: u64 = 64 << 10;
 
 /// Does the name end like a picture's?
 pub(super) fn is_picture(path: &Path) -> bool {
@@ -44,7 +47,12 @@ pub(super) fn read(
     if let ([path], true) = (pictures, options.once)
         && tiff::is_tiff(path)?
     {
-        return cropped(tiff::once(path)?, options, observer);
+        let whole = tiff::once(path, options, observer)?;
+        let volume = cropped(source, whole, options, observer)?;
+        return match options.channel {
+            Some(channel) if volume.channels == 3 => channel.of_volume(volume),
+            _ => Ok(volume),
+        };
     }
     let mut frames = Frames::new(options.crop, pictures.len()).with_channel(options.channel);
     let mut geometry = None;
@@ -58,15 +66,42 @@ pub(super) fn read(
         observer.step("open", done, pictures.len())?;
         contained(path, || match tiff::is_tiff(path)? {
             true => {
-                let said = tiff::read(path, &mut |frame| push(path, frame))?;
+                let said = tiff::read(path, options, observer, &mut |frame| push(path, frame))?;
                 geometry.get_or_insert(said);
                 Ok(())
             }
-            false => push(path, to_frame(path, decode(path)?)?),
+            false => {
+                options.chosen_volume(path, 1, "")?;
+                let frame = to_frame(path, decode(path)?)?;
+                options.channel.map_or(Ok(()), |channel| channel.check(path, frame.channels))?;
+                push(path, frame)
+            }
         })?;
     }
     observer.step("open", pictures.len(), pictures.len())?;
-    frames.finish(source, &geometry.unwrap_or_else(Geometry::unknown), "stack")
+    let geometry = options.sized(source, geometry.unwrap_or_else(Geometry::unknown), true)?;
+    frames.finish(source, &geometry, "stack")
+}
+
+/// A picture whose values were rounded when it was packed (JPEG, WebP with loss, TIFF with either in it): its name for people.
+pub(super) fn lossy(path: &Path) -> Result<Option<&'static str>> {
+    if tiff::is_tiff(path)? {
+        return Ok(tiff::is_lossy(path)?.then_some("a TIFF that is compressed with loss"));
+    }
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
+    Ok(match reader.format() {
+        Some(ImageFormat::Jpeg) => Some("a JPEG"),
+        Some(ImageFormat::WebP) if webp_is_lossy(path)? => Some("a WebP that is compressed with loss"),
+        _ => None,
+    })
+}
+
+/// Its chunks say so: `VP8 ` is with loss, `VP8L` without.
+fn webp_is_lossy(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
+    file.take(WEBP_START).read_to_end(&mut start).map_err(Error::io(path))?;
+    Ok(start.windows(4).any(|chunk| chunk == b"VP8 ") && !start.windows(4).any(|chunk| chunk == b"VP8L"))
 }
 
 /// The pictures of a folder, `2.png` before `10.png`; subfolders and hidden files do not count.
@@ -96,7 +131,7 @@ pub(super) fn decode(path: &Path) -> Result<DynamicImage> {
 }
 
 /// How much a picture file can hold once it is unpacked: keeps a damaged header from asking for the moon.
-fn most_bytes(path: &Path) -> Result<u64> {
+pub(super) fn most_bytes(path: &Path) -> Result<u64> {
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
     Ok(length.saturating_mul(MAX_RATIO).clamp(FREE_PICTURE_BYTES, MAX_PICTURE_BYTES))
 }

@@ -93,9 +93,8 @@ pub fn measure_octa(
     observer: &mut dyn Observer,
 ) -> Result<OctaReport> {
     let first = vessels.or(faz).ok_or_else(|| Error::invalid("nothing to measure: give vessels, a FAZ, or both"))?;
-    if let (Some(vessels), Some(faz)) = (vessels, faz) {
-        vessels.with(faz, |_, _| 0)?; // checks the sizes
-    }
+    let faz = faz.map(|faz| faz.onto(first.lattice())).transpose()?;
+    let faz = faz.as_deref();
     let spacing = spacing(first, options)?;
     let [x, y, z] = spacing;
     let grid =

@@ -132,6 +132,7 @@ impl Vessels {
             fractal_mask: of_mask.as_ref().map(|told| told.dimension),
             fractal_mask_r2: of_mask.map(|told| told.r2),
         }
+        .tidy()
     }
 
     /// The mean calibre over the skeleton; a slice that is all vessel has none.
@@ -207,6 +208,8 @@ mod tests {
             (none.length_mm, none.calibre_um, none.diameter_index_um, none.tortuosity_mean),
             (0.0, None, None, None)
         );
+        let signed = none.cells().into_iter().flatten().filter(|cell| cell.is_sign_negative()).count();
+        assert_eq!(signed, 0, "no -0: {none:?}");
         assert_eq!((of(true).vessel_area_density, of(true).calibre_um), (1.0, None));
     }
 }

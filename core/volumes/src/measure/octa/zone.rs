@@ -60,7 +60,7 @@ impl Zone {
         let perimeters = [crofton(&zone), polygon(&zone)];
         let circularity = perimeters.map(|perimeter| 4.0 * PI * area / (perimeter * perimeter));
         let ratio = |a: f64, b: f64| (b > 0.0).then(|| a / b);
-        Some(Self {
+        let zone = Self {
             area_mm2: area,
             parts,
             perimeter_crofton_mm: perimeters[0],
@@ -77,7 +77,8 @@ impl Zone {
             equivalent_diameter_mm: 2.0 * (area / PI).sqrt(),
             centre_x: centre[1],
             centre_y: centre[0],
-        })
+        };
+        Some(zone.tidy())
     }
 }
 
