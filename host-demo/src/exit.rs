@@ -1,5 +1,6 @@
 //! How the program ends.
 
+use serde_json::Value;
 use std::io::Write;
 
 /// A process's exit code.
@@ -11,6 +12,11 @@ pub const SUCCESS: Code = 0;
 pub const FAILURE: Code = 1;
 /// stopped by Ctrl-C
 pub const CANCELLED: Code = 130;
+
+/// What a script gave to `exit(code)`, if it ended so.
+pub fn of_script(report: &Value) -> Option<Code> {
+    report["exit"].as_u64().and_then(|code| Code::try_from(code).ok())
+}
 
 /// Ends the process at once. Everything that was written is in its place by now; taking libtorch down again would cost a tenth of a second.
 pub fn at_once(code: Code) -> ! {
