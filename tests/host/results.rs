@@ -165,8 +165,8 @@ fn errors_of_the_language_have_code_and_message() {
 fn places_in_errors_are_those_of_the_script() {
     let host = Host::new();
     host.script("let m = #{}; m.a = 1; m[\"b\"] = nope + m;", &[]).fails_with(&["test.rhai:1:32: ", "nope"]);
-    host.file("module.rhai", "fn f() { let m = #{}; m.a = 1; m[0 + 1] = 2; throw \"no\" }");
-    host.script("import \"module\" as m; m::f()", &[]).fails_with(&["module.rhai:1:46: no"]);
+    host.file("module.rhai", "fn f() { let m = #{}; m.a = 1; m[\"x\" + 1] = 2; throw \"no\" }");
+    host.script("import \"module\" as m; m::f()", &[]).fails_with(&["module.rhai:1:48: no"]);
     let ran = host.script("fn f(m) { m.a = 1; m.b.c.d }\nf(#{})", &[]).fails_with(&["test.rhai:1:24: "]);
     assert!(ran.stderr.contains("m.a = 1; m.b.c.d"), "the script as it is written: {ran:#?}");
 }
@@ -179,6 +179,7 @@ fn a_script_ends_the_process_with_its_code() {
         ("fn f() { try { exit(4) } catch { } } f()", 4),
         ("exit()", 0),
         ("[1].map(|x| exit(5))", 5),
+        ("try { [1].map(|x| exit(6)) } catch { }", 6),
         ("3", 0),
     ] {
         let ran = host.script(&format!("print(\"begun\"); {source}; print(\"not here\")"), &[]);

@@ -13,7 +13,7 @@ use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, NativeCallContext, Position, Scope};
 use sam_octa2_abi::{Flow, HostCalls, Severity};
 use sam_octa2_core::{Error, progress};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The host's calls, for closures that Rhai wants to be `'static`.
@@ -119,24 +119,27 @@ fn register_arguments(library: &mut Library<'_>, context: &Context) {
 }
 
 fn register_exit(library: &mut Library<'_>, context: &Context) {
-    let given = context.exit.clone();
+    let [(given, watch), (nothing, end)] = [0; 2].map(|_| (context.exit.clone(), context.watch.clone()));
     library
         .function(
             "exit(code?: int)",
             "Ends the script, past any `catch`; `host-demo` ends with this exit code, 0 to 255 [0]. Any other value is the script's result.",
             "if arg(\"input\") == \"\" { exit(2) }",
             move |call: NativeCallContext, value: Dynamic| -> Fallible<()> {
-                if let Ok(code) = value.as_int() {
-                    let code = u8::try_from(code).map_err(|_| {
-                        let failure = Failure::invalid(format!("exit: code: expected 0 to 255, got {code}"));
-                        errors::raise(&call, failure)
-                    })?;
-                    let _ = given.set(code);
+                if let Some(code) = value.as_int().ok().filter(|code| !(0..=255).contains(code)) {
+                    let failure = Failure::invalid(format!("exit: code: expected 0 to 255, got {code}"));
+                    return Err(errors::raise(&call, failure));
                 }
-                Err(EvalAltResult::Exit(value, Position::NONE).into())
+                leave(&given, &watch, value)
             },
         )
-        .also("exit", || -> Fallible<()> { Err(EvalAltResult::Exit(Dynamic::UNIT, Position::NONE).into()) });
+        .also("exit", move || -> Fallible<()> { leave(&nothing, &end, Dynamic::UNIT) });
+}
+
+fn leave(given: &OnceLock<Dynamic>, watch: &Watch, value: Dynamic) -> Fallible<()> {
+    let _ = given.set(value.clone());
+    watch.leave();
+    Err(EvalAltResult::Exit(value, Position::NONE).into())
 }
 
 fn register_time(library: &mut Library<'_>, context: &Context) {

@@ -57,7 +57,7 @@ use library::{Library, Room};
 use limits::Limits;
 use modules::Modules;
 use rewrite::Tokens;
-use rhai::{Engine, EvalAltResult, OptimizationLevel};
+use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use viewer::HostSide;
-use watch::Watch;
+use watch::{Ended, Watch};
 
 /// The request of the task `script`.
 #[derive(Serialize, Deserialize, Default)]
@@ -113,7 +113,7 @@ pub struct Context {
     /// puts what it catches into words
     pub caught: Caught,
     /// what it gave to `exit`
-    pub exit: Arc<OnceLock<u8>>,
+    pub exit: Arc<OnceLock<Dynamic>>,
     /// the name that its messages carry
     pub script: String,
 }
@@ -173,12 +173,15 @@ pub fn run_with(
     side.register(&mut engine);
 
     let result = kept.run((&engine, &context.tokens), &path, &context.watch, unshebanged(&source));
-    let result = result.map_err(|error| script.explain(*error, &rooms, kept))?;
+    let result = match context.exit.get() {
+        Some(value) if context.watch.ended() == Some(Ended::Exit) => value.clone(),
+        _ => result.map_err(|error| script.explain(*error, &rooms, kept))?,
+    };
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
     let mut report = json!({"result": side.told(&result)});
-    if let Some(code) = context.exit.get() {
+    if let Some(code) = context.exit.get().and_then(|value| value.as_int().ok()) {
         report["exit"] = json!(code);
     }
     if request.keep {
