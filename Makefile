@@ -100,6 +100,7 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+	@$(PYTHON) .setup/links.py
 
 clean:
 	rm -rf target dist $(OUT)

@@ -20,10 +20,13 @@ LIBTORCH = ROOT / ".libtorch"
 # what every Linux with glibc has
 SYSTEM = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libgcc_s.so.1", "libstdc++.so.6",
           "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-DOCS = ["viewers.md", "abi.md", "scripting.md", "formats.md", "performance.md"]
+# the oldest glibc that our own libraries may ask for: libtorch's (glibc/old.c keeps them to it)
+GLIBC = "2.28"
+# parts of the checkout that lie elsewhere in the folder
+MOVED = {"plugin/include": "include", "plugin/examples": "examples", "plugin/python": "python"}
 README = """SAM-OCTA2 {version}, a segmentation plugin for viewers of medical images ({platform})
 
-Needs a Linux with glibc {glibc} and libstdc++ (GLIBCXX {glibcxx}) or newer. Put the folder where you like, and keep what is in it together.
+Needs Linux ({machine}) with glibc {glibc} and libstdc++ (GLIBCXX {glibcxx}) or newer. Put the folder where you like, and keep what is in it together.
 
   libsam_octa2.so   the library that a viewer opens; libsam_octa2.json says who it is. It describes and converts volumes by itself;
                     libsam_octa2_engine.so, libtorch/ and nvidia/ are opened for the rest (nvidia/: libtorch's CPU library wants
@@ -31,7 +34,8 @@ Needs a Linux with glibc {glibc} and libstdc++ (GLIBCXX {glibcxx}) or newer. Put
   host-demo         the same from a terminal:  ./host-demo --help;  ./host-demo plugin check
   include/          sam_octa2.h for C and C++, sam_octa2.hpp for C++17; examples/ has a viewer of each
   docs/viewers.md   how a viewer uses it; docs/scripting.md and scripts/ how to script it
-  sam2_weights/     where host-demo looks for checkpoints (its README.md has the addresses)
+  sam2_weights/     where host-demo looks for checkpoints: nano is here (README.md has the addresses of the official ones);
+                    ./host-demo run scripts/demo.rhai  segments a phantom with it
   licences/         of everything in here;  sha256sum -c SHA256SUMS  checks the files
 
 A GPU: replace libtorch/lib and nvidia/ by .libtorch/torch/lib and .libtorch/nvidia of a checkout after `make setup CUDA=1`.
@@ -110,6 +114,51 @@ def copy(source, target):
     else:
         shutil.copyfile(source, target)
         shutil.copymode(source, target)
+
+
+def place(part):
+    """Where a part of the checkout lies in the folder."""
+    for old, new in MOVED.items():
+        if part == old or part.startswith(old + "/"):
+            return new + part[len(old):]
+    return part
+
+
+def relink(page, folder):
+    """Links of a copied document: to where things lie in the folder; what is not in it keeps its words without the link."""
+    back = {new: old for old, new in MOVED.items()}
+    first, *rest = page.relative_to(folder).parts
+    home = Path(back.get(first, first), *rest).parent
+
+    def linked(match):
+        file, mark, anchor = match["link"].partition("#")
+        if not file or re.match(r"[a-z]+:", file):
+            return match.group()
+        target = folder / place(os.path.normpath(home / file))
+        if not target.exists():
+            return match["text"]
+        return f"{match['before']}({os.path.relpath(target, page.parent)}{mark}{anchor})"
+
+    text = page.read_text()
+    page.write_text(re.sub(r"(?P<before>!?\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\])\((?P<link>[^()\s]+)\)", linked, text))
+
+
+def parts_of(table):
+    """The rows of the table of sizes in docs/viewers.md: (number of the line, parts, megabytes that it says)."""
+    for number, line in enumerate(table.splitlines()):
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 5 and re.fullmatch(r"[0-9.]+", cells[2]):
+            yield number, re.findall(r"`([^`]+)`", cells[1]), cells[2]
+
+
+def size_in(folder, parts):
+    """Megabytes of parts of the folder; of none, of all of it."""
+    return sum(size(folder / part) for part in parts) / 1e6 if parts else size(folder) / 1e6
+
+
+def shown(megabytes):
+    """As the table shows it."""
+    return f"{megabytes:.0f}" if megabytes >= 10 else f"{megabytes:.1f}"
 
 
 def newest(folder, prefix):
@@ -206,16 +255,19 @@ def fill(folder, version, crates, name):
     for part in ["include", "examples", "python"]:
         if part != "python" or (ROOT / "plugin" / part).is_dir():
             copy(ROOT / "plugin" / part, folder / part)
-    for part in ["scripts", "LICENSE-MIT", "LICENSE-APACHE", "NOTICE", "sam2_weights/README.md"]:
+    weights = [f"sam2_weights/{name}" for name in ["README.md", "nano.safetensors", "nano.yaml", "nano-curves.svg"]]
+    for part in ["scripts", "LICENSE-MIT", "LICENSE-APACHE", "NOTICE", *weights]:
         copy(ROOT / part, folder / part)
-    for part in DOCS:
-        if (ROOT / "docs" / part).is_file():
-            copy(ROOT / "docs" / part, folder / "docs" / part)
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        copy(page, folder / "docs" / page.name)
+    copy(ROOT / "docs/images", folder / "docs/images")
+    for page in folder.rglob("*.md"):
+        relink(page, folder)
     (folder / "licences").mkdir()
     rust_licences(crates, folder / "licences/rust.txt")
     (folder / "licences/README.txt").write_text(LICENCES.format(rest=torch_licences(folder / "licences")))
     needs = {"glibc": newest(folder, "GLIBC"), "glibcxx": newest(folder, "GLIBCXX")}
-    (folder / "README.txt").write_text(README.format(version=version, platform=name, **needs))
+    (folder / "README.txt").write_text(README.format(version=version, platform=name, machine=platform.machine(), **needs))
     checksums(folder)
 
 

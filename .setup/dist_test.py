@@ -4,7 +4,9 @@
 
   - hold what SHA256SUMS says and pass `host-demo plugin check`,
   - describe the demo volume without loading libtorch, and segment it to the very labels that the build gives,
-  - load nothing from outside but what every Linux has,
+  - load nothing from outside but what every Linux has, and ask for no newer glibc than libtorch does,
+  - run its own scripts/demo.rhai with the model that it brings,
+  - have documents whose links lead somewhere, and a table of sizes (docs/viewers.md) that is right; SAM_OCTA2_BLESS=1 writes that anew,
   - serve a program in C that is compiled and linked with the folder's own header and library (where there is a compiler).
 """
 import hashlib
@@ -15,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import dist
+import links
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
@@ -89,6 +94,42 @@ def check_loaded(logs, folder):
     say(f"loaded from the folder: {', '.join(inside)}; from the system: {len(loaded) - len(inside)}")
 
 
+def check_glibc(folder):
+    needs = {}
+    for library in [*folder.rglob("*.so*"), folder / "host-demo"]:
+        for version in re.findall(r"Name: GLIBC_([0-9.]+)", dist.run("readelf", "-VW", library)):
+            needs.setdefault(tuple(map(int, version.split("."))), set()).add(library.name)
+    most = tuple(map(int, dist.GLIBC.split(".")))
+    newer = {".".join(map(str, version)): sorted(names) for version, names in needs.items() if version > most}
+    if newer:
+        fail(f"glibc {dist.GLIBC} must suffice (.setup/glibc/old.c), but there is: {newer}; `objdump -T FILE | grep GLIBC_2.` names the symbols")
+    say(f"glibc {'.'.join(map(str, max(needs)))} suffices, with GLIBCXX {dist.newest(folder, 'GLIBCXX')}")
+
+
+def check_sizes(folder):
+    page = ROOT / "docs/viewers.md"
+    lines, wrong = page.read_text().splitlines(), []
+    for number, parts, says in list(dist.parts_of(page.read_text())):
+        is_ = dist.size_in(folder, parts)
+        if abs(is_ - float(says)) > max(0.1 * is_, 0.2):
+            wrong.append(f"{', '.join(parts) or 'all'}: {says} MB, but it is {dist.shown(is_)}")
+        cells = lines[number].split("|")
+        cells[2] = f" {dist.shown(is_)} "
+        lines[number] = "|".join(cells)
+    if os.environ.get("SAM_OCTA2_BLESS"):
+        page.write_text("\n".join(lines) + "\n")
+    elif wrong:
+        fail(f"docs/viewers.md: {'; '.join(wrong)} (SAM_OCTA2_BLESS=1 writes the table anew)")
+    say("the sizes in docs/viewers.md are right")
+
+
+def check_links(folder):
+    problems = [problem for page in links.documents(folder) for problem in links.broken(page)]
+    if problems:
+        fail("\n".join(["links that lead nowhere:", *problems]))
+    say(f"the links of {len(links.documents(folder))} documents lead somewhere")
+
+
 def check_c(folder, scratch, prefix):
     compiler = os.environ.get("CC", "cc")
     if shutil.which(compiler) is None:
@@ -104,6 +145,9 @@ def test(folder, scratch):
     move_to = scratch / "some where" / folder.name
     move(folder, move_to)
     check_sums(move_to)
+    check_glibc(move_to)
+    check_links(move_to)
+    check_sizes(move_to)
     prefix = hidden()
     host = str(move_to / "host-demo")
     run([*prefix, host, "plugin", "check"], scratch)
@@ -117,6 +161,8 @@ def test(folder, scratch):
     if (scratch / "moved.npy").read_bytes() != (scratch / "built.npy").read_bytes():
         fail("the labels are not those of the build")
     say("the labels are those of the build")
+    told = run([*prefix, host, "run", str(move_to / "scripts/demo.rhai"), "--set", "size=128", "--set", "slices=6", "--set", "out=demo"], scratch)
+    say(f"scripts/demo.rhai: {told.strip().splitlines()[-1]}")
     check_c(move_to, scratch, prefix)
 
 

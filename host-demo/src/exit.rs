@@ -1,5 +1,7 @@
 //! How the program ends.
 
+use serde_json::Value;
+
 /// A process's exit code.
 pub type Code = u8;
 
@@ -9,6 +11,11 @@ pub const SUCCESS: Code = 0;
 pub const FAILURE: Code = 1;
 /// stopped by Ctrl-C
 pub const CANCELLED: Code = 130;
+
+/// What a script gave to `exit(code)`, if it ended so.
+pub fn of_script(report: &Value) -> Option<Code> {
+    report["exit"].as_u64().and_then(|code| Code::try_from(code).ok())
+}
 
 /// Ends the process at once. Everything that was written is in its place by now; taking libtorch down again would cost a tenth of a second.
 pub fn at_once(code: Code) -> ! {

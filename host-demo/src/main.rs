@@ -37,10 +37,7 @@ fn run(cli: &Cli) -> anyhow::Result<Code> {
             Ok(check::one_in_this_process(case, name))
         }
         Command::Repl(options) => repl::run(cli, options),
-        Command::Task(task) => {
-            tasks::run(cli, task)?;
-            Ok(exit::SUCCESS)
-        }
+        Command::Task(task) => tasks::run(cli, task),
     }
 }
 

@@ -109,6 +109,7 @@ impl HostObserver for Terminal {
 
     fn log(&mut self, severity: Severity, message: &str) {
         match severity {
+            Severity::OUTPUT if self.quiet => {}
             Severity::OUTPUT if self.prints_to_stderr => self.above_the_bar(|| output::note(message)),
             // a script whose reader (`| head`) went away still finishes its work
             Severity::OUTPUT => self.above_the_bar(|| output::line_of_work(message)),

@@ -99,22 +99,30 @@ pub fn bounds(bounds: &Bounds, own: Option<&Path>, set: &[(String, String)]) -> 
 }
 
 /// Where a script may read and write: the current folder, what the user named with `--set` (a file that is not there yet: its folder)
-/// and `--allow`; to read also its own folder and the weights.
+/// and `--allow`; to read also its own folder, the weights, and the folder in which a pattern of `--set` begins.
 fn roots(own: Option<&Path>, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
     let here = std::env::current_dir().context("the current folder cannot be told")?;
     let mut write = vec![here];
     write.extend(allow.iter().cloned());
     let mut read = Vec::new();
     for value in set.iter().map(|(_, value)| Path::new(value)).filter(|path| path.components().count() > 1) {
-        match value.is_file() {
-            true => read.push(value.to_path_buf()), // an input: not to be written over
-            false => write.push(value.to_path_buf()),
+        match (value.is_file(), pattern_folder(value)) {
+            (true, _) => read.push(value.to_path_buf()), // an input: not to be written over
+            (false, Some(folder)) => read.push(folder),
+            (false, None) => write.push(value.to_path_buf()),
         }
     }
     read.extend(own.map(Path::to_path_buf));
     read.extend(std::env::var_os("SAM_OCTA2_WEIGHTS").map(PathBuf::from));
     let text = |paths: Vec<PathBuf>| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
     Ok(json!({"read": text(read), "write": text(write)}))
+}
+
+/// Where a pattern such as `scans/*.nii.gz` begins; `None`: it is no pattern, or one that begins anywhere.
+fn pattern_folder(value: &Path) -> Option<PathBuf> {
+    let like = |part: &std::path::Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let before: PathBuf = value.components().take_while(|part| !like(part)).collect();
+    (!value.exists() && value.components().any(|part| like(&part)) && before.file_name().is_some()).then_some(before)
 }
 
 fn look_over(plugin: &Plugin, script: &Path, library: Option<&Path>) -> anyhow::Result<Value> {

@@ -1,6 +1,7 @@
 //! The plugin's tasks: what was typed becomes a JSON request, the reply becomes lines.
 
 use crate::cli::{Cli, Input, Model, PhantomFiles, PhantomOptions, Place, Seg, Segmenter, Spacing, Task};
+use crate::exit::{self, Code, SUCCESS};
 use crate::observer::Terminal;
 use crate::viewer::Viewer;
 use crate::{find, output, scripts};
@@ -8,15 +9,19 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Does one task and prints its report.
-pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
+/// Does one task and prints its report. The code is what a script gave to `exit`, else that of success.
+pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<Code> {
     let plugin = find::load(cli.plugin.as_deref())?;
     match task {
-        Task::Check { scripts, library, json } => return scripts::check(&plugin, scripts, library.as_deref(), *json),
-        Task::Run { script, about: true, json, bounds, .. } => {
-            return scripts::about(&plugin, script, bounds.library.as_deref(), *json);
+        Task::Check { scripts, library, json } => {
+            return scripts::check(&plugin, scripts, library.as_deref(), *json).map(|()| SUCCESS);
         }
-        Task::Reference { definitions, json } => return scripts::reference(&plugin, definitions.as_deref(), *json),
+        Task::Run { script, about: true, json, bounds, .. } => {
+            return scripts::about(&plugin, script, bounds.library.as_deref(), *json).map(|()| SUCCESS);
+        }
+        Task::Reference { definitions, json } => {
+            return scripts::reference(&plugin, definitions.as_deref(), *json).map(|()| SUCCESS);
+        }
         _ => {}
     }
     let (name, request, as_json) = request(task)?;
@@ -24,7 +29,7 @@ pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
     let mut terminal = Terminal::new(cli.quiet, is_script && as_json)?;
     let reply = match (task, plugin.api()) {
         (Task::Run { viewer, json, .. }, Ok(api)) => {
-            let report = Viewer::new(api, viewer, *json)?.run(&request, &mut terminal);
+            let report = Viewer::new(api, viewer, *json, cli.quiet)?.run(&request, &mut terminal);
             report.map(|report| json!({"report": report}).to_string())
         }
         _ => plugin.task(name, &request.to_string(), &mut terminal).map_err(Into::into),
@@ -34,10 +39,11 @@ pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<()> {
     match reply["text"].as_str() {
         _ if as_json => output::line(&serde_json::to_string_pretty(&reply["report"])?)?,
         _ if is_script => {} // has printed what it has to say
+        _ if cli.quiet && !matches!(task, Task::Info { .. } | Task::Measure(_) | Task::Models { .. }) => {}
         Some(text) => output::line(text)?,
         None => readable(&reply["report"]).iter().try_for_each(|line| output::line(line))?,
     }
-    Ok(())
+    Ok(if is_script { exit::of_script(&reply["report"]).unwrap_or(SUCCESS) } else { SUCCESS })
 }
 
 /// The plugin's name of the task, its request, and whether the report is wanted as JSON.

@@ -43,15 +43,17 @@ struct State {
     last: Option<Picture>,
     /// stdout is left to a report
     to_stderr: bool,
+    /// nothing is said
+    quiet: bool,
 }
 
 impl Viewer {
     /// With what was typed.
-    pub fn new(api: Api, options: &ViewerOptions, to_stderr: bool) -> Result<Self, PluginError> {
+    pub fn new(api: Api, options: &ViewerOptions, to_stderr: bool, quiet: bool) -> Result<Self, PluginError> {
         let script = Arc::new(api.script()?);
         let answers = options.answer.clone().into();
         let (active, options) = (None, options.clone());
-        let state = State { api, options, active, answers, pictures: 0, last: None, to_stderr };
+        let state = State { api, options, active, answers, pictures: 0, last: None, to_stderr, quiet };
         let viewer = Self { script, state: Arc::new(Mutex::new(state)) };
         for (name, declaration) in FUNCTIONS {
             let (state, script) = (viewer.state.clone(), Arc::downgrade(&viewer.script));
@@ -124,7 +126,9 @@ impl State {
         let path = self.options.pictures.join(format!("{:03}.png", self.pictures));
         picture.write(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let line = path.display().to_string();
-        if self.to_stderr {
+        if self.quiet {
+            // the picture is there
+        } else if self.to_stderr {
             output::note(&line);
         } else {
             output::line_of_work(&line);

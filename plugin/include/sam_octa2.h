@@ -21,9 +21,9 @@
                it). What the plugin lends is read-only; call `release`.
    Panics      none passes. A failure inside is SAM_OCTA2_PANIC; a session in which it happened answers nothing else from then
                on and can only be freed.
-   Loading     the library itself needs only the C library and does nothing when loaded. The tasks `info` and `convert` need no
-               more; the first other call that computes opens libsam_octa2_engine.so beside it, and libtorch. Neither is ever
-               unloaded. CUDA is touched when a device is named. */
+   Loading     the library itself needs only the C library and does nothing when loaded. The tasks without a
+               model (sam_octa2_task) need no more; the first other call that computes opens libsam_octa2_engine.so beside it,
+               and libtorch. Neither is ever unloaded. CUDA is touched when a device is named. */
 
 
 #ifndef SAM_OCTA2_H
@@ -217,7 +217,7 @@ int32_t sam_octa2_capabilities(char **reply,
                                sam_octa2_error **error);
 
 // `[any thread; blocks]` Does a whole task: `name` is one of the manifest's `tasks`, request and reply are JSON (docs/abi.md).
-// Tasks without a model (`info`, `convert`, `vessels`, `measure`, `export_octa500`) open neither engine nor libtorch.
+// Tasks without a model (`info`, `convert`, `phantom`, `vessels`, `measure`, `export_octa500`) open neither engine nor libtorch.
 int32_t sam_octa2_task(const char *name,
                        const char *request,
                        const struct sam_octa2_host *host,

@@ -76,3 +76,38 @@ fn names() -> Vec<String> {
 fn is_of_engine(name: &str) -> bool {
     !HERE.contains(&name) && names().iter().any(|known| known == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a text has between backticks.
+    fn quoted(text: &str) -> Vec<&str> {
+        text.split('`').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn the_page_has_every_task() {
+        let page = include_str!("../../docs/abi.md");
+        let section = page.split("## Tasks").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let mut listed: Vec<&str> =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let mut known = names();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+        assert!(
+            section.contains("a field that the task does not know is an error") && !section.contains("passed over")
+        );
+    }
+
+    #[test]
+    fn page_and_header_name_the_tasks_without_a_model() {
+        let page = include_str!("../../docs/abi.md");
+        let sentence = page.lines().find(|line| line.contains("open neither the engine nor libtorch")).unwrap();
+        assert_eq!(quoted(sentence), HERE);
+        let header = include_str!("../include/sam_octa2.h");
+        let sentence = header.lines().find(|line| line.contains("open neither engine nor libtorch")).unwrap();
+        assert_eq!(quoted(sentence), HERE);
+    }
+}

@@ -195,9 +195,9 @@ fn bombs_in_files_are_refused() {
 fn own_functions_with_native_names_change_nothing_else() {
     let host = Host::new();
     let source = "fn exists(path) { \"mine\" }\nfn check_read(path) { true }\nfn sleep(seconds) { print(`no ${seconds}`) }\n\
-        print(exists(\"x\")); sleep(100); print(glob(\"/etc/*\").len()); read_json(\"/etc/hostname\")";
+        print(exists(\"x\")); sleep(100); try { glob(\"/etc/*\") } catch (e) { print(e.code) } read_json(\"/etc/hostname\")";
     let ran = host.script(source, &LONG).fails_with(&["scripts may not read here"]);
-    assert_eq!(ran.stdout, "mine\nno 100\n0\n");
+    assert_eq!(ran.stdout, "mine\nno 100\nrefused\n");
 }
 
 /// Every registered function with odd values in every place: an answer or an error, never a panic, a hang or an end of the process.
@@ -212,7 +212,8 @@ fn odd_arguments_break_no_function() {
     let set = |key: &str, path: &str| format!("{key}={}", data.join(path).display());
     let (model, config) = (set("model", "parity/mini21.pt"), set("config", "parity/mini21.yaml"));
     let mut source = ODD.to_owned();
-    for function in functions.iter().filter(|function| function["name"] != "sleep") {
+    for function in functions.iter().filter(|function| !["sleep", "exit"].contains(&function["name"].as_str().unwrap()))
+    {
         source.push_str(&odd_calls(function));
     }
     source.push_str("print(`${tried} calls, ${refused} refused`);");
@@ -246,6 +247,7 @@ fn odd_calls(function: &Value) -> String {
         "Model" => "mini",
         "Session" => "s",
         "Labels" => "l",
+        "Mask" => "s.mask_of(0, 1)",
         "Error" => "caught",
         "Timer" => "timer()",
         "int" => "1",

@@ -33,6 +33,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "inspect.rhai",
         "layers.rhai",
         "measure.rhai",
+        "next_slice.rhai",
         "octa500.rhai",
         "record.rhai",
         "regions.rhai",
@@ -199,8 +200,65 @@ fn batch_goes_on_where_it_was_left() {
     sets.iter().for_each(|set| arguments.extend(["--set", set]));
     let first = host.run(&arguments).ok();
     assert!(first.contains("good: 2 objects") && first.contains("bad: in/bad.nii.gz"), "{first}");
-    assert_eq!(fs::read_to_string(host.path("batch-output/areas.csv")).unwrap().lines().count(), 3);
+    let table = || fs::read_to_string(host.path("batch-output/areas.csv")).unwrap();
+    let complete = table();
+    assert_eq!(complete.lines().count(), 3);
     assert!(host.run(&arguments).ok().contains("good: done before"));
+    assert_eq!(table(), complete, "a run with nothing to do keeps the table");
+
+    // another volume, whose name looks like a number: a run of its own adds its rows
+    fs::rename(host.path("in/good.nii.gz"), host.path("in/007.nii.gz")).unwrap();
+    let mut other = arguments.clone();
+    other[3] = "inputs=in/0*.nii.gz";
+    host.run(&other).ok();
+    let both = table();
+    assert!(complete.lines().all(|line| both.contains(line)) && both.lines().count() == 5, "{both}");
+    fs::remove_file(host.path("batch-output/good.nii.gz")).unwrap();
+    host.run(&other).ok();
+    assert_eq!(table().lines().filter(|line| line.contains("007")).count(), 2, "{}", table());
+}
+
+#[test]
+fn batch_says_what_it_cannot_do() {
+    let host = Host::new();
+    let script = root().join("scripts/batch.rhai").display().to_string();
+    let other = tempfile::tempdir().unwrap();
+    for folder in ["a", "b"] {
+        fs::create_dir(other.path().join(folder)).unwrap();
+        fs::write(other.path().join(folder).join("scan.npy"), "").unwrap();
+    }
+    let run = |inputs: String| {
+        host.run(&[
+            "run",
+            &script,
+            "--set",
+            &format!("inputs={inputs}"),
+            "--set",
+            "prompts=p.json",
+            "--set",
+            "model=nano",
+        ])
+    };
+    run("gone/*.nii.gz".to_owned()).fails_with(&["no file fits gone/*.nii.gz"]);
+    run(format!("{}/*.nii.gz", other.path().display())).fails_with(&["no file fits"]);
+    run(format!("{}/*/*.npy", other.path().display())).fails_with(&["would both become batch-output/scan.nii.gz"]);
+}
+
+#[test]
+fn a_mask_is_carried_from_slice_to_slice() {
+    let more = ["--set", "x=131", "--set", "y=126", "--set", "last=2", "--set", "out=labels.npy"];
+    let (host, stdout) = gallery("next_slice.rhai", &more);
+    let lines: Vec<&str> = stdout.lines().collect();
+    let clicked = lines[0].strip_prefix("slice 0: clicked, ").unwrap();
+    assert!(lines[1].starts_with(&format!("slice 1: {clicked} given, ")) && lines.len() == 4, "{stdout}");
+    assert_eq!(info(&host, "labels.npy")["shape"], json!([12, 256, 256]));
+}
+
+/// What the head of a script says that it prints is what it prints.
+#[test]
+fn fine_tune_promises_what_it_prints() {
+    let about = Host::new().run(&["run", &root().join("scripts/fine_tune.rhai").display().to_string(), "--about"]).ok();
+    assert!(about.contains("epoch 1: loss") && !about.contains("click"), "{about}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod predict;
 mod record;
 mod reference;
 mod repl;
+mod results;
 #[cfg(unix)]
 mod roots;
 mod script;

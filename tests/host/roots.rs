@@ -38,8 +38,8 @@ fn everything_else_is_refused_and_says_how_to_grant_it() {
     for trick in &tricks {
         host.script(trick, &[]).fails_with(&["scripts may not", "--allow DIR"]);
     }
-    let listed = host.script(&format!("print(glob(\"{}/*\").len())", other.path().display()), &[]).ok();
-    assert_eq!(listed.trim(), "0");
+    let listed = host.script(&format!("glob(\"{}/*\")", other.path().display()), &[]);
+    listed.fails_with(&["scripts may not read here", "--allow DIR"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "[1]");
     let allowed = other.path().display().to_string();
     host.script(&format!("write_json(\"{absolute}\", [2])"), &["--allow", &allowed]).ok();
@@ -82,4 +82,19 @@ fn an_input_that_is_named_is_read_and_not_written() {
     let read = host.script("print(read_json(arg(\"input\"))[0])", &["--set", &named]).ok();
     assert_eq!(read.trim(), "7");
     host.script("write_json(arg(\"input\"), [1])", &["--set", &named]).fails_with(&["may not write"]);
+}
+
+#[test]
+fn a_pattern_that_is_named_grants_its_folder() {
+    let host = Host::new();
+    let other = tempfile::tempdir().unwrap();
+    std::fs::create_dir(other.path().join("a")).unwrap();
+    std::fs::write(other.path().join("a/1.json"), "[7]").unwrap();
+    let named = format!("inputs={}/*/*.json", other.path().display());
+    let read = "for path in glob(arg(\"inputs\")) { print(read_json(path)[0]); write_json(path, 1) }";
+    let ran = host.script(read, &["--set", &named]).fails_with(&["scripts may not write here"]);
+    assert_eq!(ran.stdout, "7\n");
+    // a pattern that begins anywhere grants nothing
+    host.script("glob(arg(\"inputs\"))", &["--set", "inputs=/*/*.json"]).ok();
+    host.script("read_json(\"/etc/hostname\")", &["--set", "inputs=/*/*.json"]).fails_with(&["may not read here"]);
 }

@@ -34,7 +34,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     pub plugin: Option<PathBuf>,
 
-    /// No progress and no messages but errors
+    /// No progress, no messages and nothing that a script prints, only errors; what info, measure, models, check, reference and --json are asked for is printed
     #[arg(long, short, global = true)]
     pub quiet: bool,
 
@@ -61,7 +61,7 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 const EXAMPLES: &str = "Examples:
   host-demo info stack.nii.gz
   host-demo segment stack.nii.gz --model tiny --prompts clicks.json --out labels.nii.gz --overlay look.gif
-  host-demo run scripts/first.rhai --set input=stack.nii.gz
+  host-demo run scripts/inspect.rhai --set input=stack.nii.gz
   host-demo plugin check target/release/libsam_octa2.so";
 
 #[derive(Subcommand)]
@@ -246,7 +246,9 @@ pub enum Task {
     ///
     /// The script reads its arguments with arg("key") or arg("key", default); with a default the text is converted to the default's
     /// type. What it prints goes to stdout.
-    #[command(after_long_help = "Example:\n  host-demo run scripts/first.rhai --set input=stack.nii.gz --set frame=3")]
+    #[command(
+        after_long_help = "Example:\n  host-demo run scripts/inspect.rhai --set input=stack.nii.gz --set out=flat.nii.gz"
+    )]
     Run {
         /// Script to run
         script: PathBuf,

@@ -49,7 +49,7 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
     let mut request = scripts::bounds(&options.bounds, None, &options.set)?;
     (request["args"], request["keep"]) = (json!(args), json!(true));
     let mut session = Session {
-        viewer: Viewer::new(plugin.api()?, &options.viewer, false)?,
+        viewer: Viewer::new(plugin.api()?, &options.viewer, false, cli.quiet)?,
         terminal: Terminal::for_lines(cli.quiet)?,
         known: Known::new(&reference["report"]),
         request,
@@ -58,7 +58,7 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
     if input.is_terminal() && !cli.quiet {
         output::note(":help lists what there is, :help NAME explains it, Ctrl-C stops a line, Ctrl-D ends");
     }
-    let mut failed = false;
+    let (mut failed, mut left) = (false, None);
     let mut text = String::new();
     loop {
         match input.line(!text.is_empty())? {
@@ -70,8 +70,11 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
                 }
                 input.remember(text.trim_end());
                 match session.one(&text) {
-                    Ok(true) => {}
-                    Ok(false) => break,
+                    Ok(None) => {}
+                    Ok(code) => {
+                        left = code;
+                        break;
+                    }
                     Err(error) => {
                         failed = true;
                         show_error(&error);
@@ -82,31 +85,38 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
             Line::Interrupted => text.clear(),
             Line::End => {
                 // what a pipe left open is run, so that its error shows
-                failed |= session.one(&text).map_err(|error| show_error(&error)).is_err();
+                match session.one(&text) {
+                    Ok(code) => left = code,
+                    Err(error) => {
+                        failed = true;
+                        show_error(&error);
+                    }
+                }
                 break;
             }
         }
     }
     input.save();
-    Ok(if failed && !input.is_terminal() { exit::FAILURE } else { exit::SUCCESS })
+    let usual = if failed && !input.is_terminal() { exit::FAILURE } else { exit::SUCCESS };
+    Ok(left.filter(|&code| code != exit::SUCCESS).unwrap_or(usual))
 }
 
 impl Session {
-    /// One input; false: the user wants to leave.
-    fn one(&mut self, text: &str) -> anyhow::Result<bool> {
+    /// One input; with a code the user, or a script, wants to leave.
+    fn one(&mut self, text: &str) -> anyhow::Result<Option<Code>> {
         let text = text.trim();
         match text.strip_prefix(':').map(|command| command.split_once(' ').unwrap_or((command, ""))) {
             _ if text.is_empty() => {}
-            None => self.evaluate(text)?,
-            Some(("quit" | "q" | "exit", _)) => return Ok(false),
+            None => return self.evaluate(text),
+            Some(("quit" | "q" | "exit", _)) => return Ok(Some(exit::SUCCESS)),
             Some(("help" | "h", name)) => output::line(&self.known.help(name.trim()))?,
             Some(("vars", _)) => output::line(&self.known.variables().join("\n"))?,
             Some((other, _)) => anyhow::bail!("there is no `:{other}`; there are :help [NAME], :vars, :quit"),
         }
-        Ok(true)
+        Ok(None)
     }
 
-    fn evaluate(&mut self, text: &str) -> anyhow::Result<()> {
+    fn evaluate(&mut self, text: &str) -> anyhow::Result<Option<Code>> {
         self.request["source"] = json!(text);
         self.terminal.begin();
         let report = self.viewer.run(&self.request, &mut self.terminal);
@@ -119,6 +129,6 @@ impl Session {
         if report["result"]["handle"].is_u64() {
             self.viewer.show(&report["result"]).map_err(anyhow::Error::msg)?;
         }
-        Ok(())
+        Ok(exit::of_script(&report))
     }
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from . import _abi, _dlpack, _memory
 from ._errors import InvalidArgument
 from ._library import Handle, PathLike, encoded, load, options
+
+if TYPE_CHECKING:
+    from .volume import Volume
 
 
 class _Result(Handle):
@@ -95,6 +98,20 @@ class Labels(_Result):
     """Object numbers of a whole stack, `[frames, rows, columns]`; 0 where no object is."""
 
     _form = "labels"
+
+    @classmethod
+    def of(cls, volume: "Volume", values: npt.ArrayLike) -> "Labels":
+        """Labels that did not come out of a session: object numbers from 0 to 65535, `[frames, rows, columns]`, on the grid of a volume, with
+        whose geometry `write` writes them."""
+        from .script import Script
+        from .volume import Volume
+
+        numbers = np.ascontiguousarray(values)
+        if numbers.ndim != 3:
+            raise InvalidArgument(f"labels are [frames, rows, columns], not {numbers.ndim} axes")
+        args = {"volume": volume, "values": Volume.from_array(numbers)}
+        made: "Labels" = Script().run('arg("volume").labels_from(arg("values"))', args=args)
+        return made
 
     @property
     def objects(self) -> List[int]:

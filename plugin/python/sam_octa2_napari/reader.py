@@ -20,13 +20,14 @@ def get_reader(path: Union[str, Sequence[str]]) -> Optional[Callable[[str], List
 def read(path: str) -> List[LayerData]:
     """One image layer. Large files stay on disk: their slices are read when they are shown."""
     volume = Volume.open(path)
-    return [(volume if volume.info["lazy"] else np.asarray(volume), about(volume, path), "image")]
+    data = volume if volume.info["lazy"] else np.asarray(volume)
+    return [(data, about(volume, path, data), "image")]
 
 
-def about(volume: Volume, path: str) -> Dict[str, Any]:
-    """What napari should know about the layer."""
+def about(volume: Volume, path: str, data: Any) -> Dict[str, Any]:
+    """What napari should know about the layer; the metadata say what was opened, and which data stand for it."""
     name = Path(Path(path).name.removesuffix(".gz")).stem
-    about: Dict[str, Any] = {"name": name or path, "rgb": volume.ndim == 4, "metadata": {"sam_octa2": volume}}
+    about: Dict[str, Any] = {"name": name or path, "rgb": volume.ndim == 4, "metadata": {"sam_octa2": volume, "sam_octa2_data": data}}
     if volume.info["geometry_known"] or volume.spacing != (1.0, 1.0, 1.0):
         about["scale"] = volume.spacing[::-1]
     return about

@@ -51,7 +51,7 @@ pub unsafe extern "C" fn sam_octa2_capabilities(reply: *mut *mut c_char, error: 
 }
 
 /// `[any thread; blocks]` Does a whole task: `name` is one of the manifest's `tasks`, request and reply are JSON (docs/abi.md).
-/// Tasks without a model (`info`, `convert`, `vessels`, `measure`, `export_octa500`) open neither engine nor libtorch.
+/// Tasks without a model (`info`, `convert`, `phantom`, `vessels`, `measure`, `export_octa500`) open neither engine nor libtorch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_task(
     name: *const c_char,

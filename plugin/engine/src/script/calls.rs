@@ -1,6 +1,7 @@
 //! Calls that fit no function: what there is instead, and which argument is at fault.
 
 use super::library::{Entry, Parameter, Room, TYPES};
+use super::rewrite;
 use rhai::EvalAltResult;
 use sam_octa2_core::did_you_mean;
 
@@ -16,6 +17,9 @@ pub fn explained(error: &EvalAltResult, rooms: &[Room]) -> Option<String> {
             // Rhai 1.27: "Unknown property 'x' - a getter is not registered for type 'T'"
             let mut quoted = text.split('\'').skip(1).step_by(2);
             let (name, kind) = (quoted.next()?, plain(quoted.next()?));
+            if text.contains("a setter is not registered") {
+                return Some(no_setter(rewrite::as_written(name), &kind, rooms));
+            }
             text.starts_with("Unknown property").then(|| no_property(name, &kind, rooms))
         }
         EvalAltResult::ErrorModuleNotFound(name, _) => {
@@ -110,7 +114,15 @@ fn split(given: &str) -> impl Iterator<Item = &str> {
     given.split(", ").filter(|kind| !kind.is_empty())
 }
 
-fn no_property(name: &str, kind: &str, rooms: &[Room]) -> String {
+fn no_setter(name: &str, kind: &str, rooms: &[Room]) -> String {
+    let own = |entry: &Entry| entry.property && entry.receiver().is_some_and(|receiver| receiver.kind == kind);
+    match rooms.iter().flat_map(|room| &room.entries).any(|entry| own(entry) && entry.name == name) {
+        true => format!("`{name}` of a {kind} can be read, not changed"),
+        false => no_property(name, kind, rooms),
+    }
+}
+
+pub(super) fn no_property(name: &str, kind: &str, rooms: &[Room]) -> String {
     let of = |entry: &&Entry| entry.receiver().is_some_and(|receiver| receiver.kind == kind);
     let own: Vec<&Entry> = rooms.iter().flat_map(|room| &room.entries).filter(of).collect();
     if own.iter().any(|entry| entry.name == name) {

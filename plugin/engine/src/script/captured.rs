@@ -13,8 +13,7 @@ pub fn explained(mut error: Box<EvalAltResult>, tree: Option<&AST>) -> Box<EvalA
     }
     match cause {
         EvalAltResult::ErrorDataRace(text, position) => {
-            // Rhai 1.27: "argument #2 of function 'propagate'"
-            let function = text.split('\'').nth(1).unwrap_or_default();
+            let function = function(text);
             let place = tree.and_then(|tree| find(tree, function));
             *cause = EvalAltResult::ErrorRuntime(Dynamic::from(failure(function)), place.unwrap_or(*position));
         }
@@ -28,7 +27,13 @@ pub fn explained(mut error: Box<EvalAltResult>, tree: Option<&AST>) -> Box<EvalA
     error
 }
 
-fn failure(function: &str) -> Failure {
+/// The function that Rhai 1.27 names: "argument #2 of function 'propagate'".
+pub fn function(text: &str) -> &str {
+    text.split('\'').nth(1).unwrap_or_default()
+}
+
+/// The error of a closure that uses the value whose function runs.
+pub fn failure(function: &str) -> Failure {
     match function {
         "propagate" | "" => busy(),
         _ => Failure {

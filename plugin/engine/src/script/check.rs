@@ -1,9 +1,10 @@
 //! Looks a script over without running it, and the modules that it imports: functions that do not exist, wrong numbers of arguments, unknown
-//! options, and the arguments that are read.
+//! options, properties that do not exist ([`kinds`]), and the arguments that are read.
 
-use super::calls;
 use super::library::{Entry, Room};
 use super::modules::Modules;
+use super::{calls, kinds};
+use rhai::packages::{Package, StandardPackage};
 use rhai::{AST, ASTNode, Engine, Expr, FnAccess, FnCallExpr, Position, Stmt};
 use serde::Serialize;
 use serde_json::Value;
@@ -55,6 +56,8 @@ pub fn check(engine: &Engine, rooms: &[Room], modules: &Modules, tree: &AST, sou
     while let Some((file, tree, imported)) = waiting.pop() {
         let known = Known::new(engine, rooms, &tree, &imported);
         look_over(&tree, &known, file.as_ref(), &mut found);
+        let unknown = kinds::problems(&tree, rooms, &known.rhais);
+        found.problems.extend(unknown.into_iter().map(|(place, text)| problem(file.as_ref(), place, text)));
         for (file, tree) in imported.into_values().flatten() {
             if seen.insert(file.clone()) {
                 let further = imports(engine, modules, &tree, Some(&file), &mut found.problems);
@@ -135,6 +138,8 @@ fn problem(file: Option<&PathBuf>, place: Position, text: String) -> Problem {
 struct Known<'a> {
     ours: BTreeMap<&'a str, Vec<&'a Entry>>,
     others: BTreeSet<String>,
+    /// functions of Rhai's own packages, some of which are called as ours are
+    rhais: BTreeSet<String>,
     /// functions of the script, with their number of arguments
     own: BTreeSet<(String, usize)>,
     imported: &'a Imported,
@@ -146,14 +151,14 @@ impl<'a> Known<'a> {
         for entry in rooms.iter().flat_map(|room| &room.entries).filter(|entry| !entry.property) {
             ours.entry(&entry.name).or_default().push(entry);
         }
-        let listed = engine.gen_fn_metadata_to_json(true).unwrap_or_default();
-        let mut others = BTreeSet::new();
-        names(&serde_json::from_str(&listed).unwrap_or_default(), &mut others);
+        let mut others = all_names(engine);
+        let mut plain = Engine::new_raw();
+        StandardPackage::new().register_into_engine(&mut plain);
         let builtin =
             ["print", "debug", "call", "curry", "type_of", "is_def_var", "is_def_fn", "is_shared", "Fn", "import"];
         others.extend(builtin.map(str::to_owned));
         let own = tree.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
-        Self { ours, others, own, imported }
+        Self { ours, others, rhais: all_names(&plain), own, imported }
     }
 
     fn problem(&self, call: &FnCallExpr, method: bool) -> Option<String> {
@@ -178,18 +183,13 @@ impl<'a> Known<'a> {
         };
         let fitting: Vec<&&Entry> = entries.iter().filter(fits).collect();
         if fitting.is_empty() {
-            if self.others.contains(name) && self.is_rhais(name) {
+            if self.rhais.contains(name) {
                 return None;
             }
             let forms: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.call())).collect();
             return Some(format!("`{name}` does not take {count} arguments; there is {}", forms.join(" and ")));
         }
         fitting.iter().find_map(|entry| wrong_key(entry, call, method))
-    }
-
-    /// Names that Rhai's own packages use for other types too.
-    fn is_rhais(&self, name: &str) -> bool {
-        ["clear", "remove", "reset", "sleep"].contains(&name)
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -218,6 +218,14 @@ impl<'a> Known<'a> {
             format!("`{}::{}` does not take {given} arguments; there is {}", alias.name, call.name, forms.join(" and "))
         })
     }
+}
+
+/// The names of all functions of an engine.
+fn all_names(engine: &Engine) -> BTreeSet<String> {
+    let listed = engine.gen_fn_metadata_to_json(true).unwrap_or_default();
+    let mut found = BTreeSet::new();
+    names(&serde_json::from_str(&listed).unwrap_or_default(), &mut found);
+    found
 }
 
 /// Every `"name"` of a function in Rhai's metadata.

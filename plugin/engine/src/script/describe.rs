@@ -25,7 +25,7 @@ pub fn markdown(rooms: &[Room]) -> String {
                 "| `{}`{returns} | {}{} | `{}` |\n",
                 cell(&entry.call()),
                 cell(entry.doc),
-                keys.unwrap_or_default(),
+                keys.unwrap_or_default() + entry.shapes().as_str(),
                 cell(entry.example)
             ));
         }
@@ -45,6 +45,7 @@ pub fn json(rooms: &[Room]) -> Value {
             "property": entry.property,
             "parameters": entry.parameters.iter().map(parameter).collect::<Vec<_>>(),
             "returns": entry.returns,
+            "shape": entry.shape,
             "doc": entry.doc,
             "example": entry.example,
         })

@@ -1,18 +1,19 @@
 //! The Rhai engine with what every script has: limits, no files and no `eval`, and the functions `arg`, `print`, `debug`, `warn`, `progress`,
 //! `sleep`, `timer`.
 
+use super::caught::Caught;
 use super::errors::{self, Failure};
 use super::library::Library;
 use super::modules::Resolver;
+use super::sizes::{self, Sizes};
 use super::values::{Checked, Fallible, float64, native, text, whole};
 use super::watch::Watch;
-use super::{Context, Limits};
+use super::{Context, Limits, rewrite, shapes};
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Array, Dynamic, Engine, EvalAltResult, FLOAT, FnPtr, INT, Map, NativeCallContext, Position, Scope};
+use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, NativeCallContext, Position, Scope};
 use sam_octa2_abi::{Flow, HostCalls, Severity};
 use sam_octa2_core::{Error, progress};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The host's calls, for closures that Rhai wants to be `'static`.
@@ -42,13 +43,16 @@ pub fn new(limits: &Limits, context: &Context) -> Engine {
         .set_max_operations(limits.operations)
         .set_max_call_levels(limits.call_depth)
         .set_max_expr_depths(limits.expression_depth, limits.expression_depth)
-        .set_max_string_size(limits.string_bytes)
-        .set_max_array_size(limits.array_elements)
-        .set_max_map_size(limits.map_entries)
+        .set_max_string_size(0) // of values: see `sizes`
+        .set_max_array_size(0)
+        .set_max_map_size(0)
         .set_max_variables(limits.variables)
         .set_max_modules(limits.imports)
         .set_module_resolver(Resolver(context.modules.clone()));
-    limit_nesting(&mut engine, limits.nesting);
+    sizes::register(&mut engine, *limits);
+    shapes::register(&mut engine);
+    rewrite::register(&mut engine, &context.tokens);
+    look_at_variables(&mut engine, *limits, context.caught.clone());
     register_output(&mut engine, context);
     let watch = context.watch.clone();
     engine.on_progress(move |operations| watch.step(operations).then_some(Dynamic::UNIT));
@@ -56,52 +60,19 @@ pub fn new(limits: &Limits, context: &Context) -> Engine {
     engine
 }
 
-/// values that a closure may hold, those of closures in it counted
-const MOST_CAPTURED: u64 = 100_000;
-
-/// Lists inside lists inside lists would overflow the stack where they are counted, copied or dropped, and Rhai has no limit of its own. Looks
-/// at values when they are used: at small ones always, at large ones now and then, so that no use costs more than a few microseconds.
-fn limit_nesting(engine: &mut Engine, most: usize) {
-    let chance = AtomicU64::new(Instant::now().elapsed().as_nanos() as u64 | 1);
-    let cost = AtomicU64::new(0); // of the last look
+/// Looks at values when variables are used: at what is too large, and at what Rhai gives to a `catch`.
+fn look_at_variables(engine: &mut Engine, limits: Limits, caught: Caught) {
+    let sizes = Sizes::new(limits);
     #[allow(deprecated, reason = "its note says that it is not deprecated, but may change")]
-    engine.on_var(move |name, _, context| {
-        let dice = chance.load(Relaxed).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        chance.store(dice, Relaxed);
-        let value = context.scope().get(name);
-        // a closure that holds itself doubles at each step, and whoever uses it copies it anyway
-        let closure = value.is_some_and(Dynamic::is_fnptr);
-        if !closure && !(dice >> 33).is_multiple_of((cost.load(Relaxed) / 64).clamp(1, 1024)) {
-            return Ok(None);
+    engine.on_var(move |name, _, mut context| {
+        if let Some(failure) = context.scope().get(name).and_then(|value| caught.failure(value)) {
+            context.scope_mut().set_value(name, failure);
         }
-        let mut seen = 0;
-        let deep = [value, context.this_ptr()].into_iter().flatten().any(|value| nested(value, most, &mut seen));
-        if !closure {
-            cost.store(seen, Relaxed);
+        for value in [context.scope().get(name), context.this_ptr()].into_iter().flatten() {
+            sizes.look(value)?;
         }
-        match deep {
-            true => Err(EvalAltResult::ErrorDataTooLarge("nesting".to_owned(), Position::NONE).into()),
-            false => Ok(None),
-        }
+        Ok(None)
     });
-}
-
-/// Are there more than `most` values inside one another? `seen` counts what was looked at.
-fn nested(value: &Dynamic, most: usize, seen: &mut u64) -> bool {
-    *seen += 1;
-    if value.is_int() || value.is_float() || value.is_bool() || value.is_unit() || value.is_string() {
-        return false;
-    }
-    let array = value.read_lock::<Array>();
-    if let Some(array) = &array {
-        return most == 0 || array.iter().any(|value| nested(value, most - 1, seen));
-    }
-    if let Some(map) = value.read_lock::<Map>() {
-        return most == 0 || map.values().any(|value| nested(value, most - 1, seen));
-    }
-    value.read_lock::<FnPtr>().is_some_and(|closure| {
-        most == 0 || *seen > MOST_CAPTURED || closure.iter_curry().any(|value| nested(value, most - 1, seen))
-    })
 }
 
 /// A value as `print` shows it, strings in quotes.
@@ -114,9 +85,9 @@ pub fn shown(engine: &Engine, value: &Dynamic) -> String {
 
 /// What every script has.
 pub fn register(library: &mut Library<'_>, context: &Context) {
-    super::strings::register(library.engine());
     library.room("Host", "`print(value)` goes to the host's output, `debug(value)` to its log, with file and line.");
     register_arguments(library, context);
+    register_exit(library, context);
     errors::document(library);
     register_time(library, context);
 }
@@ -145,6 +116,30 @@ fn register_arguments(library: &mut Library<'_>, context: &Context) {
         .also("arg", move |call: NativeCallContext, key: Dynamic| -> Fallible<Dynamic> {
             native(&call, || given.required(&text("arg: key", &key)?))
         });
+}
+
+fn register_exit(library: &mut Library<'_>, context: &Context) {
+    let [(given, watch), (nothing, end)] = [0; 2].map(|_| (context.exit.clone(), context.watch.clone()));
+    library
+        .function(
+            "exit(code?: int)",
+            "Ends the script, past any `catch`; `host-demo` ends with this exit code, 0 to 255 [0]. Any other value is the script's result.",
+            "if arg(\"input\") == \"\" { exit(2) }",
+            move |call: NativeCallContext, value: Dynamic| -> Fallible<()> {
+                if let Some(code) = value.as_int().ok().filter(|code| !(0..=255).contains(code)) {
+                    let failure = Failure::invalid(format!("exit: code: expected 0 to 255, got {code}"));
+                    return Err(errors::raise(&call, failure));
+                }
+                leave(&given, &watch, value)
+            },
+        )
+        .also("exit", move || -> Fallible<()> { leave(&nothing, &end, Dynamic::UNIT) });
+}
+
+fn leave(given: &OnceLock<Dynamic>, watch: &Watch, value: Dynamic) -> Fallible<()> {
+    let _ = given.set(value.clone());
+    watch.leave();
+    Err(EvalAltResult::Exit(value, Position::NONE).into())
 }
 
 fn register_time(library: &mut Library<'_>, context: &Context) {

@@ -1,11 +1,11 @@
 //! Errors of scripts: always with file, line and column, the line itself and what was wrong there.
 
 use super::Context;
-use super::calls;
 use super::kept::Kept;
 use super::library::{Library, Room};
 use super::limits::Limits;
 use super::watch::Ended;
+use super::{calls, caught};
 use crate::convert;
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position};
 use sam_octa2_abi::PluginError;
@@ -13,7 +13,7 @@ use sam_octa2_core::Error;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// What a native function throws, and what `catch (error)` gets: `error.code`, `error.message`, or the message when printed.
+/// What a native function throws, and what `catch (error)` gets, of errors of the language too ([`caught`]): `error.code`, `error.message`, or the message when printed.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// the core's name of the kind of error
@@ -61,7 +61,8 @@ pub fn document(library: &mut Library<'_>) {
     library
         .property(
             "code(error: Error) -> String",
-            "What sort of error a function threw: `invalid_argument`, `not_found`, `io`, `busy` ...",
+            "What sort of error: of a function `invalid_argument`, `not_found`, `io`, `busy` ..., of the language `out_of_bounds`, `unknown_function`, \
+             `unknown_variable`, `unknown_property`, `unknown_module`, `arithmetic`, `wrong_type`, `constant`, `language`.",
             "try { read_json(\"gone\") } catch (error) { print(error.code) }",
             |failure: &mut Failure| failure.code.to_owned(),
         )
@@ -96,7 +97,8 @@ impl Script<'_> {
             (true, _) => return convert::error(Error::Cancelled),
             _ => self.limits.exceeded(&cause),
         };
-        let (line, column) = (position.line(), position.position());
+        let line = position.line();
+        let column = position.position().map(|column| self.column(&cause, earlier, &file, line.unwrap_or(0), column));
         let kind = if limit.is_some() { "limit" } else { kind(&cause) };
         let text = limit.unwrap_or_else(|| self.text(&cause, rooms));
         let place = match (line, column) {
@@ -110,9 +112,18 @@ impl Script<'_> {
         }
         let detail = json!({
             "file": file, "line": line, "column": column, "text": text, "kind": kind, "excerpt": excerpt,
-            "calls": calls, "code": failure(&cause).map(|failure| failure.code),
+            "calls": calls, "code": code(&cause),
         });
         PluginError::new("script", format!("{place}: {text}")).with_detail(detail.to_string())
+    }
+
+    /// A column of what was compiled, in the text as it is written.
+    fn column(&self, cause: &EvalAltResult, earlier: &Kept, file: &Path, line: usize, column: usize) -> usize {
+        if matches!(cause, EvalAltResult::ErrorParsing(..)) {
+            return column; // of the text itself: it was compiled first as it is
+        }
+        let module = self.context.modules.shifts(file);
+        module.as_ref().or(earlier.shifts(file)).map_or(column, |shifts| shifts.back(line, column))
     }
 
     fn text(&self, cause: &EvalAltResult, rooms: &[Room]) -> String {
@@ -199,6 +210,11 @@ fn failure(cause: &EvalAltResult) -> Option<Failure> {
         EvalAltResult::ErrorRuntime(thrown, _) => thrown.clone().try_cast::<Failure>(),
         _ => None,
     }
+}
+
+/// The code of a failure of ours or of the language; what a script threw itself has none.
+fn code(cause: &EvalAltResult) -> Option<&'static str> {
+    failure(cause).map(|failure| failure.code).or(Some(caught::code(cause))).filter(|code| !code.is_empty())
 }
 
 /// What sort of mistake, for programs.

@@ -168,6 +168,7 @@ fn resolved(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rewrite::Tokens;
     use super::*;
 
     #[test]
@@ -179,7 +180,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/new-file", root.join("in/dangling")).unwrap();
         std::os::unix::fs::symlink(root.join("in/deep"), root.join("in/inside")).unwrap();
         let roots = Roots { read: Some(vec![root.join("in")]), write: Some(vec![root.join("in/deep")]) };
-        let files = |roots: &Roots| Files::new(roots, None, Arc::new(Modules::new(None, None)));
+        let files = |roots: &Roots| Files::new(roots, None, Arc::new(Modules::new(None, None, Tokens::default())));
         let granted = files(&roots);
         let reads = |path: &str| granted.readable("x", &root.join(path).display().to_string().into()).is_ok();
         let writes = |path: &str| granted.writable("x", &root.join(path).display().to_string().into()).is_ok();

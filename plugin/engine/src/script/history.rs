@@ -9,12 +9,19 @@ use rhai::{Dynamic, NativeCallContext};
 use sam_octa2_core::{Error, job};
 use serde::Serialize;
 
+/// What a step may have; what it has depends on `op`.
+macro_rules! step {
+    () => {
+        "#{op, text, frame?, object?, points?, labels?, box?, mask?: #{size, counts}, replace?, index?, direction?, start?, max_frames?, slices?}"
+    };
+}
+
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, _context: &Context) {
     library
         .room("History", INTRO)
         .function(
-            "undo(session: Session) -> Map",
+            concat!("undo(session: Session) -> Map ", step!()),
             "Takes the last step back, whatever it was; all is as it was before, bit for bit. Returns the step.",
             "session.undo().text",
             |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {
@@ -22,7 +29,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             },
         )
         .function(
-            "undo(session: Session, frame: int, object: int) -> Map",
+            "undo(session: Session, frame: int, object: int) -> Map #{frame, object, iou, score, area}",
             "The same as `remove_prompt(frame, object)`, a step of its own.",
             "session.undo(3, 1)",
             |call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, object: Dynamic| -> Fallible<Dynamic> {
@@ -30,7 +37,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             },
         )
         .function(
-            "redo(session: Session) -> Map",
+            concat!("redo(session: Session) -> Map ", step!()),
             "Does the step again that was undone last, without computing it again. Returns the step.",
             "session.undo(); session.redo().op",
             |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {
@@ -38,8 +45,16 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             },
         )
         .function(
-            "history(session: Session) -> Map",
-            "`#{done, undo, undone, record}`: the steps in force; how many of them can be undone; those that can be redone, the next one \
+            concat!(
+                "history(session: Session) -> Map #{done: [",
+                step!(),
+                "], undo, undone: [",
+                step!(),
+                "], record: [",
+                step!(),
+                "]}"
+            ),
+            "`done`, `undo`, `undone`, `record`: the steps in force; how many of them can be undone; those that can be redone, the next one \
              first; and all that was done, `undo` and `redo` included. A step is a map with `op`, what was given, and a `text` to be read.",
             "session.history().done[0].text",
             |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {

@@ -23,8 +23,8 @@ pub fn register(library: &mut Library<'_>) {
             clicked,
         )
         .function(
-            "correction(labels: Labels, truth: Labels, frame: int, object: int) -> Map",
-            "The click that corrects most, `#{point: [x, y], label}`: in the middle of the deepest error, 1 where something is missing, 0 where it is \
+            "correction(labels: Labels, truth: Labels, frame: int, object: int) -> Map #{point, label}",
+            "The click that corrects most, `point` `[x, y]` and `label`: in the middle of the deepest error, 1 where something is missing, 0 where it is \
              too much; `()` where the two agree.",
             "session.labels().correction(volume.threshold(120, 255), 3, 1)",
             correction,

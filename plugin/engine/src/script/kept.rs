@@ -1,6 +1,7 @@
 //! What scripts leave to the scripts after them, if the host wants it: variables and functions.
 
 use super::captured;
+use super::rewrite::{Shifts, Tokens};
 use super::watch::Watch;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
 use sam_octa2_core::progress;
@@ -18,6 +19,8 @@ pub struct Kept {
     imports: String,
     /// the scripts by the names that errors give them
     texts: BTreeMap<PathBuf, String>,
+    /// how columns of what was compiled differ from them
+    shifts: BTreeMap<PathBuf, Shifts>,
     /// in which script each function was written
     origins: BTreeMap<String, PathBuf>,
     /// the same before a script that failed
@@ -28,14 +31,16 @@ impl Kept {
     /// Runs a script after the others.
     pub fn run(
         &mut self,
-        engine: &Engine,
+        (engine, tokens): (&Engine, &Tokens),
         path: &Path,
         watch: &Arc<Watch>,
         source: String,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         self.texts.insert(path.to_path_buf(), source.clone());
         let imports = engine.compile(&self.imports).map_err(EvalAltResult::from)?;
-        let mut tree = engine.compile_with_scope(&self.scope, source).map_err(EvalAltResult::from)?;
+        let compiled = tokens.compile(&source, |text| engine.compile_with_scope(&self.scope, text));
+        let (mut tree, shifts) = compiled.map_err(EvalAltResult::from)?;
+        self.shifts.insert(path.to_path_buf(), shifts);
         tree.set_source(path.to_string_lossy().as_ref());
         let whole = imports.merge(&self.functions).merge(&tree);
         self.origins = self.undo.take().unwrap_or_else(|| std::mem::take(&mut self.origins));
@@ -73,6 +78,11 @@ impl Kept {
     /// The text of a script that was run before.
     pub fn text(&self, name: &Path) -> Option<&str> {
         self.texts.get(name).map(String::as_str)
+    }
+
+    /// How columns of a compiled script differ from those of its text.
+    pub fn shifts(&self, name: &Path) -> Option<&Shifts> {
+        self.shifts.get(name)
     }
 
     /// The script in which a function was written.

@@ -2,13 +2,17 @@
 //! definitions for editors, the help of a viewer, and what `check` knows.
 //!
 //! A signature is written as scripts think of it: `click(session: Session, frame: int, x: float, y: float, options: #{object, positive})
-//! -> Map`. A function whose first parameter is one of the product's types is a method: `session.click(3, 120, 80)`.
+//! -> Map #{frame, object, iou}`. What is in a map that is returned, or that a closure is given (`FnPtr(#{epoch, loss})`), is part of the
+//! signature, so that a mistyped property is an error ([`shapes`](super::shapes)). A function whose first parameter is one of the product's types
+//! is a method: `session.click(3, 120, 80)`.
 
-use rhai::{Engine, FuncRegistration, RhaiNativeFunc, Variant};
+use super::shapes::Kind;
+use rhai::{Engine, FuncRegistration, Module, RhaiFunc, RhaiNativeFunc, Shared, Variant};
 
 /// Registers functions and remembers what they are.
 pub struct Library<'e> {
     engine: &'e mut Engine,
+    functions: Module,
     rooms: Vec<Room>,
 }
 
@@ -31,6 +35,10 @@ pub struct Entry {
     pub parameters: Vec<Parameter>,
     /// what it returns; nothing: `()`
     pub returns: Option<String>,
+    /// what is in that, if it is a map or a list of maps, as the signature writes it
+    pub shape: Option<String>,
+    /// the same, read
+    pub result: Kind,
     /// `volume.frames` rather than `volume.frames()`
     pub property: bool,
     /// one or two sentences
@@ -48,6 +56,10 @@ pub struct Parameter {
     pub kind: String,
     /// the keys of a map of options
     pub keys: Vec<String>,
+    /// what a closure is given, as the signature writes it
+    pub given: Option<String>,
+    /// the same, read
+    pub heard: Kind,
     /// may it be left out?
     pub optional: bool,
 }
@@ -58,7 +70,7 @@ pub const TYPES: [&str; 7] = ["Volume", "Model", "Segmenter", "Session", "Labels
 impl<'e> Library<'e> {
     /// Nothing yet.
     pub fn new(engine: &'e mut Engine) -> Self {
-        Self { engine, rooms: Vec::new() }
+        Self { engine, functions: Module::new(), rooms: Vec::new() }
     }
 
     /// The engine, for what needs no documentation.
@@ -73,55 +85,71 @@ impl<'e> Library<'e> {
     }
 
     /// A function.
-    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool, T>(
         &mut self,
         signature: &'static str,
         doc: &'static str,
         example: &'static str,
-        function: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+        function: T,
     ) -> &mut Self
     where
         R: Variant + Clone,
+        T: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
         let entry = Entry::parse(signature, false, doc, example);
-        let parameters: Vec<String> =
-            entry.parameters.iter().map(|p| format!("{}: {}", p.name, p.rhai_kind())).collect();
-        let returns = entry.returns.clone().unwrap_or_else(|| "()".to_owned());
-        let infos = parameters.iter().map(String::as_str).chain([returns.as_str()]);
-        FuncRegistration::new(entry.name.as_str())
-            .with_params_info(infos)
-            .with_comments([format!("/// {doc}"), format!("/// Example: `{example}`")])
-            .register_into_engine(self.engine, function);
+        self.add(FuncRegistration::new(entry.name.as_str()), &entry, function);
         self.keep(entry)
     }
 
     /// A property that is read.
-    pub fn property<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+    pub fn property<A: 'static, const N: usize, const X: bool, R, const F: bool, T>(
         &mut self,
         signature: &'static str,
         doc: &'static str,
         example: &'static str,
-        get: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+        get: T,
     ) -> &mut Self
     where
         R: Variant + Clone,
+        T: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
         let entry = Entry::parse(signature, true, doc, example);
-        FuncRegistration::new_getter(&entry.name).register_into_engine(self.engine, get);
+        self.add(FuncRegistration::new_getter(&entry.name), &entry, get);
         self.keep(entry)
     }
 
-    /// The same function with fewer or other arguments, documented before.
-    pub fn also<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+    /// The same function with fewer or other arguments, documented just before.
+    pub fn also<A: 'static, const N: usize, const X: bool, R, const F: bool, T>(
         &mut self,
         name: &'static str,
-        function: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+        function: T,
     ) -> &mut Self
     where
         R: Variant + Clone,
+        T: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
-        self.engine.register_fn(name, function);
+        let entries = self.rooms.last().into_iter().flat_map(|room| &room.entries);
+        let documented = entries.rev().find(|entry| entry.name == name && !entry.property).cloned();
+        match documented {
+            Some(entry) => self.add(FuncRegistration::new(name), &entry, function),
+            None => _ = self.engine.register_fn(name, function),
+        }
         self
+    }
+
+    /// Registers a function whose results carry the mark of their shape.
+    fn add<A: 'static, const N: usize, const X: bool, R, const F: bool, T>(
+        &mut self,
+        registration: FuncRegistration,
+        entry: &Entry,
+        function: T,
+    ) where
+        R: Variant + Clone,
+        T: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    {
+        let function = function.into_rhai_function(true, false);
+        let function = if entry.result.has_records() { marking(function, entry) } else { function };
+        registration.in_global_namespace().set_into_module_raw(&mut self.functions, T::param_types(), function);
     }
 
     fn keep(&mut self, entry: Entry) -> &mut Self {
@@ -136,7 +164,31 @@ impl<'e> Library<'e> {
 
     /// What was registered.
     pub fn into_rooms(self) -> Vec<Room> {
+        self.engine.register_global_module(self.functions.into());
         self.rooms
+    }
+}
+
+/// The same function, with the maps in its result marked.
+fn marking(function: RhaiFunc, entry: &Entry) -> RhaiFunc {
+    let (kind, of) = (entry.result.clone(), entry.name.clone());
+    macro_rules! marked {
+        ($func:expr) => {
+            Shared::new(move |context: Option<rhai::NativeCallContext>, arguments: &mut [&mut rhai::Dynamic]| {
+                let mut result = $func(context, arguments)?;
+                kind.mark(&mut result, &of);
+                Ok(result)
+            })
+        };
+    }
+    match function {
+        RhaiFunc::Pure { func, has_context, is_pure, is_volatile } => {
+            RhaiFunc::Pure { func: marked!(func), has_context, is_pure, is_volatile }
+        }
+        RhaiFunc::Method { func, has_context, is_pure, is_volatile } => {
+            RhaiFunc::Method { func: marked!(func), has_context, is_pure, is_volatile }
+        }
+        other => other,
     }
 }
 
@@ -149,8 +201,20 @@ impl Entry {
         };
         let (name, inside) = head.split_once('(').unwrap_or((head, ")"));
         let inside = inside.strip_suffix(')').unwrap_or(inside);
-        let parameters = split(inside).into_iter().map(|text| Parameter::parse(&text)).collect();
-        Self { name: name.to_owned(), parameters, returns, property, doc, example }
+        let parameters = split(inside).into_iter().map(|text| Parameter::parse(&text, name)).collect();
+        let (returns, shape) = match returns.as_deref().and_then(|text| text.split_once(' ')) {
+            Some((kind, shape)) => (Some(kind.to_owned()), Some(shape.to_owned())),
+            None => (returns, None),
+        };
+        let result = Kind::parse(shape.as_ref().or(returns.as_ref()).map_or("", String::as_str), name);
+        Self { name: name.to_owned(), parameters, returns, shape, result, property, doc, example }
+    }
+
+    /// What is in its maps, for people.
+    pub fn shapes(&self) -> String {
+        let heard = self.parameters.iter().filter_map(|parameter| parameter.given.as_deref());
+        let heard = heard.map(|shape| format!(" Its closure receives `{shape}`."));
+        heard.chain(self.shape.iter().map(|shape| format!(" Returns `{shape}`."))).collect()
     }
 
     /// The type whose method or property this is.
@@ -192,7 +256,7 @@ impl Entry {
 }
 
 impl Parameter {
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str, function: &str) -> Self {
         let (name, kind) = text.split_once(':').unwrap_or((text, "?"));
         let optional = name.ends_with('?');
         let kind = kind.trim();
@@ -202,22 +266,20 @@ impl Parameter {
             }
             None => Vec::new(),
         };
-        Self { name: name.trim_end_matches('?').to_owned(), kind: kind.to_owned(), keys, optional }
+        let given = kind.strip_prefix("FnPtr(").and_then(|rest| rest.strip_suffix(')')).map(str::to_owned);
+        let heard = given.as_deref().map_or(Kind::Any, |given| Kind::parse(given, function));
+        let kind = if given.is_some() { "FnPtr" } else { kind }.to_owned();
+        Self { name: name.trim_end_matches('?').to_owned(), kind, keys, given, heard, optional }
     }
 
     /// The type for people; of a map its keys.
     pub fn shown_kind(&self) -> String {
         if self.keys.is_empty() { self.kind.clone() } else { format!("#{{{}}}", self.keys.join(", ")) }
     }
-
-    /// The type as Rhai's definitions write it.
-    fn rhai_kind(&self) -> String {
-        if self.keys.is_empty() { self.kind.clone() } else { "Map".to_owned() }
-    }
 }
 
 /// Splits at the commas that are not inside of brackets.
-fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut depth = 0;
     for letter in text.chars() {

@@ -21,7 +21,7 @@ pub struct Limits {
     pub stack_bytes: usize,
     /// bytes of one string, and of a text file that is read at once
     pub string_bytes: usize,
-    /// elements of one array, those of arrays in it counted; Rhai counts them all at each `push`, so that a million would take minutes
+    /// elements of one array, those of arrays in it counted
     pub array_elements: usize,
     /// entries of one map
     pub map_entries: usize,

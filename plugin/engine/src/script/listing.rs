@@ -36,6 +36,14 @@ struct Walk<'a> {
 pub fn glob(pattern: &str, files: &Files, most: usize) -> Checked<Vec<String>> {
     Pattern::new(pattern).map_err(|error| Failure::invalid(format!("glob: {pattern}: {error}")))?;
     let (start, parts) = parse(pattern)?;
+    let named = parts.iter().map_while(|part| match part {
+        Part::Name(name) => Some(name),
+        _ => None,
+    });
+    let folder = named.fold(start.clone(), |folder, name| folder.join(name));
+    if !files.leads_to_roots(&folder) {
+        files.check_read(&folder)?; // nothing below it may be read: an empty list would hide that
+    }
     let mut walk = Walk { files, parts: &parts, tried: BTreeSet::new(), found: BTreeSet::new(), most };
     walk.go(&start, 0)?;
     let mut paths: Vec<String> = walk.found.iter().map(|path| path.display().to_string()).collect();

@@ -20,15 +20,28 @@ const INTRO: &str = "What studies of OCT angiography print, in millimetres, by l
 const OPTIONS: [&str; 10] =
     ["faz", "vessels", "eye", "centre", "diameters_mm", "spacing", "layers", "csv", "json", "html"];
 
+/// The numbers of a layer, [`Zone`](sam_octa2_core::measure::octa::Zone) and vessels.
+macro_rules! layer {
+    () => {
+        "#{layer, faz: #{area_mm2, parts, perimeter_crofton_mm, perimeter_polygon_mm, circularity_crofton, circularity_polygon, acircularity_crofton, acircularity_polygon, major_axis_mm, minor_axis_mm, axis_ratio, axis_ratio_inverse, roundness, equivalent_diameter_mm, centre_x, centre_y}, regions: [#{region, region_mm2, coverage, vessel_area_density, skeleton_density, length_density_per_mm, length_mm, diameter_index_um, calibre_um, perimeter_index_area, perimeter_index_vessel, complexity_index, tortuosity_mean, tortuosity_median, branches, branch_points, end_points, branch_points_per_mm2, branch_points_per_mm, fractal_skeleton, fractal_skeleton_r2, fractal_mask, fractal_mask_r2}]}"
+    };
+}
+
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
     library
         .room("Measurements", INTRO)
         .function(
-            "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, csv, json, html}) -> Map",
-            "Vessels and FAZ in numbers: `#{spacing, eye, centre, centre_from, projected, layers}`, where `projected` and every layer have `faz` \
-             (`area_mm2`, `circularity_crofton`, ...) and `regions` (`vessel_area_density`, `calibre_um`, ...). All objects are vessels, but \
+            concat!(
+                "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, csv, json, html}) -> Map \
+                 #{spacing, eye, centre, centre_from, projected: ",
+                layer!(),
+                ", layers: [",
+                layer!(),
+                "]}"
+            ),
+            "Vessels and FAZ in numbers; `faz` is `()` where there is none. All objects are vessels, but \
              for `faz`: an object's number, or other labels; `vessels: false`: there are none. `eye`: `\"right\"` or `\"left\"`; `centre`: \
              `[x, y]` in pixels; `diameters_mm`: of the circles, `[1, 3, 6]`; `spacing`: `[x, y, z]` in mm where labels do not say; `layers: \
              false`: the projection only; `csv`, `json`, `html`: files to write.",

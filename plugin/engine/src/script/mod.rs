@@ -5,6 +5,7 @@
 mod arguments;
 mod calls;
 mod captured;
+mod caught;
 mod check;
 mod describe;
 mod engine;
@@ -13,10 +14,12 @@ mod files;
 mod history;
 mod judging;
 mod kept;
+mod kinds;
 mod labels;
 mod library;
 mod limits;
 mod listing;
+mod mask;
 mod measures;
 mod model;
 mod modules;
@@ -26,9 +29,11 @@ mod prompting;
 mod propagate;
 mod proposals;
 mod regions;
+mod rewrite;
 mod session;
+mod shapes;
+mod sizes;
 mod sparse;
-mod strings;
 mod tables;
 mod train;
 mod values;
@@ -44,21 +49,23 @@ pub use volume::VolumeValue;
 
 use crate::convert;
 use arguments::Arguments;
+use caught::Caught;
 use engine::HostRef;
 use files::{Files, Roots};
 use kept::Kept;
 use library::{Library, Room};
 use limits::Limits;
 use modules::Modules;
-use rhai::{Engine, EvalAltResult, OptimizationLevel};
+use rewrite::Tokens;
+use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel};
 use sam_octa2_abi::{HostCalls, PluginError, Severity};
 use sam_octa2_core::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use viewer::HostSide;
-use watch::Watch;
+use watch::{Ended, Watch};
 
 /// The request of the task `script`.
 #[derive(Serialize, Deserialize, Default)]
@@ -99,13 +106,21 @@ pub struct Context {
     pub modules: Arc<Modules>,
     /// stops it
     pub watch: Arc<Watch>,
+    /// what it may use up
+    pub limits: Limits,
+    /// hears of its tokens
+    pub tokens: Tokens,
+    /// puts what it catches into words
+    pub caught: Caught,
+    /// what it gave to `exit`
+    pub exit: Arc<OnceLock<Dynamic>>,
     /// the name that its messages carry
     pub script: String,
 }
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
 /// long receives `NativeCallContext` first and runs in [`values::native`], so that its error carries the place in the script.
-fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
+fn register(engine: &mut Engine, context: &Context) -> Arc<[Room]> {
     let mut library = Library::new(engine);
     engine::register(&mut library, context);
     volume::register(&mut library, context);
@@ -124,10 +139,12 @@ fn register(engine: &mut Engine, context: &Context) -> Vec<Room> {
     proposals::register(&mut library);
     judging::register(&mut library);
     train::register(&mut library, context);
-    library.into_rooms()
+    let rooms = library.into_rooms().into();
+    context.caught.know(&rooms);
+    rooms
 }
 
-/// Runs a script; the reply's report is `{"result": <its last value>}`.
+/// Runs a script; the reply's report is `{"result": <its last value>}`, with `exit` if it called `exit(code)`.
 pub fn run(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
     run_with(request, host, &Arc::default(), None)
 }
@@ -155,12 +172,18 @@ pub fn run_with(
     let rooms = register(&mut engine, &context);
     side.register(&mut engine);
 
-    let result = kept.run(&engine, &path, &context.watch, unshebanged(&source));
-    let result = result.map_err(|error| script.explain(*error, &rooms, kept))?;
+    let result = kept.run((&engine, &context.tokens), &path, &context.watch, unshebanged(&source));
+    let result = match context.exit.get() {
+        Some(value) if context.watch.ended() == Some(Ended::Exit) => value.clone(),
+        _ => result.map_err(|error| script.explain(*error, &rooms, kept))?,
+    };
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
     let mut report = json!({"result": side.told(&result)});
+    if let Some(code) = context.exit.get().and_then(|value| value.as_int().ok()) {
+        report["exit"] = json!(code);
+    }
     if request.keep {
         report["text"] = if result.is_unit() { Value::Null } else { json!(engine::shown(&engine, &result)) };
         report["variables"] = kept.variables();
@@ -172,10 +195,13 @@ impl ScriptRequest {
     fn context(&self, host: HostRef, arguments: Arc<Arguments>, path: &Path) -> Result<Context, PluginError> {
         self.limits.check()?;
         let own = self.path.as_deref().map(|path| path.parent().unwrap_or(Path::new("")));
-        let modules = Arc::new(Modules::new(own, self.library.as_deref()));
+        let tokens = Tokens::default();
+        let modules = Arc::new(Modules::new(own, self.library.as_deref(), tokens.clone()));
         let files = Arc::new(Files::new(&self.roots, self.path.as_deref(), modules.clone()));
         let watch = Arc::new(Watch::new(host, self.limits));
-        Ok(Context { host, arguments, files, modules, watch, script: path.display().to_string() })
+        let (limits, script) = (self.limits, path.display().to_string());
+        let (caught, exit) = (Caught::default(), Arc::default());
+        Ok(Context { host, arguments, files, modules, watch, limits, tokens, caught, exit, script })
     }
 
     /// The script and the name that its errors carry.

@@ -44,14 +44,14 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             native(&call, || ModelValue::load(host, &same, &name, None))
         })
         .function(
-            "models() -> Array",
-            "What can be loaded: `[#{name, path, url}]`; `path` is `()` where the file is not here.",
+            "models() -> Array [#{name, path, url}]",
+            "What can be loaded; `path` is `()` where the file is not here.",
             "models().filter(|m| m.path != ())",
             models,
         )
         .function(
-            "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map",
-            "All vessels and the foveal avascular zone of every slice without a prompt: `#{vessels, faz}`, both labels with object 1; only from models that \
+            "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map #{vessels: Labels, faz: Labels}",
+            "All vessels and the foveal avascular zone of every slice without a prompt, both labels with object 1; only from models that \
              have a head for it (`nano`). Inside is what is likelier than `threshold` [what the model's configuration says].",
             "try { model.segment_all(volume).faz.frames } catch (error) { error.message }",
             move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic, options: Dynamic| -> Fallible<Map> {

@@ -1,6 +1,7 @@
 //! `import "name" as m;`: files of the script's own folder and of the library that the host names, and nothing else.
 
 use super::errors::{Failure, thrown};
+use super::rewrite::{Shifts, Tokens};
 use super::values::Checked;
 use rhai::{AST, Engine, EvalAltResult, GlobalRuntimeState, Module, ModuleResolver, Position, Scope, Shared};
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Modules {
     /// the script's own, then the library; links followed
     folders: Vec<PathBuf>,
+    tokens: Tokens,
     found: Mutex<Found>,
 }
 
@@ -18,6 +20,8 @@ pub struct Modules {
 struct Found {
     /// the text of each, for errors
     texts: BTreeMap<PathBuf, String>,
+    /// how columns of what was compiled differ from it
+    shifts: BTreeMap<PathBuf, Shifts>,
     ready: BTreeMap<PathBuf, Shared<Module>>,
     /// those that are being run now, outermost first
     loading: Vec<PathBuf>,
@@ -28,11 +32,11 @@ pub struct Resolver(pub Arc<Modules>);
 
 impl Modules {
     /// For a script that lies in `own`, if it lies anywhere.
-    pub fn new(own: Option<&Path>, library: Option<&Path>) -> Self {
+    pub fn new(own: Option<&Path>, library: Option<&Path>, tokens: Tokens) -> Self {
         let folder =
             |path: &Path| if path.as_os_str().is_empty() { Path::new(".").canonicalize() } else { path.canonicalize() };
         let folders = [own, library].into_iter().flatten().filter_map(|path| folder(path).ok()).collect();
-        Self { folders, found: Mutex::default() }
+        Self { folders, tokens, found: Mutex::default() }
     }
 
     /// The file of a module.
@@ -65,14 +69,30 @@ impl Modules {
         Err(Failure { code: "not_found", ..refused(name, &message) })
     }
 
-    /// Reads a module and parses it; its functions know where they come from.
+    /// Reads a module and parses it, as it is written.
     pub fn parse(&self, engine: &Engine, file: &Path) -> Result<AST, Box<EvalAltResult>> {
+        Ok(engine.compile(self.read(file)?).map_err(EvalAltResult::from)?)
+    }
+
+    /// Reads a module and compiles it; its functions know where they come from.
+    fn compile(&self, engine: &Engine, file: &Path) -> Result<AST, Box<EvalAltResult>> {
+        let compiled = self.tokens.compile(&self.read(file)?, |text| engine.compile(text));
+        let (mut tree, shifts) = compiled.map_err(EvalAltResult::from)?;
+        tree.set_source(file.to_string_lossy().as_ref());
+        self.lock().shifts.insert(file.to_path_buf(), shifts);
+        Ok(tree)
+    }
+
+    fn read(&self, file: &Path) -> Result<String, Box<EvalAltResult>> {
         let text = std::fs::read_to_string(file).map_err(sam_octa2_core::Error::io(file));
         let text = text.map_err(|error| thrown(error.into(), Position::NONE))?;
         self.lock().texts.insert(file.to_path_buf(), text.clone());
-        let mut tree = engine.compile(text).map_err(EvalAltResult::from)?;
-        tree.set_source(file.to_string_lossy().as_ref());
-        Ok(tree)
+        Ok(text)
+    }
+
+    /// How columns of a compiled module differ from those of its text.
+    pub fn shifts(&self, file: &Path) -> Option<Shifts> {
+        self.lock().shifts.get(file).cloned()
     }
 
     /// The text of a module that was read.
@@ -109,7 +129,7 @@ impl Modules {
             }
             found.loading.push(file.clone());
         }
-        let module = self.parse(engine, &file).and_then(|tree| run(&tree));
+        let module = self.compile(engine, &file).and_then(|tree| run(&tree));
         let mut found = self.lock();
         found.loading.pop();
         let inside = |error| Box::new(EvalAltResult::ErrorInModule(file.to_string_lossy().into_owned(), error, place));

@@ -21,10 +21,10 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .room("Phantoms", "OCTA volumes that are computed, with exact truth; docs/phantoms.md says what every option does.")
         .function(
             "phantom(options?: #{seed, size, slices, field, layers, scanner, faz_mm2, noise, motion, vignetting, projection, capillaries, \
-             dropout}) -> Map",
-            "Makes a phantom: `#{volume, labels, region, en_face, en_face_labels, report}`. In labels 1 is the avascular zone and each number \
-             from 2 on a vessel, the same in all slices and en face; `region` is 1 where a slice holds the plexus of large vessels. `report`: \
-             `#{options, shape, spacing, faz_mm2, vessel_density, vessels}`. Equal options give equal phantoms.",
+             dropout}) -> Map #{volume: Volume, labels: Labels, region: Labels, en_face: Volume, en_face_labels: Labels, report: #{options: #{..}, \
+             shape, spacing, faz_mm2, vessel_density, vessels: [#{object, kind}], files}}",
+            "Makes a phantom. In labels 1 is the avascular zone and each number \
+             from 2 on a vessel, the same in all slices and en face; `region` is 1 where a slice holds the plexus of large vessels. Equal options give equal phantoms.",
             "phantom(#{size: 64, slices: 3, seed: 7}).labels.objects",
             move |call: NativeCallContext, options: Dynamic| -> Fallible<Map> {
                 native(&call, || made(&files, &options))

@@ -49,8 +49,8 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             native(&call, || project(volume, None, Projection::Max))
         })
         .function(
-            "statistics(volume: Volume, range?: Range) -> Map",
-            "`#{count, min, max, mean, std}` of all slices, or of some.",
+            "statistics(volume: Volume, range?: Range) -> Map #{count, min, max, mean, std}",
+            "Of all slices, or of some.",
             "volume.statistics(0..3).mean",
             |call: NativeCallContext, volume: &mut VolumeValue, frames: Dynamic| -> Fallible<Map> {
                 native(&call, || told(&volume.volume.statistics(range("statistics: range", &frames)?)?))

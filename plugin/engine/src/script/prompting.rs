@@ -5,6 +5,7 @@ use super::engine::HostRef;
 use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
+use super::mask::MaskValue;
 use super::session::{SessionValue, answer};
 use super::values::{Checked, Fallible, Options, int, list, native, number, numbers, object, refused, truth, whole};
 use crate::convert::ToHost;
@@ -19,39 +20,40 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files) = (context.host, context.files.clone());
     library
         .function(
-            "click(session: Session, frame: int, x: float, y: float, options?: #{object, positive}) -> Map",
+            "click(session: Session, frame: int, x: float, y: float, options?: #{object, positive}) -> Map #{frame, object, iou, score, area}",
             "A click on object 1, or another one; `positive: false` for a click beside it.",
             "session.click(3, 9, 9, #{object: 2, positive: false})",
             click_with,
         )
         .also("click", click)
         .function(
-            "points(session: Session, frame: int, object: int, points: Array, labels?: Array) -> Map",
+            "points(session: Session, frame: int, object: int, points: Array, labels?: Array) -> Map #{frame, object, iou, score, area}",
             "Several clicks at once, with 1 (on the object) or 0 (beside it) for each.",
             "session.points(3, 1, [[120, 80], [9, 9]], [1, 0])",
             points_with,
         )
         .also("points", points)
         .function(
-            "box(session: Session, frame: int, object: int, corners: Array) -> Map",
+            "box(session: Session, frame: int, object: int, corners: Array) -> Map #{frame, object, iou, score, area}",
             "`[left, top, right, bottom]` in pixels.",
             "session.box(3, 1, [10, 10, 60, 90])",
             bounds,
         )
         .function(
-            "mask(session: Session, frame: int, object: int, mask: String) -> Map",
-            "A picture file (what is not black), labels (the object on that slice), or COCO run lengths `#{size: [rows, columns], counts}`.",
+            "mask(session: Session, frame: int, object: int, mask: String|Labels|Mask|Map) -> Map #{frame, object, iou, score, area}",
+            "A drawn mask: a picture file (what is not black), labels (the object on that slice), the mask of another slice \
+             (`session.mask(4, 1, session.mask_of(3, 1))`: slice 3's mask as prompt of slice 4), or COCO run lengths `#{size: [rows, columns], counts}`.",
             "session.mask(3, 1, session.labels())",
             mask,
         )
         .function(
-            "prompt(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace}) -> Map",
+            "prompt(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace}) -> Map #{frame, object, iou, score, area}",
             "Any mixture at once, as in a prompt file; `replace: true` forgets the earlier points and box of the slice.",
             "session.prompt(3, 1, #{points: [[120, 80]], labels: [1], box: [10, 10, 160, 90]})",
             mixture,
         )
         .function(
-            "prompts(session: Session, prompts: String|Map) -> Map",
+            "prompts(session: Session, prompts: String|Map) -> Map #{direction, start, max_frames}",
             "Everything in a prompt file, or in a map of the same form (`labels.propose()`); returns what it wants of `propagate`.",
             "session.propagate(session.prompts(arg(\"prompts\")))",
             move |call: NativeCallContext, session: &mut SessionValue, path: Dynamic| -> Fallible<Map> {
@@ -129,7 +131,7 @@ fn mask(
 ) -> Fallible<Map> {
     native(&call, || {
         let id = object("mask: object", &id)?;
-        let mask = drawn(session, "mask: picture file, labels or run lengths", &frame, id, &mask)?;
+        let mask = drawn(session, "mask: picture file, labels, mask or run lengths", &frame, id, &mask)?;
         prompt(session, "mask", &frame, id, Marks { mask: Some(mask), ..Marks::default() })
     })
 }
@@ -139,6 +141,9 @@ fn drawn(session: &SessionValue, what: &str, frame: &Dynamic, id: u32, mask: &Dy
     if let Some(labels) = mask.read_lock::<LabelsValue>() {
         let volume = &session.volume.volume;
         return Ok(Mask::of(&labels.labels, volume, whole("mask: frame", frame)?, id as u16)?);
+    }
+    if let Some(mask) = mask.read_lock::<MaskValue>() {
+        return mask.drawn();
     }
     if mask.is_map() {
         let rle: Rle = rhai::serde::from_dynamic(mask)

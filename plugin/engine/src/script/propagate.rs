@@ -5,6 +5,7 @@ use super::captured;
 use super::engine::HostRef;
 use super::library::Library;
 use super::session::{SessionValue, numbers_of};
+use super::shapes::Kind;
 use super::values::{Checked, Fallible, Options, int, native, whole};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, FnPtr, INT, Map, NativeCallContext};
@@ -12,15 +13,21 @@ use sam_octa2_core::Error;
 use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::session::{Range, SliceResult};
 
+/// What the closure receives.
+macro_rules! slice {
+    () => {
+        "#{frame, done, total, objects: [#{id, iou, score, area}]}"
+    };
+}
+
 /// Makes `propagate` known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
     library
         .function(
-            "propagate(session: Session, options?: #{direction, start, max_frames}, closure?: FnPtr) -> int",
+            concat!("propagate(session: Session, options?: #{direction, start, max_frames}, closure?: FnPtr(", slice!(), ")) -> int"),
             "Follows all objects through the stack; returns the number of slices done. `direction`: `forward` `backward` `both`; `start`: a \
-             slice, otherwise each object's own; `max_frames`: slices beyond the start. The closure hears `#{frame, done, total, objects: \
-             [#{id, iou, score, area}]}` after every slice; `false` stops and keeps what is done.",
+             slice, otherwise each object's own; `max_frames`: slices beyond the start. The closure receives every slice; `false` stops and keeps what is done.",
             "session.propagate(#{direction: \"both\", max_frames: 2}, |slice| slice.done < 10)",
             move |call: NativeCallContext,
                   session: &mut SessionValue,
@@ -81,18 +88,19 @@ fn range(options: &Dynamic) -> Checked<Range> {
     })
 }
 
-/// What the closure hears: `#{frame, done, total, objects: [#{id, iou, score, area}]}`.
-fn told(slice: &SliceResult) -> Result<Map, Error> {
+fn told(slice: &SliceResult) -> Result<Dynamic, Error> {
     let objects = slice.masks.iter().map(|mask| {
         let mut object = numbers_of(mask)?;
         object.insert("id".into(), int(mask.object).into());
         Ok(Dynamic::from_map(object))
     });
     let objects = objects.collect::<Result<Array, Error>>()?;
-    Ok(Map::from([
+    let mut told = Dynamic::from_map(Map::from([
         ("frame".into(), int(slice.frame).into()),
         ("done".into(), int(slice.done).into()),
         ("total".into(), int(slice.total).into()),
         ("objects".into(), objects.into()),
-    ]))
+    ]));
+    Kind::parse(slice!(), "a slice").mark(&mut told, "a slice");
+    Ok(told)
 }

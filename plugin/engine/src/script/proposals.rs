@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 pub fn register(library: &mut Library<'_>) {
     library
         .function(
-            "propose(labels: Labels, options?: #{frames, positive, negative, ring, box, least, seed}) -> Map",
+            "propose(labels: Labels, options?: #{frames, positive, negative, ring, box, least, seed}) -> Map #{objects: [#{id, prompts: [#{frame, points?, labels?, box?, mask?}]}], direction, start, \
+             max_frames}",
             "Prompts for every object, as a prompt file holds them, for `session.prompts` or `write_json`. `frames`: `\"largest\"` (the slice where the \
              object is largest, the default), `\"first_middle_last\"`, `\"all\"`, or an array of slices; `positive` points inside [1], `negative` ones \
              in the `ring` around it [0, from 3 to 9 pixels], its `box` [false]; parts of fewer than `least` pixels are none [20].",
@@ -27,8 +28,8 @@ pub fn register(library: &mut Library<'_>) {
             native(&call, || proposed(labels, Map::new().into()))
         })
         .function(
-            "review(labels: Labels, options?: #{first, seen}) -> Array",
-            "Every object on every slice as `#{frame, object, doubt, disagreement, absence, uncertainty, jump}`, the most doubtful first. `first`: labels \
+            "review(labels: Labels, options?: #{first, seen}) -> Array [#{frame, object, doubt, disagreement, absence, uncertainty, jump}]",
+            "Every object on every slice, the most doubtful first. `first`: labels \
              that were there before (a small network's), with which these may disagree; `seen`: an array of what the closure of `propagate` heard, with \
              its scores; `jump` is how far the area is from that of the neighbouring slices. `doubt` is 0 where nothing speaks against a mask, at most 1.",
             "let seen = []; session.propagate(|slice| { seen.push(slice); }); session.labels().review(#{seen: seen}).len()",

@@ -1,14 +1,15 @@
 //! What labels say: algebra, components, clean-up, areas and volumes in millimetres, comparison.
 
+use super::errors::Failure;
 use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, float64, int, native, object, text, told, typed, whole};
 use super::{Context, volume::VolumeValue};
 use rhai::{Dynamic, FLOAT, Map, NativeCallContext};
-use sam_octa2_core::io;
 use sam_octa2_core::measure::{self, Connectivity, Grid};
 use sam_octa2_core::volume::{Labels, Volume, Voxels};
+use sam_octa2_core::{io, progress};
 use std::sync::Arc;
 
 const INTRO: &str = "`a | b` has the objects of both (where both have one, `a`'s), `a & b` those of `a` where `b` has any, `a - b` those of `a` \
@@ -27,6 +28,14 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             native(&call, || open(&files, &path))
         },
     );
+    library.function(
+        "labels_from(volume: Volume, values: Volume) -> Labels",
+        "Labels on this volume, from another volume of the same size whose values are object numbers.",
+        "volume.labels_from(volume).objects.len()",
+        |call: NativeCallContext, volume: &mut VolumeValue, values: Dynamic| -> Fallible<LabelsValue> {
+            native(&call, || labels_from(volume, &values))
+        },
+    );
     algebra(library);
     cleaning(library);
     measuring(library);
@@ -35,6 +44,31 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
 fn open(files: &Arc<Files>, path: &Dynamic) -> Checked<LabelsValue> {
     let path = files.input("open_labels: path", path)?;
     alone(io::read_labels(&path)?, files)
+}
+
+fn labels_from(volume: &VolumeValue, values: &Dynamic) -> Checked<LabelsValue> {
+    let values: VolumeValue = typed("labels_from: values", "Volume", values)?;
+    let refused = |why: String| Err(Failure::invalid(format!("labels_from: values: {why}")));
+    let (given, wanted) = (&values.volume, &volume.volume);
+    if given.channels != 1 {
+        return refused("a colour image, not labels: each voxel must be one object number".to_owned());
+    }
+    let size = |volume: &Volume| format!("{} x {} x {}", volume.frames, volume.rows, volume.columns);
+    if size(given) != size(wanted) {
+        return refused(format!("{} voxels, but the volume has {}", size(given), size(wanted)));
+    }
+    let mut labels = Labels::empty_like(wanted);
+    labels.data.clear();
+    for frame in 0..given.frames {
+        progress::check()?;
+        for value in given.frame(frame)?.to_f32() {
+            if value.fract() != 0.0 || !(0.0..=65535.0).contains(&value) {
+                return refused(format!("{value} on slice {frame} is no whole number from 0 to 65535"));
+            }
+            labels.data.push(value as u16);
+        }
+    }
+    Ok(LabelsValue { labels: Arc::new(labels), volume: volume.clone() })
 }
 
 /// Labels whose volume is not at hand: an empty one on the same grid takes its place.
@@ -255,9 +289,9 @@ fn measuring(library: &mut Library<'_>) {
             int(labels.grid(None).count())
         })
         .function(
-            "compare(labels: Labels, truth: Labels, options?: #{object}) -> Map",
-            "`#{dice, jaccard, precision, recall, specificity, hausdorff_mm, hd95_mm, surface_hausdorff_mm, surface_hd95_mm, surface_mean_mm, \
-             voxels, truth_voxels}` of all objects together, or of one. Distances are between point sets, with `surface_` between boundaries; \
+            "compare(labels: Labels, truth: Labels, options?: #{object}) -> Map #{dice, jaccard, precision, recall, specificity, hausdorff_mm, \
+             hd95_mm, surface_hausdorff_mm, surface_hd95_mm, surface_mean_mm, voxels, truth_voxels}",
+            "How well they agree: of all objects together, or of one. Distances are between point sets, with `surface_` between boundaries; \
              `()` where one is empty.",
             "labels.compare(labels).dice",
             |call: NativeCallContext, labels: &mut LabelsValue, truth: Dynamic, options: Dynamic| -> Fallible<Map> {

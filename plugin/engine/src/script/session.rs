@@ -11,7 +11,7 @@ use super::library::Library;
 use super::model::ModelValue;
 use super::values::{Checked, Fallible, Options, float, int, ints, native, object, typed, whole};
 use super::volume::VolumeValue;
-use super::{Context, prompting};
+use super::{Context, mask, prompting};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::device::Precision;
 use sam_octa2_core::session::{NoticeInfo, ObjectMask, Session, Settings};
@@ -51,9 +51,10 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     prompting::register(library, context);
     taking_back(library);
     looking(library);
+    mask::register(library);
 }
 
-const INTRO: &str = "Prompts return `#{frame, object, iou, score, area}` of the mask that answers all prompts of the slice: predicted IoU \
+const INTRO: &str = "Prompts return `frame, object, iou, score, area` of the mask that answers all prompts of the slice: predicted IoU \
     (0 to 1), presence score (positive: the object is there), pixels.\n\nA session is busy while `propagate` runs: the closure may look at \
     what it is given and change the script's own variables, but a call of the same session fails with the code `busy`. Return `false`, and \
     correct afterwards.";
@@ -61,7 +62,7 @@ const INTRO: &str = "Prompts return `#{frame, object, iou, score, area}` of the 
 fn taking_back(library: &mut Library<'_>) {
     library
         .function(
-            "remove_prompt(session: Session, frame: int, object: int, index?: int) -> Map",
+            "remove_prompt(session: Session, frame: int, object: int, index?: int) -> Map #{frame, object, iou, score, area}",
             "Removes one prompt of an object on a slice (`index` counts from 0), else the last one; returns the answer to those left, `()` if none.",
             "session.remove_prompt(3, 1)",
             remove_last,
@@ -106,8 +107,8 @@ fn looking(library: &mut Library<'_>) {
             objects,
         )
         .property(
-            "features(session: Session) -> Map",
-            "Where the features of slices came from so far: `#{encoded, read, problem}`, slices that were encoded, slices that were read from the folder \
+            "features(session: Session) -> Map #{encoded, read, problem}",
+            "Where the features of slices came from so far: slices that were encoded, slices that were read from the folder \
              `features`, and why none are written to it any more (`()`: they are).",
             "session.features.encoded",
             features,

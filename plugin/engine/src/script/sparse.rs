@@ -39,8 +39,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             native(&call, || SegmenterValue::load(&same, &name, None))
         })
         .function(
-            "predict(segmenter: Segmenter, volume: Volume, options?: #{threshold, min_size, fill_holes, sigma, window, batch, vessels, pictures, probabilities}) -> Map",
-            "The region of every slice: `#{region, vessels, doubt}`, both labels with object 1. Inside is what is likelier than `threshold` [0.8]; \
+            "predict(segmenter: Segmenter, volume: Volume, options?: #{threshold, min_size, fill_holes, sigma, window, batch, vessels, pictures, probabilities}) -> Map #{region: Labels, \
+             vessels: Labels, doubt}",
+            "The region of every slice, and the vessels in it, both labels with object 1. Inside is what is likelier than `threshold` [0.8]; \
              smaller components than `min_size` go, holes are filled (`fill_holes`), a Gaussian of `sigma` and Otsu's threshold smooth the edge \
              (0: not), all in pixels of the network's square [500 and 5 at 512]. `vessels`: an en-face map, a picture or labels; the vessels of \
              a slice are its region within the map. `pictures`: a folder for four-panel pictures; `probabilities`: a `.nii.gz`. `doubt`: for every \

@@ -1,11 +1,11 @@
 //! For batches: finding files, JSON and CSV in and out.
 
-use super::Context;
 use super::errors::Failure;
 use super::library::Library;
 use super::listing::glob;
 use super::values::{Checked, Fallible, native, refused, text};
-use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use super::{Context, Limits};
+use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::io::write_text;
 use sam_octa2_core::{Error, progress};
 use serde_json::Value;
@@ -14,16 +14,17 @@ use std::path::{Path, PathBuf};
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let [listing, looking, reading, writing, tables, parsing] = std::array::from_fn(|_| context.files.clone());
+    let limits = context.limits;
     library
         .room("Files and tables", "")
         .function(
             "glob(pattern: String) -> Array",
-            "Files whose path fits, in natural order: `*` any letters, `?` one, `**` any folders.",
+            "Files whose path fits, in natural order: `*` any letters, `?` one, `**` any folders. A folder in which the script may read nothing is an error.",
             "for path in glob(\"*.nii.gz\") { print(path) }",
             move |call: NativeCallContext, pattern: Dynamic| -> Fallible<Array> {
                 native(&call, || {
                     let pattern = text("glob: pattern", &pattern)?;
-                    let paths = glob(&pattern, &listing, call.engine().max_array_size())?;
+                    let paths = glob(&pattern, &listing, limits.array_elements)?;
                     Ok(paths.into_iter().map(Dynamic::from).collect())
                 })
             },
@@ -65,9 +66,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             move |call: NativeCallContext, path: Dynamic| -> Fallible<Dynamic> {
                 native(&call, || {
                     let path = parsing.readable("read_json: path", &path)?;
-                    let text = read(&path, call.engine())?;
+                    let text = read(&path, &limits)?;
                     let value: Value = serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
-                    within(&value, &path, call.engine())?;
+                    within(&value, &path, &limits)?;
                     rhai::serde::to_dynamic(value).map_err(|e| Failure::invalid(e.to_string()))
                 })
             },
@@ -86,10 +87,10 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         )
         .function(
             "read_csv(path: String) -> Array",
-            "A table with a first line of names: a list of maps; numbers are numbers.",
+            "A table with a first line of names: a list of maps; numbers are numbers, but `007` is a text.",
             "write_csv(\"a.csv\", [#{x: 1}]); read_csv(\"a.csv\")[0].x",
             move |call: NativeCallContext, path: Dynamic| -> Fallible<Array> {
-                native(&call, || table(&reading.readable("read_csv: path", &path)?, call.engine()))
+                native(&call, || table(&reading.readable("read_csv: path", &path)?, &limits))
             },
         );
 }
@@ -101,8 +102,8 @@ fn stem(path: &str) -> String {
 }
 
 /// The text of a file; no more than one string may hold.
-fn read(path: &Path, engine: &Engine) -> Checked<String> {
-    let (size, most) = (std::fs::metadata(path).map_err(Error::io(path))?.len(), engine.max_string_size());
+fn read(path: &Path, limits: &Limits) -> Checked<String> {
+    let (size, most) = (std::fs::metadata(path).map_err(Error::io(path))?.len(), limits.string_bytes);
     if most > 0 && size > most as u64 {
         return Err(too_much(path, &format!("{size} bytes"), "string_bytes", most));
     }
@@ -110,19 +111,19 @@ fn read(path: &Path, engine: &Engine) -> Checked<String> {
 }
 
 /// No array and no map may be larger than a script's own.
-fn within(value: &Value, path: &Path, engine: &Engine) -> Checked<()> {
+fn within(value: &Value, path: &Path, limits: &Limits) -> Checked<()> {
     let check = |length: usize, name: &str, most: usize| match most > 0 && length > most {
         true => Err(too_much(path, &format!("{length} entries"), name, most)),
         false => Ok(()),
     };
     match value {
         Value::Array(values) => {
-            check(values.len(), "array_elements", engine.max_array_size())?;
-            values.iter().try_for_each(|value| within(value, path, engine))
+            check(values.len(), "array_elements", limits.array_elements)?;
+            values.iter().try_for_each(|value| within(value, path, limits))
         }
         Value::Object(map) => {
-            check(map.len(), "map_entries", engine.max_map_size())?;
-            map.values().try_for_each(|value| within(value, path, engine))
+            check(map.len(), "map_entries", limits.map_entries)?;
+            map.values().try_for_each(|value| within(value, path, limits))
         }
         _ => Ok(()),
     }
@@ -131,6 +132,18 @@ fn within(value: &Value, path: &Path, engine: &Engine) -> Checked<()> {
 fn too_much(path: &Path, what: &str, limit: &str, most: usize) -> Failure {
     let how = format!("the host can raise `limits.{limit}`; host-demo: --limit {limit}=N");
     Error::format(path, format!("{what} are more than the limit of {most} ({how})")).into()
+}
+
+/// A number, if it is written as one; `007` is a name.
+fn cell(text: &str) -> Dynamic {
+    let digits = text.trim_start_matches('-');
+    let named = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    match (text.parse::<i64>(), text.parse::<f64>()) {
+        _ if named => text.to_owned().into(),
+        (Ok(whole), _) => Dynamic::from_int(whole),
+        (_, Ok(number)) => Dynamic::from_float(number),
+        _ => text.to_owned().into(),
+    }
 }
 
 fn csv(rows: &Dynamic) -> Checked<String> {
@@ -159,12 +172,12 @@ fn csv(rows: &Dynamic) -> Checked<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn table(path: &Path, engine: &Engine) -> Checked<Array> {
-    let text = read(path, engine)?;
+fn table(path: &Path, limits: &Limits) -> Checked<Array> {
+    let text = read(path, limits)?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let wrong = |error: csv::Error| Error::format(path, error.to_string());
     let names = reader.headers().map_err(wrong)?.clone();
-    let (mut rows, mut cells, most) = (Array::new(), 0, engine.max_map_size());
+    let (mut rows, mut cells, most) = (Array::new(), 0, limits.map_entries);
     for record in reader.records() {
         progress::check()?;
         let record = record.map_err(wrong)?;
@@ -172,11 +185,6 @@ fn table(path: &Path, engine: &Engine) -> Checked<Array> {
         if most > 0 && cells > most {
             return Err(too_much(path, &format!("{cells} cells"), "map_entries", most));
         }
-        let cell = |text: &str| match (text.parse::<i64>(), text.parse::<f64>()) {
-            (Ok(whole), _) => Dynamic::from_int(whole),
-            (_, Ok(number)) => Dynamic::from_float(number),
-            _ => text.to_owned().into(),
-        };
         let row: Map = names.iter().zip(&record).map(|(name, text)| (name.into(), cell(text))).collect();
         rows.push(Dynamic::from_map(row));
     }

@@ -6,6 +6,7 @@ use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
+use super::shapes::Kind;
 use super::values::{Checked, Fallible, native, refused, told};
 use crate::convert::ToHost;
 use rhai::{Dynamic, FnPtr, NativeCallContext};
@@ -22,6 +23,20 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Means over slices.
+macro_rules! means {
+    () => {
+        "#{slices, loss, dice, jaccard, precision, recall, specificity, cldice, hausdorff_mm, hd95_mm}"
+    };
+}
+
+/// An epoch of a training.
+macro_rules! epoch {
+    () => {
+        concat!("#{epoch, loss, skipped, validation: ", means!(), ", dense}")
+    };
+}
+
 /// Makes training known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files) = (context.host, context.files.clone());
@@ -29,12 +44,18 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     library
         .room("Training", "Learning from labelled volumes and layers; docs/training.md and docs/sparse.md say what every option does.")
         .function(
-            "fine_tune(options: #{model, data, output, adapt, objective, optimizer, sample, augment, run}, closure?: FnPtr) -> Map",
+            concat!(
+                "fine_tune(options: #{model, data, output, adapt, objective, optimizer, sample, augment, run}, closure?: FnPtr(",
+                epoch!(),
+                ")) -> Map #{epochs: [",
+                epoch!(),
+                "], best_epoch, adapter, trained_parameters, skipped, test: ",
+                means!(),
+                ", estimate: #{memory_gb, available_gb, seconds_per_clip, hours}}"
+            ),
             "Trains adapters (or whole parts) of a model on volumes with labels; writes `adapter.safetensors`, a checkpoint to resume from, \
              tables, curves and pictures into the folder `output`; `run: #{dry_run: true}` only estimates memory and time. `model`: a name, a file, or `#{model, model_config, adapter, device, \
-             precision}`; `data`: `#{manifest: FILE}` or `#{octa500: #{root, task}}`. The closure hears `#{epoch, loss, skipped, validation: \
-             #{dice, ...}}` after every epoch; `false` stops there. Returns `#{epochs, best_epoch, adapter, \
-             trained_parameters, skipped, test, estimate}`.",
+             precision}`; `data`: `#{manifest: FILE}` or `#{octa500: #{root, task}}`. The closure receives an epoch after each; `false` stops there. `validation` is `()` where nothing is validated.",
             "labels.save(\"truth.nii.gz\"); write_json(\"pairs.json\", [#{image: arg(\"input\"), labels: \"truth.nii.gz\"}]); \
              fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: \"pairs.json\"}, output: \"tuned\", \
              adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
@@ -46,18 +67,17 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             heard(&call, host, None, || request(&same, &options), fine_tune)
         })
         .function(
-            "export_checkpoint(options: #{model, model_config, adapter, layout, precision}, path: String) -> Map",
+            "export_checkpoint(options: #{model, model_config, adapter, layout, precision}, path: String) -> Map #{output, layout, tensors, adapters, size}",
             "Writes a checkpoint with what fine-tuning learnt as one file: `.pt`, `.pth` or `.safetensors`. `layout`: `\"official\"` (adapters added \
-             to their layers; SAM 2's own programs read it) or `\"sam_octa2\"` (adapters beside their layers, as SAM-OCTA2 saves them); `precision`: `\"bf16\"` or `\"f16\"` for half the bytes. \
-             Returns `#{output, layout, tensors, adapters, size}`.",
+             to their layers; SAM 2's own programs read it) or `\"sam_octa2\"` (adapters beside their layers, as SAM-OCTA2 saves them); `precision`: `\"bf16\"` or `\"f16\"` for half the bytes.",
             "export_checkpoint(#{model: arg(\"model\"), model_config: arg(\"config\")}, \"merged.pt\")",
             move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
                 native(&call, || written(&again, &options, &path))
             },
         )
         .function(
-            "new_checkpoint(options: #{model_config, seed}, path: String) -> Map",
-            "Writes random weights to train from, as `.safetensors` (which carries the configuration). Returns what `export_checkpoint` returns.",
+            "new_checkpoint(options: #{model_config, seed}, path: String) -> Map #{output, layout, tensors, adapters, size}",
+            "Writes random weights to train from, as `.safetensors` (which carries the configuration).",
             "new_checkpoint(#{model_config: arg(\"config\"), seed: 1}, \"start.safetensors\")",
             move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
                 native(&call, || begun(&begin, &options, &path))
@@ -70,12 +90,19 @@ fn layers(library: &mut Library<'_>, context: &Context) {
     let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
     library
         .function(
-            "train_segmenter(options: #{network, data, output, loss, optimizer, augment, run}, closure?: FnPtr) -> Map",
+            concat!(
+                "train_segmenter(options: #{network, data, output, loss, optimizer, augment, run}, closure?: FnPtr(",
+                epoch!(),
+                ")) -> Map #{epochs: [",
+                epoch!(),
+                "], best_epoch, segmenter, network: #{..}, trained_parameters, skipped, test: ",
+                means!(),
+                "}"
+            ),
             "Teaches a small network a few hand-labelled layers; writes `segmenter.safetensors` for `load_segmenter`, a checkpoint to resume \
              from, and the records of `fine_tune` into the folder `output`. `network`: `#{size: \"tiny\"|\"small\"|\"medium\"|\"reference\", image_size, \
              device}`, or `#{segmenter: FILE}` to go on from; `data`: `#{side_by_side: #{folder, validation}}` (layer and mask in one picture) or as in \
-             `fine_tune` (slices with labels are learnt). The closure hears of every epoch as there. Returns `#{epochs, best_epoch, segmenter, \
-             network, trained_parameters, skipped, test}`.",
+             `fine_tune` (slices with labels are learnt). The closure hears of every epoch as there.",
             "labels.save(\"region.nii.gz\"); write_json(\"layers.json\", [#{image: arg(\"input\"), labels: \"region.nii.gz\"}]); \
              train_segmenter(#{network: #{size: \"tiny\", image_size: 32}, data: #{manifest: \"layers.json\"}, output: \"taught\", run: #{epochs: 1}})",
             move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
@@ -165,7 +192,8 @@ fn heard<Q, R: Serialize>(
     let mut failed = None;
     let result = train(&request, &mut ToHost(host.calls()), &mut |epoch| {
         let Some(each) = each else { return Ok(Flow::Continue) };
-        let told = rhai::serde::to_dynamic(epoch).map_err(|error| Error::invalid(error.to_string()))?;
+        let mut told = rhai::serde::to_dynamic(epoch).map_err(|error| Error::invalid(error.to_string()))?;
+        Kind::parse(epoch!(), "an epoch").mark(&mut told, "an epoch");
         match each.call_within_context::<Dynamic>(call, (told,)) {
             Ok(answer) if answer.as_bool() != Ok(false) => return Ok(Flow::Continue),
             Ok(_) => {}

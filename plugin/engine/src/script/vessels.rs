@@ -169,10 +169,10 @@ fn files(library: &mut Library<'_>, context: &Context) {
             },
         )
         .function(
-            "export_octa500(volume: Volume, root: String, options: #{sample, vessels, regions, faz, first_layer}) -> Map",
+            "export_octa500(volume: Volume, root: String, options: #{sample, vessels, regions, faz, first_layer}) -> Map #{vessel_layers, vessels, coloured, faz_layers}",
             "Writes layers and labels into `root` as SAM-OCTA2 lays them out (`RV_LayerSequence`, `FAZ_LayerSequence`, `Colored_RV`), for its own \
              training and for `fine_tune`. `sample`: its number; `vessels`: labels, a number per vessel; `regions`: labels; `faz`: labels; \
-             `first_layer`: the number of slice 0. Returns `#{vessel_layers, vessels, coloured, faz_layers}`.",
+             `first_layer`: the number of slice 0.",
             "let square = open_volume(arg(\"input\"), #{crop: \"0,0,64,64\"}); \
              square.export_octa500(\"data\", #{sample: 10301, vessels: square.threshold(100, 255)}).vessel_layers",
             move |call: NativeCallContext, volume: &mut VolumeValue, root: Dynamic, options: Dynamic| -> Fallible<Map> {
@@ -180,8 +180,8 @@ fn files(library: &mut Library<'_>, context: &Context) {
             },
         )
         .function(
-            "open_octa500(root: String, options: #{sample, task}) -> Map",
-            "A sample of OCTA-500 in SAM-OCTA2's folders, as `fine_tune` reads it: `#{volume, labels}`. `task`: `\"rv_layers\"` (a number per vessel), \
+            "open_octa500(root: String, options: #{sample, task}) -> Map #{volume: Volume, labels: Labels}",
+            "A sample of OCTA-500 in SAM-OCTA2's folders, as `fine_tune` reads it. `task`: `\"rv_layers\"` (a number per vessel), \
              `\"faz_layers\"`, `\"rv_projection\"`, `\"faz_projection\"`.",
             "open_volume(arg(\"input\"), #{crop: \"0,0,64,64\"}).export_octa500(\"opened\", #{sample: 10301, vessels: \
              open_volume(arg(\"input\"), #{crop: \"0,0,64,64\"}).threshold(100, 255)}); open_octa500(\"opened\", #{sample: 10301, task: \

@@ -39,6 +39,8 @@ pub enum Ended {
     Cancelled,
     /// it went over the limit of this name
     Limit(&'static str),
+    /// it called `exit`
+    Exit,
 }
 
 impl Watch {
@@ -90,6 +92,11 @@ impl Watch {
         let result = call();
         self.away.fetch_add(nanoseconds(start.elapsed()), Relaxed);
         result
+    }
+
+    /// The script called `exit`: also where a `catch`, or a function that calls closures, is in between.
+    pub fn leave(&self) {
+        self.end(Ended::Exit);
     }
 
     fn end(&self, why: Ended) {
