@@ -88,10 +88,13 @@ impl Error {
         Self::Invalid(what.into())
     }
 
-    /// The same error, about a slice, an object or both. A stop is about nothing.
+    /// The same error, about a slice, an object or both, as far as it does not say so itself. A stop is about nothing.
     pub fn about(self, frame: impl Into<Option<usize>>, object: impl Into<Option<u32>>) -> Self {
         match self {
-            Self::Cancelled | Self::CancelledWith { .. } | Self::About { .. } => self,
+            Self::Cancelled | Self::CancelledWith { .. } => self,
+            Self::About { error, frame: own, object: id } => {
+                Self::About { error, frame: own.or(frame.into()), object: id.or(object.into()) }
+            }
             error => Self::About { error: Box::new(error), frame: frame.into(), object: object.into() },
         }
     }
@@ -168,6 +171,8 @@ mod tests {
         let error = Error::invalid("no such point").about(3, 7);
         assert_eq!((error.code(), error.to_string().as_str()), ("invalid_argument", "no such point"));
         assert_eq!(error.detail(), json!({"frame": 3, "object": 7}));
+        assert_eq!(error.about(4, 8).detail(), json!({"frame": 3, "object": 7}));
+        assert_eq!(Error::invalid("gone").about(3, None).about(4, 8).detail(), json!({"frame": 3, "object": 8}));
         assert_eq!(Error::invalid("a number").detail(), json!({}));
         let gone = Error::io("a.nii")(std::io::Error::from_raw_os_error(2)).about(5, None);
         assert_eq!(gone.detail(), json!({"file": "a.nii", "os_error": 2, "frame": 5}));

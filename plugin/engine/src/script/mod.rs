@@ -75,9 +75,9 @@ pub struct ScriptRequest {
     args: Map<String, Value>,
     #[serde(default)]
     limits: Limits,
-    /// which files the script may read and write; default: all
+    /// which files the script may read and write; absent: all; given, what it does not name is denied
     #[serde(default)]
-    roots: Roots,
+    roots: Option<Roots>,
     /// a folder from which scripts may import, beside the script's own
     #[serde(default)]
     library: Option<PathBuf>,
@@ -173,7 +173,7 @@ impl ScriptRequest {
         self.limits.check()?;
         let own = self.path.as_deref().map(|path| path.parent().unwrap_or(Path::new("")));
         let modules = Arc::new(Modules::new(own, self.library.as_deref()));
-        let files = Arc::new(Files::new(&self.roots, self.path.as_deref(), modules.clone()));
+        let files = Arc::new(Files::new(self.roots.as_ref(), self.path.as_deref(), modules.clone()));
         let watch = Arc::new(Watch::new(host, self.limits));
         Ok(Context { host, arguments, files, modules, watch, script: path.display().to_string() })
     }
