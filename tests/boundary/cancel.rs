@@ -159,7 +159,7 @@ fn files_and_models_stop_while_they_are_read_and_written() {
         let demo = data("demo/volume.nii.gz");
         stops(&format!("{door}: open_volume"), 2, &mut |host| api.open_volume(&demo, None, host).map(drop));
         let (volume, output) = (demo_volume(api), folder.path().join("copy.nii.gz").display().to_string());
-        stops(&format!("{door}: write"), 4, &mut |host| volume.write(&output, host));
+        stops(&format!("{door}: write"), 2, &mut |host| volume.write(&output, host));
     }
     leaves_nothing(folder.path());
 }

@@ -68,7 +68,7 @@ def test_every_long_call(session, tmp_path):
     stops(lambda **how: session.propagate(max_frames=2, **how), 30)
     stops(lambda **how: Model.load(MODEL, CONFIG, device="cpu", **how), 20)
     stops(lambda **how: Volume.open(DEMO, **how), 2)
-    stops(lambda **how: Volume.open(DEMO).write(tmp_path / "copy.nii.gz", **how), 4)
+    stops(lambda **how: Volume.open(DEMO).write(tmp_path / "copy.nii.gz", **how), 2)
     source = 'let volume = open_volume(arg("input")); volume.range; for i in 0..2000 { let x = i; }'
     stops(lambda **how: Script().run(source, args={"input": str(DEMO)}, **how), 10)
     request = {"model": str(MODEL), "model_config": str(CONFIG), "device": "cpu", "output": str(tmp_path / "tiny.pt")}
