@@ -136,7 +136,7 @@ impl ModelRequest {
         let path = checkpoint.path.clone();
         let tensors = checkpoint.merged()?;
         let model = guard(|| Model::new(Params::from_tensors(tensors, device, kind), change(config)))
-            .map_err(|error| crate::Error::format(&path, error.to_string()))?;
+            .map_err(|error| error.in_file(&path))?;
         Ok(LoadedModel { model: Arc::new(model), path, request: self.clone() })
     }
 }

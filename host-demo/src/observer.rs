@@ -1,73 +1,151 @@
-//! What the user sees and may stop while the plugin works: a bar on a terminal, plain lines otherwise, Ctrl-C.
+//! What the user sees and may stop while the plugin works: a bar on a terminal, plain lines otherwise; Ctrl-C, and what ends a program from
+//! outside (SIGTERM, a terminal that closes).
 
-use crate::output;
+use crate::{exit, output};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use sam_octa2_abi::{CancelToken, Flow, HostObserver, Severity};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Plain lines come this far apart.
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// Which steps a log that is no terminal gets: of every stage the first and the last, and one now and then in between. A stage that comes again
+/// and again (many small jobs) counts as one.
+#[derive(Default)]
+struct Lines {
+    seen: BTreeSet<String>,
+    /// the stage whose last step is still to be told
+    open: Option<String>,
+    /// when a line was told last
+    at: Option<Instant>,
+}
+
+impl Lines {
+    fn tells(&mut self, stage: &str, done: u64, total: u64, now: Instant) -> bool {
+        let first = total > 1 && self.seen.insert(stage.to_owned());
+        let late = self.at.is_some_and(|at| now.saturating_duration_since(at) >= PAUSE);
+        let last = done >= total && self.open.as_deref() == Some(stage);
+        if first || late {
+            self.open = Some(stage.to_owned()).filter(|_| done < total);
+        } else if last {
+            self.open = None;
+        }
+        let tells = first || late || last;
+        if tells || self.at.is_none() {
+            self.at = Some(now);
+        }
+        tells
+    }
+}
+
 /// A host's end of one task.
 pub struct Terminal {
     quiet: bool,
     prints_to_stderr: bool,
-    cancelled: Arc<AtomicBool>,
-    /// the same for calls that cannot ask; one for each call
-    token: Arc<Mutex<CancelToken>>,
+    stop: Arc<Stop>,
     bar: Option<ProgressBar>,
     stage: String,
-    last_line: Instant,
+    lines: Lines,
 }
 
-/// What a second Ctrl-C does.
-#[derive(Clone, Copy, PartialEq)]
-enum Second {
-    EndsAtOnce,
-    Nothing,
+/// What signals ask for.
+struct Stop {
+    /// many calls one after the other: Ctrl-C stops the one under way and never ends the program
+    lines: bool,
+    /// stop the call under way
+    cancelled: AtomicBool,
+    /// the same for calls that cannot ask; one for each call
+    token: Mutex<CancelToken>,
+    /// a call is under way
+    busy: AtomicBool,
+    /// the program is to end, too
+    ends: AtomicBool,
+}
+
+impl Stop {
+    fn token(&self) -> MutexGuard<'_, CancelToken> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first signal stops the call under way, which keeps what is done. A second Ctrl-C ends the program at once; the system may well
+    /// send the others twice when a terminal closes.
+    fn hear(&self, signal: i32) {
+        self.ends.fetch_or(signal != SIGINT, SeqCst);
+        self.token().trigger();
+        let before = self.cancelled.swap(true, SeqCst);
+        match (self.lines, signal) {
+            (true, SIGINT) => {}
+            (true, _) if !self.busy.load(SeqCst) => exit_now(exit::CANCELLED),
+            (true, _) => {}
+            (false, SIGINT) if before => exit_now(exit::CANCELLED),
+            (false, _) if before => {}
+            (false, SIGINT) => output::note("stopping (Ctrl-C again: at once)"),
+            (false, _) => output::note("stopping"),
+        }
+    }
+
+    /// Hears signals on a thread of its own. A closed terminal is passed over where that was asked for (`nohup`).
+    fn listen(self: &Arc<Self>) -> anyhow::Result<()> {
+        let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
+        let mut signals = Signals::new(heard).context("cannot listen to signals")?;
+        let stop = self.clone();
+        std::thread::spawn(move || signals.forever().for_each(|signal| stop.hear(signal)));
+        Ok(())
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    // Safety: only asks what is set, into memory of the right type.
+    unsafe {
+        let mut set: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut set) == 0 && set.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 impl Terminal {
-    /// Takes over Ctrl-C. With `prints_to_stderr`, stdout is left to the report.
+    /// Takes over Ctrl-C and what else ends a program. With `prints_to_stderr`, stdout is left to the report.
     pub fn new(quiet: bool, prints_to_stderr: bool) -> anyhow::Result<Self> {
-        Self::with(quiet, prints_to_stderr, Second::EndsAtOnce)
+        Self::with(quiet, prints_to_stderr, false)
     }
 
     /// For many calls one after the other ([`Terminal::begin`]): Ctrl-C stops the one under way and never ends the program.
     pub fn for_lines(quiet: bool) -> anyhow::Result<Self> {
-        Self::with(quiet, false, Second::Nothing)
+        Self::with(quiet, false, true)
     }
 
-    fn with(quiet: bool, prints_to_stderr: bool, second: Second) -> anyhow::Result<Self> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let token = Arc::new(Mutex::new(CancelToken::new()));
-        let (flag, stop) = (cancelled.clone(), token.clone());
-        ctrlc::set_handler(move || {
-            stop.lock().unwrap_or_else(PoisonError::into_inner).trigger();
-            match flag.swap(true, Ordering::Relaxed) {
-                true if second == Second::EndsAtOnce => exit_now(130),
-                false if second == Second::EndsAtOnce => {
-                    output::note("stopping after this step (Ctrl-C again: at once)")
-                }
-                _ => {}
-            }
-        })
-        .context("cannot listen to Ctrl-C")?;
+    fn with(quiet: bool, prints_to_stderr: bool, lines: bool) -> anyhow::Result<Self> {
+        let (cancelled, busy, ends) = Default::default();
+        let stop = Arc::new(Stop { lines, cancelled, token: Mutex::default(), busy, ends });
+        stop.listen()?;
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{msg:12} {wide_bar} {pos}/{len} {elapsed} (left {eta})");
             ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Ok(Self { quiet, prints_to_stderr, cancelled, token, bar, stage: String::new(), last_line: Instant::now() })
+        Ok(Self { quiet, prints_to_stderr, stop, bar, stage: String::new(), lines: Lines::default() })
     }
 
     /// A call begins: what was stopped before is over.
     pub fn begin(&mut self) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = CancelToken::new();
-        self.cancelled.store(false, Ordering::Relaxed);
+        self.stop.busy.store(true, SeqCst);
+        *self.stop.token() = CancelToken::new();
+        self.stop.cancelled.store(self.ends(), SeqCst);
+    }
+
+    /// The call that [began](Terminal::begin) is over.
+    pub fn end(&mut self) {
+        self.stop.busy.store(false, SeqCst);
+    }
+
+    /// Is the program to end?
+    pub fn ends(&self) -> bool {
+        self.stop.ends.load(SeqCst)
     }
 
     /// Takes the bar off the screen until there is progress again.
@@ -88,6 +166,10 @@ impl Terminal {
 
 impl HostObserver for Terminal {
     fn progress(&mut self, stage: &str, done: u64, total: u64) -> Flow {
+        if stage == "script" {
+            // asks whether to go on; a script says itself where it stands
+            return if self.is_cancelled() { Flow::CANCEL } else { Flow::CONTINUE };
+        }
         match &self.bar {
             Some(bar) => {
                 if self.stage != stage {
@@ -98,8 +180,7 @@ impl HostObserver for Terminal {
                 bar.set_length(total);
                 bar.set_position(done);
             }
-            None if !self.quiet && self.last_line.elapsed() >= PAUSE => {
-                self.last_line = Instant::now();
+            None if !self.quiet && self.lines.tells(stage, done, total, Instant::now()) => {
                 output::note(&format!("{stage} {done}/{total}"));
             }
             None => {}
@@ -121,23 +202,58 @@ impl HostObserver for Terminal {
     }
 
     fn cancel_token(&self) -> Option<CancelToken> {
-        Some(self.token.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.stop.token().clone())
     }
 
     fn is_cancelled(&mut self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.stop.cancelled.load(SeqCst)
     }
 }
 
 /// Ends the process without running anyone's exit functions: libtorch's would pull the ground from under the thread that works.
-fn exit_now(code: i32) -> ! {
-    #[cfg(unix)]
-    {
-        unsafe extern "C" {
-            safe fn _exit(code: i32) -> !;
+fn exit_now(code: exit::Code) -> ! {
+    // Safety: ends the process without running anything.
+    unsafe { libc::_exit(code.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of some steps, each so many milliseconds after the one before.
+    fn told(steps: impl IntoIterator<Item = (&'static str, u64, u64, u64)>) -> Vec<String> {
+        let (mut lines, mut now) = (Lines::default(), Instant::now());
+        let mut told = Vec::new();
+        for (stage, done, total, pause) in steps {
+            now += Duration::from_millis(pause);
+            if lines.tells(stage, done, total, now) {
+                told.push(format!("{stage} {done}/{total}"));
+            }
         }
-        _exit(code)
+        told
     }
-    #[cfg(not(unix))]
-    std::process::exit(code)
+
+    #[test]
+    fn a_short_job_is_two_lines() {
+        assert_eq!(told((0..=300).map(|done| ("segment", done, 300, 5))), ["segment 0/300", "segment 300/300"]);
+        assert!(told([("open", 1, 1, 0), ("load", 0, 1, 5)]).is_empty(), "what has one step is no progress");
+    }
+
+    #[test]
+    fn many_short_jobs_are_two_lines_and_one_now_and_then() {
+        let jobs = (0..1000).flat_map(|_| (0..=3).map(|done| ("segment", done, 3, 1)));
+        let lines = told(jobs);
+        assert_eq!(lines[..2], ["segment 0/3", "segment 3/3"]);
+        assert!(lines.len() <= 4, "{lines:?} in four seconds");
+    }
+
+    #[test]
+    fn a_long_job_tells_now_and_then() {
+        let lines = told((1..=10).map(|done| ("propagate", done, 10, 2000)));
+        let expected = ["1/10", "3/10", "5/10", "7/10", "9/10", "10/10"].map(|at| format!("propagate {at}"));
+        assert_eq!(lines, expected);
+        let lasting =
+            told([("prompt", 0, 1, 0), ("prompt", 0, 1, 3500), ("prompt", 0, 1, 1000), ("prompt", 1, 1, 1000)]);
+        assert_eq!(lasting, ["prompt 0/1", "prompt 1/1"], "a step that lasts");
+    }
 }

@@ -14,8 +14,9 @@
                deadlock, also from within a callback.
    Callbacks   (progress, log, on_slice, functions for scripts) come during the call that was given them and never after it,
                one at a time. No exception may leave a callback.
-   Cancelling  progress returns not 0, or sam_octa2_cancel_trigger from anywhere: the call ends with SAM_OCTA2_CANCELLED, the
-               session stays usable and keeps what is done, files stay whole.
+   Cancelling  progress returns not 0, or sam_octa2_cancel_trigger from anywhere: the call ends with SAM_OCTA2_CANCELLED within
+               its step, in well under 0.2 s; the session stays usable and keeps what is done, files stay whole. While a step
+               lasts, progress comes again with the same numbers, at most every 20 ms.
    Memory      the plugin never writes to memory that the host lends, reads it only until it calls `release`, and calls that
                exactly once, also when the call that received it fails (but not of a struct whose `size` is too small to hold
                it). What the plugin lends is read-only; call `release`.
@@ -23,7 +24,9 @@
                on and can only be freed.
    Loading     the library itself needs only the C library and does nothing when loaded. The tasks without a
                model (sam_octa2_task) need no more; the first other call that computes opens libsam_octa2_engine.so beside it,
-               and libtorch. Neither is ever unloaded. CUDA is touched when a device is named. */
+               and libtorch. Neither is ever unloaded. CUDA is touched when a device is named.
+   Forks       libtorch does not work in a process that was forked after that: calls there that need it are SAM_OCTA2_UNSUPPORTED,
+               and freeing does nothing. */
 
 
 #ifndef SAM_OCTA2_H
@@ -105,7 +108,7 @@ struct sam_octa2_host {
   // given back to the functions
   void *context;
   // `[the calling thread, or one of the plugin's; one call at a time]` A step of `stage` was done; answer 0 to go on, anything else
-  // to cancel
+  // to cancel. Comes again, with the same numbers, while a step lasts
   int32_t (*progress)(void *context, const char *stage, uint64_t done, uint64_t total);
   // `[as progress]` A line for the log: 1 debug, 2 information, 3 warning, 4 error, 16 what a script prints
   void (*log)(void *context, int32_t severity, const char *line);
@@ -227,7 +230,8 @@ int32_t sam_octa2_task(const char *name,
 // `[any thread]` How many threads one computation may use, for all sessions of the process; 0: one for each core.
 int32_t sam_octa2_set_threads(uint32_t count, sam_octa2_error **error);
 
-// `[any thread; blocks]` For checks of the boundary. `what`: `panic` (answers SAM_OCTA2_PANIC), `sleep` (a minute with progress).
+// `[any thread; blocks]` For checks of the boundary. `what`: `panic` (answers SAM_OCTA2_PANIC), `sleep` (a minute with progress), `eager` (from
+// now on, and until `patient`, calls of this thread report every step of the work, however short, so that a check can count them).
 int32_t sam_octa2_selftest(const char *what,
                            const struct sam_octa2_host *host,
                            sam_octa2_error **error);
@@ -450,7 +454,8 @@ int32_t sam_octa2_mask_rle(sam_octa2_mask *mask,
                            char **reply,
                            sam_octa2_error **error);
 
-// `[any thread]` The same values as a DLPack tensor (`DLManagedTensorVersioned`, read-only, CPU): its own deleter frees it.
+// `[any thread]` The same values as a DLPack tensor (`DLManagedTensorVersioned`, CPU, with DLPack's flag for
+// read-only memory, which some consumers pass over: copy for those): its own deleter frees it.
 int32_t sam_octa2_mask_dlpack(sam_octa2_mask *mask,
                               uint32_t form,
                               struct DLManagedTensorVersioned **tensor,
@@ -477,7 +482,8 @@ int32_t sam_octa2_script_add_function(sam_octa2_script *script,
                                       const struct sam_octa2_function *function,
                                       sam_octa2_error **error);
 
-// `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it.
+// `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it, until a run
+// has ended, and afterwards as long as `volume` is not freed.
 int32_t sam_octa2_script_share_volume(sam_octa2_script *script,
                                       sam_octa2_volume *volume,
                                       uint64_t *id,
@@ -502,7 +508,8 @@ int32_t sam_octa2_script_labels(sam_octa2_script *script,
                                 sam_octa2_error **error);
 
 // `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?, "library"?, "keep"?}` (docs/abi.md); the reply is
-// `{"result": its last value}`. Without `roots` the script reads and writes whatever the process may. What it shows lives until the next run.
+// `{"result": its last value}`. `roots`, `{"read"?: [folders], "write"?: [folders]}`: what it does not name is denied; without it the script reads and
+// writes whatever the process may. What it shows lives until the next run.
 int32_t sam_octa2_script_run(sam_octa2_script *script,
                              const char *request,
                              const struct sam_octa2_host *host,

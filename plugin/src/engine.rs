@@ -9,15 +9,18 @@ use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Sized1
 use sam_octa2_boundary::c::fail;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The engine's file, beside this library.
 const FILE: &str = "libsam_octa2_engine.so";
 
-/// The engine, opened if it is not yet. A failure is not remembered: the next call tries again.
+/// The engine, opened if it is not yet. A failure is not remembered: the next call tries again. Errors: it cannot be opened here; this is a
+/// fork of the process that opened it.
 pub fn get() -> Result<&'static Engine, PluginError> {
     static ENGINE: OnceLock<&'static Engine> = OnceLock::new();
     static OPENING: Mutex<()> = Mutex::new(());
+    check_fork()?; // before a lock that a thread may hold which the fork left behind
     if let Some(engine) = ENGINE.get() {
         return Ok(engine);
     }
@@ -26,8 +29,29 @@ pub fn get() -> Result<&'static Engine, PluginError> {
         return Ok(engine);
     }
     let opened = catch_unwind(AssertUnwindSafe(open));
-    let engine = opened.unwrap_or_else(|_| Err(PluginError::new("panic", "opening the engine failed inside")))?;
+    let engine = opened.unwrap_or_else(|_| Err(PluginError::new("panic", "opening the engine failed inside")));
+    let engine = engine.inspect_err(|_| OPENED_BY.store(0, Relaxed))?;
     Ok(ENGINE.get_or_init(|| engine))
+}
+
+/// The process that opened the engine; 0: none.
+static OPENED_BY: AtomicU32 = AtomicU32::new(0);
+
+/// libtorch's threads do not come along when a process forks: the child would wait for them for ever. So a process that was forked after
+/// the engine was opened gets an error. (One that was forked before opens an engine of its own.)
+fn check_fork() -> Result<(), PluginError> {
+    let here = std::process::id();
+    match OPENED_BY.compare_exchange(0, here, Relaxed, Relaxed) {
+        Err(opened) if opened != here => Err(PluginError::new(
+            "unsupported",
+            format!(
+                "this process is a fork of process {opened}, which has opened SAM-OCTA2's engine; libtorch does not work in a fork: \
+                 fork before the first call, or start a new process (Python: multiprocessing.get_context(\"spawn\"))"
+            ),
+        )
+        .with_detail(format!("{{\"opened_by\":{opened}}}"))),
+        _ => Ok(()),
+    }
 }
 
 /// Calls the engine; a missing engine is the function's error.

@@ -12,12 +12,9 @@ use sam_octa2_volumes::{Error, job};
 use serde_json::{Value, json};
 use std::ffi::c_char;
 
-/// The tasks of this library.
-const HERE: [&str; 6] = ["info", "convert", "phantom", "vessels", "measure", "export_octa500"];
-
 /// All names as a JSON array.
 pub extern "C" fn list() -> RString {
-    infallible(|| json!(names()).to_string().into())
+    infallible(|| json!(names("tasks")).to_string().into())
 }
 
 /// Does one task for a Rust host.
@@ -61,20 +58,22 @@ fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
         "vessels" => job::vessels(&request(name, json)?, observer).map(told),
         "measure" => job::measure(&request(name, json)?, observer).map(told),
         "export_octa500" => job::export_octa500(&request(name, json)?, observer).map(told),
-        _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names().join(", ")))),
+        _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names("tasks").join(", ")))),
     };
     reply.map_err(convert::error)
 }
 
-/// The manifest's own list, so that the two cannot differ.
-fn names() -> Vec<String> {
+/// A list of the manifest's, so that viewers read there what holds here.
+fn names(list: &str) -> Vec<String> {
     let manifest: Value = serde_json::from_str(MANIFEST).unwrap_or_default();
-    let names = manifest["tasks"].as_array().into_iter().flatten();
+    let names = manifest[list].as_array().into_iter().flatten();
     names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
+/// Is it a task that needs a model or a script?
 fn is_of_engine(name: &str) -> bool {
-    !HERE.contains(&name) && names().iter().any(|known| known == name)
+    let among = |list| names(list).iter().any(|known| known == name);
+    among("tasks") && !among("tasks_without_torch")
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cancel;
 mod doors;
 mod errors;
 mod history;
 mod libtorch;
+mod lifetimes;
 mod masks;
+mod options;
 mod scripts;
 mod sessions;
 mod state;

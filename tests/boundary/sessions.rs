@@ -183,6 +183,7 @@ impl HostObserver for WithToken {
 fn a_token_stops_a_call_from_another_thread() {
     for (door, api) in both() {
         let token = CancelToken::new();
+        // it comes to its end after a minute
         let error = std::thread::scope(|threads| {
             threads.spawn(|| {
                 std::thread::sleep(Duration::from_millis(50));

@@ -192,11 +192,19 @@ fn mistakes_are_found_and_named() {
     assert!(!host.path("labels.nii.gz").exists());
 }
 
+/// Ctrl-C, a service manager's stop, and a terminal that closes.
 #[cfg(unix)]
 #[test]
-fn ctrl_c_keeps_what_is_done_and_the_previous_file() {
+fn signals_keep_what_is_done_and_the_previous_file() {
+    for signal in ["INT", "TERM", "HUP"] {
+        keeps_what_is_done(signal);
+    }
+}
+
+#[cfg(unix)]
+fn keeps_what_is_done(signal: &str) {
     let host = Host::new();
-    // 400 slices of 64 x 64: long enough to be interrupted
+    // 400 slices of 64 x 64: the first line comes after the first of them
     let mut header = "{'descr': '|u1', 'fortran_order': False, 'shape': (400, 64, 64), }".to_owned();
     header.extend(std::iter::repeat_n(' ', (118 - 1) - header.len()));
     let mut file = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
@@ -212,9 +220,10 @@ fn ctrl_c_keeps_what_is_done_and_the_previous_file() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     lines.find(|line| line.as_ref().unwrap().starts_with("propagate")).expect("progress").unwrap();
-    assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
+    let kill = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:#?}");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}: {rest:#?}");
     let error = rest.iter().find(|line| line.starts_with("error: ")).unwrap();
     assert!(error.contains("cancelled after") && error.contains("labels.partial.nii.gz"), "{error}");
     assert_eq!(std::fs::read(host.path("labels.nii.gz")).unwrap(), b"the previous result");
@@ -228,6 +237,9 @@ fn ctrl_c_keeps_what_is_done_and_the_previous_file() {
     assert_eq!(host.run(&again).ok(), "the labels are those of the record\nagain.nii.gz\n");
     let read = |name: &str| std::fs::read(host.path(name)).unwrap();
     assert_eq!(read("again.nii.gz"), read("labels.partial.nii.gz"));
+    let names = std::fs::read_dir(host.path("")).unwrap().flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with(".sam-octa2-")).collect();
+    assert!(left.is_empty(), "{signal}: {left:?}");
 }
 
 #[test]

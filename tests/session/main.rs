@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
 
 mod changes;
+mod checks;
 mod describe;
 mod features;
 mod geometry;

@@ -80,3 +80,18 @@ fn measuring_and_cleaning_up_stop_too() {
         assert!(matches!(stopped, Err(Error::Cancelled)), "{name}");
     }
 }
+
+/// Decoders of others are kept from panicking through the reader; a stop inside of one is no damage of the file.
+#[test]
+fn reading_stops_and_is_no_damage() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+    for name in ["demo/volume.nii.gz", "io/npy/float64.npy", "io/pictures/grey8.bmp", "io/dicom/multiframe.dcm"] {
+        let watch = After::new(usize::MAX);
+        let read = |watch| watched(watch, || sam_octa2_core::io::open(data.join(name), &Default::default()).map(drop));
+        read(watch.clone()).expect(name);
+        for questions in 0..watch.asked.load(Ordering::Relaxed).min(50) {
+            let stopped = read(After::new(questions));
+            assert!(matches!(stopped, Err(Error::Cancelled)), "{name}, {questions}: {stopped:?}");
+        }
+    }
+}

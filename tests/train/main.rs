@@ -9,7 +9,7 @@ mod segmenter;
 
 use sam_octa2_core::io;
 use sam_octa2_core::loader::ModelRequest;
-use sam_octa2_core::progress::{Flow, Progress};
+use sam_octa2_core::progress::{Flow, Progress, Watch, watched};
 use sam_octa2_core::train::data::{self, BadData, DataConfig, Subset, octa500::Octa500, octa500::Task};
 use sam_octa2_core::train::request::RunConfig;
 use sam_octa2_core::train::{FineTuneReport, FineTuneRequest, fine_tune};
@@ -19,6 +19,8 @@ use sam_octa2_core::{Error, Result};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
 
 const SIDE: usize = 64;
@@ -133,6 +135,42 @@ fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
     let text = |run: &str, name: &str| fs::read_to_string(file(run, name)).unwrap();
     assert_eq!(text("whole", "metrics.csv"), text("part", "metrics.csv"));
     assert_eq!(text("whole", "steps.csv"), text("part", "steps.csv"));
+}
+
+/// Stops when it was asked this many times.
+struct After {
+    questions: usize,
+    asked: AtomicUsize,
+}
+
+impl Watch for After {
+    fn stop(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) >= self.questions
+    }
+
+    fn written(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A host's cancel comes in the middle of a step: the checkpoint is written all the same.
+#[test]
+fn a_run_that_was_stopped_inside_a_step_goes_on_as_if_it_had_not_been() {
+    let folder = folder();
+    let watch = |questions| Arc::new(After { questions, asked: AtomicUsize::new(0) });
+    let all = watch(usize::MAX);
+    let whole = request(folder.path(), "whole", &json!({"run": {"accumulate": 2}}));
+    watched(all.clone(), || train(&whole)).unwrap();
+    let all = all.asked.load(Ordering::Relaxed);
+    assert!(all > 500, "{all} questions");
+
+    let part = request(folder.path(), "part", &json!({"run": {"accumulate": 2, "resume": true}}));
+    let stopped = watched(watch(all * 6 / 10), || train(&part));
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+    train(&part).unwrap();
+    let file = |run: &str, name: &str| folder.path().join(run).join(name);
+    same(file("whole", "last.safetensors"), file("part", "last.safetensors"));
+    assert_eq!(fs::read(file("whole", "steps.csv")).unwrap(), fs::read(file("part", "steps.csv")).unwrap());
 }
 
 #[test]

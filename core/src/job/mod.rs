@@ -14,7 +14,7 @@ pub use export::{ExportReport, ExportRequest, FreshRequest, Layout, export, fres
 pub use predict::{LayerReport, PredictReport, PredictRequest, predict};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
-pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles, PhantomReport, unknown_key};
+pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles, PhantomReport, explained, unknown_key};
 pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 
@@ -27,7 +27,7 @@ use std::path::Path;
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let mut reader = serde_json::Deserializer::from_str(&text);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| Error::format(path, error.to_string()))
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| Error::format(path, explained(&error.to_string())))
 }
 
 fn compat(name: Option<&str>) -> Result<Compat> {

@@ -4,9 +4,9 @@ use super::segment::partial;
 use super::{InputRequest, SegRequest};
 use crate::intensity::{Intensity, Windows};
 use crate::io;
-use crate::progress::Observer;
-use crate::sparse::{CleanUp, Predictor, SegmenterRequest};
-use crate::volume::Labels;
+use crate::progress::{Observer, stoppable, unwatched};
+use crate::sparse::{CleanUp, Predicted, Predictor, SegmenterRequest};
+use crate::volume::{Axis, Labels};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -162,21 +162,12 @@ pub fn predict(request: &PredictRequest, observer: &mut dyn Observer) -> Result<
         predictor = predictor.with_probabilities()?;
     }
     let started = Instant::now();
-    let done = predictor.run(request.pictures.as_deref(), observer);
-    done.map_err(|error| keep_partial(request, &predictor, error))?;
+    let done = stoppable(|| predictor.run(request.pictures.as_deref(), observer));
+    done.map_err(|error| unwatched(|| keep_partial(request, &predictor, error)))?;
     let seconds = started.elapsed().as_secs_f64();
-    let window = predictor.windows();
-    let layers = layers(&predictor);
-    let predicted = predictor.predicted;
-    if let Some(path) = &request.out {
-        request.write_labels(&predicted.region, path)?;
-    }
-    if let (Some(path), Some(vessels)) = (&request.vessels_out, &predicted.vessels) {
-        request.write_labels(vessels, path)?;
-    }
-    if let (Some(path), Some(probabilities)) = (&request.probabilities, predicted.probabilities) {
-        io::write_probabilities(path, &probabilities.along(axis))?;
-    }
+    let (window, layers) = (predictor.windows(), layers(&predictor));
+    let written = stoppable(|| write_outputs(request, &mut predictor.predicted, axis));
+    written.map_err(|error| unwatched(|| keep_partial(request, &predictor, error)))?;
     Ok(PredictReport {
         labels: request.out.clone(),
         vessels: request.vessels_out.clone(),
@@ -192,6 +183,19 @@ pub fn predict(request: &PredictRequest, observer: &mut dyn Observer) -> Result<
         layers,
         seconds,
     })
+}
+
+fn write_outputs(request: &PredictRequest, predicted: &mut Predicted, axis: Axis) -> Result<()> {
+    if let Some(path) = &request.out {
+        request.write_labels(&predicted.region, path)?;
+    }
+    if let (Some(path), Some(vessels)) = (&request.vessels_out, &predicted.vessels) {
+        request.write_labels(vessels, path)?;
+    }
+    if let (Some(path), Some(probabilities)) = (&request.probabilities, predicted.probabilities.take()) {
+        io::write_probabilities(path, &probabilities.along(axis))?;
+    }
+    Ok(())
 }
 
 fn layers(predictor: &Predictor<'_>) -> Vec<LayerReport> {

@@ -29,9 +29,10 @@ pub fn give_prompts(
     for (done, (object, prompt)) in all.enumerate() {
         observer.step("prompt", done, total)?;
         let given = marks(prompt, file).and_then(|marks| session.prompt(prompt.frame, object, marks));
-        given.map_err(|error| match error {
-            Error::Invalid(what) => Error::format(file, format!("object {object}, slice {}: {what}", prompt.frame)),
-            other => other,
+        given.map_err(|error| match error.cause() {
+            Error::Invalid(what) => Error::format(file, format!("object {object}, slice {}: {what}", prompt.frame))
+                .about(prompt.frame, object),
+            _ => error,
         })?;
     }
     Ok(())

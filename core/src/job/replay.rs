@@ -187,9 +187,9 @@ pub fn replay(request: &ReplayRequest, observer: &mut dyn Observer) -> Result<Re
     for (i, step) in steps.iter().enumerate() {
         observer.step("replay", i, steps.len())?;
         let done = step.step(folder).and_then(|step| replay.step(i, &step, observer));
-        done.map_err(|error| match error {
+        done.map_err(|error| match error.cause() {
             Error::Invalid(what) | Error::NotFound(what) => Error::format(&request.steps, format!("step {i}: {what}")),
-            other => other,
+            _ => error,
         })?;
     }
     let Replay { answers, session } = replay;

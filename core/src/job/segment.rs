@@ -9,7 +9,7 @@ use crate::io;
 use crate::loader::{LoadedModel, ModelRequest};
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
-use crate::progress::{Observer, Progress};
+use crate::progress::{Observer, Progress, stoppable, unwatched};
 use crate::session::{Compat, NoticeInfo, Range, Session, Settings};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
@@ -183,13 +183,10 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         frames.insert(slice.frame);
         Ok(observer.progress(Progress { stage: "propagate", done: slice.done, total: slice.total }))
     });
-    followed.map_err(|error| keep_partial(&session, request, &loaded, frames.len(), error))?;
+    let keep = |error| unwatched(|| keep_partial(&session, request, &loaded, frames.len(), error));
+    followed.map_err(keep)?;
     let seconds = started.elapsed().as_secs_f64();
-    let labels = session.labels()?;
-    write_outputs(request, &session, &labels, &frames)?;
-    if let Some(path) = &request.record {
-        write_script(path, &session, Some(&request.input), &loaded)?;
-    }
+    let labels = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
     let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
@@ -243,17 +240,26 @@ pub(super) fn partial(path: &Path) -> PathBuf {
     }
 }
 
-fn write_outputs(request: &SegmentRequest, session: &Session, labels: &Labels, frames: &BTreeSet<usize>) -> Result<()> {
+fn write_outputs(
+    request: &SegmentRequest,
+    session: &Session,
+    loaded: &LoadedModel,
+    frames: &BTreeSet<usize>,
+) -> Result<Labels> {
+    let labels = session.labels()?;
     if let Some(path) = &request.out {
-        request.write_labels(session, labels, path)?;
+        request.write_labels(session, &labels, path)?;
     }
     if let Some(path) = &request.logits {
         write_logits(path, session, frames)?;
     }
     if let Some(path) = &request.overlay {
-        picture::write(path, session.volume(), labels, &drawn(session))?;
+        picture::write(path, session.volume(), &labels, &drawn(session))?;
     }
-    Ok(())
+    if let Some(path) = &request.record {
+        write_script(path, session, Some(&request.input), loaded)?;
+    }
+    Ok(labels)
 }
 
 /// Every slice that was followed, once, ascending: `logits`, `object_scores`, `object_ids`, `frames`.

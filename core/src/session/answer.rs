@@ -22,7 +22,10 @@ impl Session {
 
     pub(super) fn position(&self, object: u32) -> Result<usize> {
         let at = self.objects.iter().position(|candidate| candidate.id == object);
-        at.ok_or_else(|| Error::NotFound(format!("there is no object {object}; the session has {:?}", self.objects())))
+        at.ok_or_else(|| {
+            let what = format!("there is no object {object}; the session has {:?}", self.objects());
+            Error::NotFound(what).about(None, object)
+        })
     }
 
     /// Answers new marks, and keeps marks and answer.

@@ -9,6 +9,7 @@
 
 use super::object::Object;
 use super::{Session, Step};
+use crate::progress::stoppable;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
@@ -104,7 +105,7 @@ impl Session {
     /// Does something that is one step. An error leaves everything as it was.
     pub(super) fn change<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let before = self.objects.clone();
-        match work(self) {
+        match stoppable(|| work(self)) {
             Ok(answer) => {
                 self.commit(before, step);
                 Ok(answer)

@@ -6,6 +6,7 @@ use super::{ObjectMask, Session};
 use crate::guard::{guard, torch};
 use crate::model::NO_OBJ_SCORE;
 use crate::model::layers::resize_bilinear;
+use crate::progress::{check, checkpoint};
 use crate::volume::Labels;
 use crate::{Error, Result};
 use tch::{Device, Kind, Tensor};
@@ -13,10 +14,12 @@ use tch::{Device, Kind, Tensor};
 impl Session {
     /// An object's mask on a slice.
     pub fn mask(&self, frame: usize, object: u32) -> Result<ObjectMask> {
+        self.check_frame(frame)?;
         let at = self.position(object)?;
         let output = self.objects[at].latest(frame);
         let output = output.ok_or_else(|| {
-            Error::NotFound(format!("object {object} has no mask on slice {frame}: prompt or propagate first"))
+            let what = format!("object {object} has no mask on slice {frame}: prompt or propagate first");
+            Error::NotFound(what).about(frame, object)
         })?;
         guard(|| self.object_mask(object, output))
     }
@@ -30,12 +33,14 @@ impl Session {
 
     /// The presence logit of an object on a slice, if it has a mask there.
     pub fn object_score(&self, frame: usize, object: u32) -> Result<Option<f32>> {
+        self.check_frame(frame)?;
         let at = self.position(object)?;
         guard(|| self.objects[at].latest(frame).map(|output| number(&output.score)).transpose())
     }
 
     /// Logits of all objects on a slice, `[objects, rows, columns]` float32 on the host; -1024 where an object has no mask yet.
     pub fn slice_logits(&self, frame: usize) -> Result<Tensor> {
+        self.check_frame(frame)?;
         let volume = self.volume();
         let missing =
             || Tensor::full([volume.rows as i64, volume.columns as i64], NO_OBJ_SCORE, (Kind::Float, Device::Cpu));
@@ -58,19 +63,23 @@ impl Session {
 
     /// Object numbers on one slice, row by row: where masks overlap, the larger logit wins.
     pub fn slice_labels(&self, frame: usize) -> Result<Vec<u16>> {
-        let logits = self.slice_logits(frame)?;
-        guard(|| {
-            let mut labels = vec![0u16; self.volume().rows * self.volume().columns];
-            if self.objects.is_empty() {
-                return Ok(labels);
+        self.check_frame(frame)?;
+        let mut labels = vec![0u16; self.volume().rows * self.volume().columns];
+        let mut best = vec![0f32; labels.len()]; // a mask is where logits are above 0
+        for object in self.objects.iter() {
+            check()?;
+            let Some(output) = object.latest(frame) else { continue };
+            let logits = guard(|| {
+                let logits = self.full_size(output)?;
+                torch(|| Vec::<f32>::try_from(logits.flatten(0, -1)))
+            })?;
+            for ((label, best), logit) in labels.iter_mut().zip(&mut best).zip(logits) {
+                if logit > *best {
+                    (*label, *best) = (object.id as u16, logit);
+                }
             }
-            let (best, index) = logits.max_dim(0, false);
-            let ids: Vec<i64> = self.objects.iter().map(|object| i64::from(object.id)).collect();
-            let label = Tensor::from_slice(&ids).take(&index) * best.gt(0.0);
-            let label = torch(|| Vec::<i64>::try_from(label.flatten(0, -1)))?;
-            labels.iter_mut().zip(label).for_each(|(to, from)| *to = from as u16);
-            Ok(labels)
-        })
+        }
+        Ok(labels)
     }
 
     /// Object numbers of the whole volume.
@@ -87,6 +96,7 @@ impl Session {
 
     /// Logits `[rows, columns]` on the host, at the volume's resolution.
     pub(super) fn full_size(&self, output: &Output) -> Result<Tensor> {
+        checkpoint();
         let size = [self.volume().rows as i64, self.volume().columns as i64];
         let low_res = output.low_res.get()?;
         let logits = if low_res.size()[2..] == size { low_res } else { resize_bilinear(&low_res, size) };

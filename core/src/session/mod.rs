@@ -238,14 +238,18 @@ impl Session {
 
     /// Encodes a slice now, so that the first prompt on it is answered at once.
     pub fn encode(&mut self, frame: usize) -> Result<()> {
-        guard(|| self.slices.features(&self.model, frame)).map(drop)
+        self.check_frame(frame)?;
+        guard(|| self.slices.features(&self.model, frame)).map(drop).map_err(|error| error.about(frame, None))
     }
 
     /// Marks an object on a slice, and answers with its mask there. The object is added if it is new (1 to 65535).
     pub fn prompt(&mut self, frame: usize, object: u32, marks: Marks) -> Result<ObjectMask> {
-        let volume = self.volume().clone();
-        volume.check_frame(frame)?;
-        marks.check(volume.rows, volume.columns)?;
+        self.prompted(frame, object, marks).map_err(|error| error.about(frame, object))
+    }
+
+    fn prompted(&mut self, frame: usize, object: u32, marks: Marks) -> Result<ObjectMask> {
+        self.check_frame(frame)?;
+        marks.check(self.volume().rows, self.volume().columns)?;
         if !(1..=65535).contains(&object) {
             return Err(Error::invalid(format!("object number {object} is not between 1 and 65535")));
         }
@@ -257,6 +261,11 @@ impl Session {
             guard(|| session.answer(frame, object, Arc::new(marks)))?;
             session.mask(frame, object)
         })
+    }
+
+    /// Is there such a slice?
+    fn check_frame(&self, frame: usize) -> Result<()> {
+        self.volume().check_frame(frame).map_err(|error| error.about(frame, None))
     }
 
     /// Clicks. See [`Session::prompt`].
@@ -276,6 +285,12 @@ impl Session {
 
     /// Removes one of the prompts given on a slice (`index` into [`Session::prompts`]); the others are answered again.
     pub fn remove_prompt(&mut self, frame: usize, object: u32, index: usize) -> Result<()> {
+        self.without_prompt(frame, object, index).map_err(|error| error.about(frame, object))
+    }
+
+    fn without_prompt(&mut self, frame: usize, object: u32, index: usize) -> Result<()> {
+        self.check_frame(frame)?;
+        let at = self.position(object)?;
         let mut left = self.prompts(frame, object).to_vec();
         if index >= left.len() {
             return Err(Error::invalid(format!(
@@ -284,7 +299,6 @@ impl Session {
             )));
         }
         left.remove(index);
-        let at = self.position(object)?;
         self.change(Step::RemovePrompt { frame, object, index }, |session| {
             session.take_prompts(at, frame);
             left.into_iter().try_for_each(|marks| guard(|| session.answer(frame, object, marks)))
@@ -293,8 +307,12 @@ impl Session {
 
     /// Removes the last prompt given on a slice, wherever it stands in the history. See [`Session::remove_prompt`].
     pub fn remove_last_prompt(&mut self, frame: usize, object: u32) -> Result<()> {
-        let nothing =
-            || Error::invalid(format!("there is nothing to undo: object {object} has no prompts on slice {frame}"));
+        self.check_frame(frame)?;
+        self.position(object)?;
+        let nothing = || {
+            let what = format!("there is nothing to undo: object {object} has no prompts on slice {frame}");
+            Error::invalid(what).about(frame, object)
+        };
         let last = self.prompts(frame, object).len().checked_sub(1).ok_or_else(nothing)?;
         self.remove_prompt(frame, object, last)
     }
@@ -302,6 +320,7 @@ impl Session {
     /// Removes an object's prompts on a slice. What was tracked there before comes back (in [`Compat::Reference`]: the prompted mask stays
     /// as if it were tracked).
     pub fn clear_slice(&mut self, frame: usize, object: u32) -> Result<()> {
+        self.check_frame(frame)?;
         let at = self.position(object)?;
         self.change(Step::Clear { frame, object }, |session| {
             match session.settings.compat {

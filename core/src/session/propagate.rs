@@ -5,7 +5,7 @@ use super::masks::without_overlap;
 use super::object::{Object, Output, Remembered};
 use super::{Compat, ObjectMask, Session, Step, store};
 use crate::guard::guard;
-use crate::progress::Flow;
+use crate::progress::{Flow, stoppable};
 use crate::prompts::{Direction, PromptFile};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -70,10 +70,11 @@ impl Session {
         let passes = self.plan(range)?;
         let (before, total) = (self.objects.clone(), passes.iter().map(|pass| pass.frames.len()).sum());
         let mut done = 0;
-        let result = self.follow(&passes, &before, |frame, masks| {
+        let each = |frame, masks| {
             done += 1;
             on_slice(SliceResult { frame, masks, done, total })
-        });
+        };
+        let result = stoppable(|| self.follow(&passes, &before, each));
         if result.is_err() && done == 0 {
             self.objects = before;
             return result;
@@ -160,7 +161,7 @@ impl Session {
 
     fn plan(&self, range: Range) -> Result<Vec<Pass>> {
         if let Some(start) = range.start {
-            self.volume().check_frame(start)?;
+            self.check_frame(start)?;
         }
         self.check_anchors()?;
         let forward = || Pass::new(false, self.spans(range, false));
@@ -179,10 +180,10 @@ impl Session {
         let lacking = |object: &&Arc<Object>| object.anchors().next().is_none();
         let all = self.settings.compat == Compat::Reference;
         match self.objects.iter().find(lacking) {
-            Some(object) if all || self.objects.iter().all(|object| lacking(&object)) => Err(Error::invalid(format!(
-                "nothing to propagate: object {} has no prompts; mark or remove it",
-                object.id
-            ))),
+            Some(object) if all || self.objects.iter().all(|object| lacking(&object)) => {
+                let what = format!("nothing to propagate: object {} has no prompts; mark or remove it", object.id);
+                Err(Error::invalid(what).about(None, object.id))
+            }
             _ => Ok(()),
         }
     }

@@ -63,7 +63,7 @@ impl SegmenterRequest {
         let kind = self.place.precision.for_training(device);
         let (path, tensors, config) = self.parts()?;
         let network = guard(|| SwinUnetr::new(Params::from_tensors(tensors, device, kind), config))
-            .map_err(|error| Error::format(&path, error.to_string()))?;
+            .map_err(|error| error.in_file(&path))?;
         Ok(Segmenter { network, path, device, kind })
     }
 }

@@ -10,7 +10,7 @@ use super::optimizer::{Adam, OptimizerConfig};
 use super::records::{EpochRecord, Records, SliceRecord};
 use super::state::{self, Position};
 use super::step::DenseDice;
-use crate::progress::{Flow, Observer};
+use crate::progress::{Flow, Observer, stoppable, unwatched};
 use crate::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -183,11 +183,11 @@ impl Run<'_> {
             self.restore(&checkpoint, &state)?;
         }
         while self.position.epoch < self.course.rounds.epochs {
-            let record = match self.epoch(observer).and_then(|()| self.finish_epoch(observer)) {
+            let record = match stoppable(|| self.epoch(observer).and_then(|()| self.finish_epoch(observer))) {
                 Ok(record) => record,
                 Err(error) => {
                     if matches!(error, Error::Cancelled) {
-                        self.save(&checkpoint)?; // to be resumed
+                        unwatched(|| self.save(&checkpoint))?; // to be resumed
                     }
                     return Err(error);
                 }
@@ -257,7 +257,7 @@ impl Run<'_> {
     /// Validation, records, weights; all of the running mean of the parameters where there is one.
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<EpochRecord> {
         self.adam.exchange();
-        let record = self.measure_epoch(observer);
+        let record = stoppable(|| self.measure_epoch(observer));
         self.adam.exchange();
         let record = record?;
         self.position = Position { epoch: record.epoch, ..Position::default() };

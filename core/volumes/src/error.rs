@@ -1,5 +1,6 @@
 //! The one error type of the core: every variant says what went wrong, where, and what to do about it.
 
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`Error`].
@@ -59,6 +60,16 @@ pub enum Error {
         /// the file that holds them
         kept: PathBuf,
     },
+    /// Another error with what it is about, for programs ([`Error::detail`]).
+    #[error("{error}")]
+    About {
+        /// what went wrong
+        error: Box<Error>,
+        /// the slice concerned
+        frame: Option<usize>,
+        /// the object concerned
+        object: Option<u32>,
+    },
 }
 
 impl Error {
@@ -77,6 +88,63 @@ impl Error {
         Self::Invalid(what.into())
     }
 
+    /// The same error, about a slice, an object or both, as far as it does not say so itself. A stop is about nothing.
+    pub fn about(self, frame: impl Into<Option<usize>>, object: impl Into<Option<u32>>) -> Self {
+        match self {
+            Self::Cancelled | Self::CancelledWith { .. } => self,
+            Self::About { error, frame: own, object: id } => {
+                Self::About { error, frame: own.or(frame.into()), object: id.or(object.into()) }
+            }
+            error => Self::About { error: Box::new(error), frame: frame.into(), object: object.into() },
+        }
+    }
+
+    /// The error itself, without what it is about.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::About { error, .. } => error.cause(),
+            error => error,
+        }
+    }
+
+    /// The same error as one about a file; those that name one already, and a stop, stay as they are.
+    pub fn in_file(self, path: impl AsRef<Path>) -> Self {
+        match self {
+            Self::Cancelled | Self::CancelledWith { .. } | Self::Io { .. } | Self::Format { .. } => self,
+            error => Self::format(path, error.to_string()),
+        }
+    }
+
+    /// What it is about, for programs: an object with those that are known of `file`, `os_error` (the system's number), `frame` (the slice),
+    /// `object`, `done` (slices) and `kept` (a file).
+    pub fn detail(&self) -> Value {
+        let mut detail = Map::new();
+        self.add_detail(&mut detail);
+        detail.retain(|_, value| !value.is_null());
+        Value::Object(detail)
+    }
+
+    fn add_detail(&self, detail: &mut Map<String, Value>) {
+        let mut add = |key: &str, value: Value| drop(detail.insert(key.to_owned(), value));
+        match self {
+            Self::Io { path, source } => {
+                add("file", json!(path.to_string_lossy()));
+                add("os_error", json!(source.raw_os_error()));
+            }
+            Self::Format { path, .. } => add("file", json!(path.to_string_lossy())),
+            Self::CancelledWith { done, kept } => {
+                add("done", json!(done));
+                add("kept", json!(kept.to_string_lossy()));
+            }
+            Self::About { error, frame, object } => {
+                add("frame", json!(frame));
+                add("object", json!(object));
+                error.add_detail(detail);
+            }
+            _ => {}
+        }
+    }
+
     /// The stable name of the kind of error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -89,6 +157,28 @@ impl Error {
             Self::Device(_) => "device",
             Self::Torch(_) => "torch",
             Self::Cancelled | Self::CancelledWith { .. } => "cancelled",
+            Self::About { error, .. } => error.code(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_it_is_about() {
+        let error = Error::invalid("no such point").about(3, 7);
+        assert_eq!((error.code(), error.to_string().as_str()), ("invalid_argument", "no such point"));
+        assert_eq!(error.detail(), json!({"frame": 3, "object": 7}));
+        assert_eq!(error.about(4, 8).detail(), json!({"frame": 3, "object": 7}));
+        assert_eq!(Error::invalid("gone").about(3, None).about(4, 8).detail(), json!({"frame": 3, "object": 8}));
+        assert_eq!(Error::invalid("a number").detail(), json!({}));
+        let gone = Error::io("a.nii")(std::io::Error::from_raw_os_error(2)).about(5, None);
+        assert_eq!(gone.detail(), json!({"file": "a.nii", "os_error": 2, "frame": 5}));
+        assert_eq!(gone.code(), "not_found");
+        assert!(matches!(Error::Cancelled.about(1, 1), Error::Cancelled));
+        assert!(matches!(Error::Cancelled.in_file("a.pt"), Error::Cancelled));
+        assert_eq!(Error::Torch("shape".to_owned()).in_file("a.pt").detail(), json!({"file": "a.pt"}));
     }
 }

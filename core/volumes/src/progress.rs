@@ -96,14 +96,24 @@ pub fn watched<T, E: From<Error>>(
     watch: Arc<dyn Watch>,
     work: impl FnOnce() -> std::result::Result<T, E>,
 ) -> std::result::Result<T, E> {
-    struct Restore(Option<Arc<dyn Watch>>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            WATCH.set(self.0.take());
-        }
-    }
     let _restore = Restore(WATCH.replace(Some(watch)));
     stoppable(work)
+}
+
+/// Runs `work` without a watch: what was done before a stop is written all the same, and a call that a host makes from a callback is not
+/// stopped with the call that it came from.
+pub fn unwatched<T>(work: impl FnOnce() -> T) -> T {
+    let _restore = Restore(WATCH.replace(None));
+    work()
+}
+
+/// Puts the watch of a thread back.
+struct Restore(Option<Arc<dyn Watch>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        WATCH.set(self.0.take());
+    }
 }
 
 /// Runs `work`; a [`checkpoint`] that stops it becomes [`Error::Cancelled`] here. Other panics go on.
@@ -166,6 +176,10 @@ mod tests {
                 Ok(())
             });
             assert!(matches!(inside, Err(Error::Cancelled)));
+            unwatched(|| {
+                checkpoint();
+                assert!(check().is_ok() && written(3).is_ok());
+            });
             checkpoint();
             Ok(())
         });

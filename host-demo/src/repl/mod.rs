@@ -69,6 +69,7 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
                     continue;
                 }
                 input.remember(text.trim_end());
+                input.save(); // a terminal may close at any time
                 match session.one(&text) {
                     Ok(None) => {}
                     Ok(code) => {
@@ -81,6 +82,9 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
                     }
                 }
                 text.clear();
+                if session.terminal.ends() {
+                    return Ok(exit::CANCELLED);
+                }
             }
             Line::Interrupted => text.clear(),
             Line::End => {
@@ -96,7 +100,6 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
             }
         }
     }
-    input.save();
     let usual = if failed && !input.is_terminal() { exit::FAILURE } else { exit::SUCCESS };
     Ok(left.filter(|&code| code != exit::SUCCESS).unwrap_or(usual))
 }
@@ -120,6 +123,7 @@ impl Session {
         self.request["source"] = json!(text);
         self.terminal.begin();
         let report = self.viewer.run(&self.request, &mut self.terminal);
+        self.terminal.end();
         self.terminal.pause();
         let report = report?;
         self.known.set_variables(&report["variables"]);

@@ -93,7 +93,7 @@ impl HostCalls {
 
 /// Receives what a plugin reports during a call. `&mut ()` hears nothing.
 pub trait HostObserver: Send {
-    /// A step was done: `done` of `total` in `stage`. Called on any thread, one call at a time.
+    /// A step was done: `done` of `total` in `stage`. Called on any thread, one call at a time; again with the same numbers while a step lasts.
     fn progress(&mut self, _stage: &str, _done: u64, _total: u64) -> Flow {
         Flow::CONTINUE
     }

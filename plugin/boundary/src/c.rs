@@ -2,8 +2,11 @@
 
 use crate::convert;
 use crate::guard::guarded;
+use crate::json;
+use crate::watch::{Asked, unwatched, watched};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Sized1, Status, ViewStruct};
 use sam_octa2_abi::{Flow, HostCalls, HostObserver, PluginError, Severity};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString, c_char};
 
@@ -12,10 +15,10 @@ pub type Checked<T> = Result<T, PluginError>;
 
 /// Runs a function's body: no panic passes, an error goes to `error`.
 pub fn entry(error: *mut *mut ErrorBox, body: impl FnOnce() -> Checked<()>) -> Status {
-    finish(error, guarded(None, body).into_result())
+    finish(error, guarded(None, || unwatched(body)).into_result())
 }
 
-/// The same for a long call, which gets the host's progress, log and cancel.
+/// The same for a long call, which gets the host's progress, log and cancel, and which the host may stop anywhere.
 ///
 /// # Safety
 /// `host` is null or leads to a [`HostStruct`] that holds for the call.
@@ -25,13 +28,38 @@ pub unsafe fn long(
     body: impl FnOnce(&HostCalls) -> Checked<()>,
 ) -> Status {
     // Safety: the caller's promise.
+    unsafe { with_host(host, error, Asked::new, body) }
+}
+
+/// The same for work that may last before it reports a step ([`Asked::silently`]).
+///
+/// # Safety
+/// As for [`long`].
+pub unsafe fn long_as(
+    stage: &str,
+    host: *const HostStruct,
+    error: *mut *mut ErrorBox,
+    body: impl FnOnce(&HostCalls) -> Checked<()>,
+) -> Status {
+    // Safety: the caller's promise.
+    unsafe { with_host(host, error, |host| Asked::new(host).silently(stage), body) }
+}
+
+unsafe fn with_host(
+    host: *const HostStruct,
+    error: *mut *mut ErrorBox,
+    asked: impl FnOnce(FromC) -> Asked<FromC>,
+    body: impl FnOnce(&HostCalls) -> Checked<()>,
+) -> Status {
+    // Safety: the caller's promise.
     let host = if host.is_null() { Ok(None) } else { unsafe { sized(host) }.map(Some) };
     let host = match host {
         Ok(host) => host,
         Err(reason) => return finish(error, Err(reason)),
     };
-    let mut observer = FromC { host };
-    let result = HostCalls::scope(&mut observer, |calls| guarded(Some(calls), || body(calls)).into_result());
+    let mut observer = asked(FromC { host });
+    let work = |calls: &HostCalls| guarded(Some(calls), || watched(calls, || body(calls))).into_result();
+    let result = HostCalls::scope(&mut observer, work);
     finish(error, result)
 }
 
@@ -65,11 +93,11 @@ unsafe impl Send for FromC {}
 impl HostObserver for FromC {
     fn progress(&mut self, stage: &str, done: u64, total: u64) -> Flow {
         let Some((host, call)) = self.host.and_then(|host| Some((host, host.progress?))) else {
-            return if self.is_cancelled() { Flow::CANCEL } else { Flow::CONTINUE };
+            return Flow::CONTINUE;
         };
         // Safety: the host's function with the host's context.
         let answer = unsafe { call(host.context, c_text(stage).as_ptr(), done, total) };
-        if answer == 0 && !self.is_cancelled() { Flow::CONTINUE } else { Flow::CANCEL }
+        if answer == 0 { Flow::CONTINUE } else { Flow::CANCEL }
     }
 
     fn log(&mut self, severity: Severity, message: &str) {
@@ -116,7 +144,7 @@ pub unsafe fn optional<'a>(name: &str, text: *const c_char) -> Checked<Option<&'
 ///
 /// # Safety
 /// As for [`text`].
-pub unsafe fn options<T: DeserializeOwned + Default>(name: &str, json: *const c_char) -> Checked<T> {
+pub unsafe fn options<T: DeserializeOwned + Serialize + Default>(name: &str, json: *const c_char) -> Checked<T> {
     // Safety: the caller's promise.
     match unsafe { optional(name, json) }? {
         Some(json) => parse(name, json),
@@ -124,9 +152,9 @@ pub unsafe fn options<T: DeserializeOwned + Default>(name: &str, json: *const c_
     }
 }
 
-/// JSON as what it should be.
-pub fn parse<T: DeserializeOwned>(name: &str, json: &str) -> Checked<T> {
-    serde_json::from_str(json).map_err(|error| convert::invalid(format!("`{name}`: {error}")))
+/// JSON as what it should be; keys that nobody knows are refused.
+pub fn parse<T: DeserializeOwned + Serialize>(name: &str, json: &str) -> Checked<T> {
+    json::read(&format!("`{name}`"), json)
 }
 
 /// Where a result goes; checked before the work is done.

@@ -4,9 +4,9 @@ use sam_octa2_abi::{Flow, HostCalls, PluginError, Severity};
 use sam_octa2_volumes::Error;
 use sam_octa2_volumes::progress::{self, Observer, Progress};
 
-/// The core's error for the host: code and text go over as they are.
+/// The core's error for the host: code, text and detail go over as they are.
 pub fn error(error: Error) -> PluginError {
-    PluginError::new(error.code(), error.to_string())
+    PluginError::new(error.code(), error.to_string()).with_detail(error.detail().to_string())
 }
 
 /// An argument of the host is not what the task wants.

@@ -1,12 +1,12 @@
 //! A task through either door: read the request, do the work, write the report.
 
-use crate::c::{Checked, Place, long, text};
-use crate::convert;
+use crate::c::{Checked, Place, long_as, text};
 use crate::guard::guarded;
+use crate::json;
+use crate::watch::{Asked, Passed, watched};
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
 use sam_octa2_abi::{HostCalls, PluginError};
-use sam_octa2_volumes::job::unknown_key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,7 +23,11 @@ pub fn for_rust(
     request: RStr<'_>,
     host: &HostCalls,
 ) -> RResult<RString, PluginError> {
-    guarded(Some(host), || Ok(dispatch(name.as_str(), request.as_str(), host)?.to_string().into()))
+    let work = |calls: &HostCalls| {
+        let reply = || Ok(dispatch(name.as_str(), request.as_str(), calls)?.to_string().into());
+        guarded(Some(calls), || watched(calls, reply))
+    };
+    HostCalls::scope(&mut Asked::new(Passed(host)).silently(silent(&name)), work)
 }
 
 /// A task for a C host.
@@ -40,7 +44,8 @@ pub unsafe fn for_c(
 ) -> Status {
     // Safety: the caller's promise.
     unsafe {
-        long(host, error, |calls| {
+        let stage = text("name", name).map_or("open", silent);
+        long_as(stage, host, error, |calls| {
             let reply = Place::new("reply", reply)?;
             let answer = dispatch(text("name", name)?, text("request", request)?, calls)?;
             reply.give_text(&answer.to_string());
@@ -49,12 +54,18 @@ pub unsafe fn for_c(
     }
 }
 
-/// What a task is asked, from JSON. A key that the task does not know is refused: what a host asks for in vain must not look done.
-pub fn request<T: DeserializeOwned + Serialize>(task: &str, json: &str) -> Checked<T> {
-    let refused = |what: String| convert::invalid(format!("the request of the task `{task}`: {what}"));
-    let request: T = serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
-    let asked: Value = serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
-    unknown_key(&asked, &request).map_or(Ok(request), |what| Err(refused(what)))
+/// What a host hears of a task before its first step, should that take long: most begin with a file.
+fn silent(name: &str) -> &'static str {
+    match name {
+        "script" => "script",
+        "phantom" => "phantom",
+        _ => "open",
+    }
+}
+
+/// What a task is asked, from JSON.
+pub fn request<T: DeserializeOwned + Serialize>(task: &str, text: &str) -> Checked<T> {
+    json::read(&format!("the request of the task `{task}`"), text)
 }
 
 /// A report for programs and the same for people.

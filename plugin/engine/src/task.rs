@@ -7,7 +7,7 @@ use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
 use sam_octa2_boundary::c::Checked;
 use sam_octa2_boundary::task::{for_rust, request, told};
-use sam_octa2_core::progress::Flow;
+use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::{Error, job, loader, sparse, train};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,7 +23,11 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let observer = &mut ToHost(host);
     let reply = match name {
         "segment" => job::segment(&request(name, json)?, observer).map(told),
-        "export" => job::export(&request(name, json)?).map(|report| json!({"report": report})),
+        "export" => {
+            let request = request(name, json)?;
+            let exported = observer.step("export", 0, 1).and_then(|()| job::export(&request));
+            exported.map(|report| json!({"report": report}))
+        }
         "predict" => job::predict(&request(name, json)?, observer).map(told),
         "replay" => job::replay(&request(name, json)?, observer).map(told),
         "script" => return script::run(&request(name, json)?, host),

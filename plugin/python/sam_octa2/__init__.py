@@ -14,7 +14,7 @@
 
 from ._errors import Busy, Cancelled, InvalidArgument, SamOcta2Error, ScriptError
 from ._library import find, load, manifest
-from .cancel import Cancel
+from .cancel import Cancel, run_async
 from .mask import Labels, Mask
 from .model import Model
 from .script import Script
@@ -43,6 +43,7 @@ __all__ = [
     "load",
     "manifest",
     "models",
+    "run_async",
     "set_threads",
     "start",
     "task",

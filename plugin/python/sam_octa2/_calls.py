@@ -9,16 +9,19 @@ import atexit
 import ctypes
 import itertools
 import logging
+import os
 import signal
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from . import _abi
 from ._errors import Cancelled, SamOcta2Error
-from .cancel import Cancel
+from ._library import load
+from .cancel import Cancel, _ambient
 
 #: ``progress(stage, done, total)``; ``False`` stops the call
 Progress = Callable[[str, int, int], Optional[bool]]
@@ -38,7 +41,9 @@ class Call:
     ) -> None:
         self.key = next(_keys)
         self.progress = progress
-        self.cancel = cancel  # kept: the plugin looks at it until the call ends
+        self.tokens = {token for token in (cancel, _ambient.get()) if token is not None}
+        self._pointer: int = load().plain("cancel_new")  # of this call alone; the plugin looks at it until the call ends
+        weakref.finalize(self, load().plain, "cancel_free", self._pointer)
         self.printed = printed or print
         self.on_slice: Callable[..., Any] = lambda *_: None
         self.stopped = False
@@ -48,7 +53,7 @@ class Call:
             context=self.key,
             progress=_progress,
             log=_logged,
-            cancel=cancel._pointer if cancel else None,
+            cancel=self._pointer,
         )
 
     def guarded(self, work: Callable[..., Any], *arguments: Any) -> int:
@@ -62,9 +67,14 @@ class Call:
         return int(self.stopped)
 
     def stop(self, reason: Optional[BaseException] = None) -> None:
-        """Lets the call end at its next step, with an exception to be raised then."""
+        """Ends the call as soon as it can, with an exception to be raised then."""
         self.stopped = True
         self.raised = self.raised or reason
+        self.trigger()
+
+    def trigger(self) -> None:
+        """Ends the call as soon as it can."""
+        load().plain("cancel_trigger", self._pointer)
 
 
 def running(context: int) -> Optional[Call]:
@@ -107,6 +117,8 @@ def calling(
     _running[call.key] = call
     restore = _take_interrupts(call)
     try:
+        for token in call.tokens:
+            token._begin(call)
         yield call
     except SamOcta2Error as error:
         if call.raised is None:
@@ -115,7 +127,9 @@ def calling(
             raise error from call.raised
     finally:
         restore()
-        del _running[call.key]
+        for token in call.tokens:
+            token._end(call)
+        _running.pop(call.key, None)
     if call.raised is not None:
         raise call.raised
 
@@ -133,6 +147,10 @@ def _take_interrupts(call: Call) -> Callable[[], Any]:
 
     signal.signal(signal.SIGINT, interrupted)
     return lambda: signal.signal(signal.SIGINT, before)
+
+
+# the calls of other threads stay in the parent
+os.register_at_fork(after_in_child=_running.clear)
 
 
 @atexit.register

@@ -9,15 +9,13 @@ import os
 import threading
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Type, TypeVar, Union
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Type, TypeVar, Union
 
 from . import _abi, _errors, _torch
 from ._errors import InvalidArgument, SamOcta2Error
 
 FILE = "libsam_octa2.so"
 VARIABLE = "SAM_OCTA2_PLUGIN"
-# tasks of the library itself, for which no engine is opened
-LIGHT_TASKS = (b"info", b"convert")
 
 PathLike = Union[str, "os.PathLike[str]"]
 _Handle = TypeVar("_Handle", bound="Handle")
@@ -94,9 +92,14 @@ class Library:
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls a function that can fail; the place of its error is added here."""
-        if not self._started and not (name == "task" and arguments[0] in LIGHT_TASKS):
+        if not self._started and (name != "task" or self._needs_torch(arguments[0])):
             self.start()
         self._checked(name, *arguments)
+
+    def _needs_torch(self, task: bytes) -> bool:
+        """Some tasks, and names that are none, are the business of the library itself."""
+        name = task.decode("utf-8", "replace")
+        return name in self.manifest["tasks"] and name not in self.manifest.get("tasks_without_torch", ())
 
     def _checked(self, name: str, *arguments: Any) -> None:
         error = ctypes.c_void_p()
@@ -145,6 +148,17 @@ _loaded: List[Library] = []
 _loading = threading.Lock()
 
 
+def _in_child() -> None:
+    """After a fork: a lock that another thread of the parent held would never be free."""
+    global _loading
+    _loading = threading.Lock()
+    for library in _loaded:
+        library._start = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
 def load(path: Optional[PathLike] = None) -> Library:
     """Opens the library, once in a process. Only needed where it lies in an unusual place; everything else calls it."""
     if path is None and _loaded:
@@ -161,6 +175,8 @@ class Handle:
     """Something of the plugin's: freed by ``close()``, at the end of a ``with`` block, or when nobody holds it any more."""
 
     _kind = ""
+    #: what to do instead of pickling it
+    _instead = "make it there"
 
     def __init__(self, pointer: int) -> None:
         self._pointer = pointer
@@ -176,6 +192,10 @@ class Handle:
     def close(self) -> None:
         """Frees it now. What was made from it lives on; using it afterwards is an error."""
         self._free()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(f"a {name} lives in the plugin of this process: it cannot be pickled or copied; {self._instead}")
 
     def __enter__(self: _Handle) -> _Handle:
         return self

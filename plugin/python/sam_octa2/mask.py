@@ -21,6 +21,7 @@ class _Result(Handle):
     """What masks and labels have in common. Nothing of it ever changes."""
 
     _kind = "mask"
+    _instead = "pass its values (numpy())"
     _form = "dense"
 
     @cached_property
@@ -48,7 +49,8 @@ class _Result(Handle):
         return values.copy() if copy else values
 
     def dlpack(self, form: Optional[str] = None) -> "_Tensor":
-        """The values in another form for ``from_dlpack``: ``torch.from_dlpack(mask.dlpack("logits"))``."""
+        """The values in another form for ``from_dlpack``: ``torch.from_dlpack(mask.dlpack("logits"))``. Whoever takes them gets a copy; with
+        ``copy=False`` the plugin's memory itself, marked as read-only (`numpy()` gives an array over it)."""
         return _Tensor(self, form or self._form)
 
     def __dlpack__(self, **wishes: Any) -> Any:
@@ -162,8 +164,8 @@ class _Tensor:
     ) -> Any:
         if stream is not None or tuple(dl_device or _dlpack.CPU) != _dlpack.CPU:
             raise BufferError("the values are in the memory of the CPU")
-        # only DLPack 1 can say "read-only"; others get a copy of their own, unless they forbid it
-        if copy or ((max_version is None or max_version[0] < 1) and copy is None):
+        # DLPack 1 can say "read-only", but torch and others pass over it and would write into the plugin's masks
+        if copy is not False:
             return self._result.numpy(self._form).copy().__dlpack__()
         if max_version is None or max_version[0] < 1:
             raise BufferError("read-only values without a copy need DLPack 1.0 (numpy 2.1, torch 2.9 or newer)")

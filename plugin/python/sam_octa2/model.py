@@ -14,6 +14,7 @@ class Model(Handle):
     """A model. Several sessions may share one."""
 
     _kind = "model"
+    _instead = "pass its path, and load it in the other process (Model.load)"
 
     @classmethod
     def load(

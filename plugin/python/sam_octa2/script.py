@@ -18,6 +18,7 @@ import ctypes
 import inspect
 import itertools
 import json
+import os
 import typing
 from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
@@ -48,6 +49,7 @@ class Script(Handle):
     """A script engine with the functions of this program. One script at a time: another one meanwhile raises `Busy`."""
 
     _kind = "script"
+    _instead = "pass its text, and make a Script there"
 
     def __init__(self) -> None:
         super().__init__(load().handle("script_create"))
@@ -83,17 +85,23 @@ class Script(Handle):
         """Runs a script, from text or from a file; its last value. The script reads `args` with ``arg("key")``; volumes and labels may be
         among them and in the result. What it prints goes to `printed`.
 
-        It reads and writes below ``roots={"read": [...], "write": [...]}``, without it everywhere; imports from its own folder and `library`;
+        It reads and writes below ``roots={"read": [...], "write": [...]}``, and nowhere else (what is not named is denied); without `roots`
+        everywhere. It imports from its own folder and `library`;
         uses up no more than `limits` (docs/scripting.md). With `keep` its variables and functions are there for the next script with `keep`."""
         if (source is None) == (path is None):
             raise InvalidArgument("a script is either `source` or `path`")
         request = {"source": source, "path": path, "args": _told(self._pointer, args or {}), "limits": limits}
         request.update(library=library, keep=keep or None)
         if roots is not None:
-            request["roots"] = {which: list(folders) for which, folders in roots.items()}
+            request["roots"] = {which: _several(folders) for which, folders in roots.items()}
         given = {key: value for key, value in request.items() if value is not None}
         with calling(progress, cancel, printed) as call:
             return _heard(self._pointer, load().json("script_run", self._pointer, as_json(given), call.host)["result"])
+
+
+def _several(folders: Any) -> Any:
+    """One folder or several."""
+    return [folders] if isinstance(folders, (str, os.PathLike)) else folders and list(folders)
 
 
 class _Hosted:

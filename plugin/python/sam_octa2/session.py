@@ -48,6 +48,7 @@ class Session(Handle):
     """
 
     _kind = "session"
+    _instead = "pass the bytes of session.save() to Session.restore"
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ class Volume(Handle):
     """
 
     _kind = "volume"
+    _instead = "pass its path (Volume.open) or its values (numpy.asarray)"
 
     @classmethod
     def open(

@@ -63,12 +63,13 @@ def test_numpy_takes_it_as_it_is(mask):
 
 def test_dlpack(mask):
     assert mask.__dlpack_device__() == (1, 0)
+    copied = np.from_dlpack(mask)
+    assert copied.sum() == mask.area and not np.shares_memory(copied, mask.numpy())
     if np.lib.NumpyVersion(np.__version__) < "2.1.0":
-        assert np.from_dlpack(mask).sum() == mask.area  # a copy: this numpy cannot say "read-only"
-        return
-    taken = np.from_dlpack(mask)
+        return  # this numpy cannot say "read-only"
+    taken = np.from_dlpack(mask, copy=False)
     assert np.shares_memory(taken, mask.numpy()) and not taken.flags.writeable
-    logits = np.from_dlpack(mask.dlpack("logits"))
+    logits = np.from_dlpack(mask.dlpack("logits"), copy=False)
     assert np.shares_memory(logits, mask.numpy("logits"))
     expected = mask.numpy("logits").copy()
     mask.close()
@@ -78,12 +79,36 @@ def test_dlpack(mask):
 
 
 def test_dlpack_for_consumers_of_other_versions(mask):
-    assert "dltensor_versioned" in repr(mask.__dlpack__(max_version=(1, 0)))  # and freed, as nobody takes it
+    assert "dltensor_versioned" in repr(mask.__dlpack__(max_version=(1, 0), copy=False))  # and freed, as nobody takes it
     assert '"dltensor"' in repr(mask.__dlpack__())
     with pytest.raises(BufferError, match="DLPack 1.0"):
         mask.__dlpack__(copy=False)
     with pytest.raises(BufferError, match="CPU"):
         mask.__dlpack__(max_version=(1, 0), dl_device=(2, 0))
+
+
+class _Capsule:
+    """What a consumer that passes over "read-only", such as torch, is given."""
+
+    def __init__(self, capsule):
+        self.capsule = capsule
+
+    def __dlpack__(self, **wishes):
+        return self.capsule
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
+@pytest.mark.parametrize("wishes", [{}, {"max_version": (1, 0)}, {"max_version": (1, 0), "copy": None}, {"copy": True}])
+def test_what_a_consumer_writes_stays_its_own(mask, wishes):
+    before = mask.numpy().copy()
+    taken = np.from_dlpack(_Capsule(mask.__dlpack__(**wishes)))
+    assert not np.shares_memory(taken, mask.numpy())
+    if taken.flags.writeable:
+        taken[:] = 1 - taken
+    np.testing.assert_array_equal(mask.numpy(), before)
+    np.testing.assert_array_equal(mask.numpy("logits") > 0, before == 1)
 
 
 def test_run_lengths(mask):

@@ -49,7 +49,8 @@ pub unsafe extern "C" fn sam_octa2_mask_rle(
     forward(error, |engine| unsafe { (engine.mask.rle)(mask, reply, error) })
 }
 
-/// `[any thread]` The same values as a DLPack tensor (`DLManagedTensorVersioned`, read-only, CPU): its own deleter frees it.
+/// `[any thread]` The same values as a DLPack tensor (`DLManagedTensorVersioned`, CPU, with DLPack's flag for
+/// read-only memory, which some consumers pass over: copy for those): its own deleter frees it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_mask_dlpack(
     mask: *mut Mask,

@@ -41,7 +41,8 @@ pub unsafe extern "C" fn sam_octa2_script_add_function(
     })
 }
 
-/// `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it.
+/// `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it, until a run
+/// has ended, and afterwards as long as `volume` is not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_script_share_volume(
     script: *mut Script,
@@ -86,7 +87,8 @@ pub unsafe extern "C" fn sam_octa2_script_labels(
 }
 
 /// `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?, "library"?, "keep"?}` (docs/abi.md); the reply is
-/// `{"result": its last value}`. Without `roots` the script reads and writes whatever the process may. What it shows lives until the next run.
+/// `{"result": its last value}`. `roots`, `{"read"?: [folders], "write"?: [folders]}`: what it does not name is denied; without it the script reads and
+/// writes whatever the process may. What it shows lives until the next run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_script_run(
     script: *mut Script,

@@ -4,6 +4,7 @@ use crate::engine::forward;
 use crate::{MANIFEST, task};
 use sam_octa2_abi::raw::{Cancel, ErrorBox, HostStruct, Status, System1};
 use sam_octa2_boundary::c;
+use sam_octa2_boundary::watch::set_eager;
 use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
 
@@ -69,13 +70,17 @@ pub unsafe extern "C" fn sam_octa2_set_threads(count: u32, error: *mut *mut Erro
     forward(error, |engine| unsafe { (engine.set_threads)(count, error) })
 }
 
-/// `[any thread; blocks]` For checks of the boundary. `what`: `panic` (answers SAM_OCTA2_PANIC), `sleep` (a minute with progress).
+/// `[any thread; blocks]` For checks of the boundary. `what`: `panic` (answers SAM_OCTA2_PANIC), `sleep` (a minute with progress), `eager` (from
+/// now on, and until `patient`, calls of this thread report every step of the work, however short, so that a check can count them).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sam_octa2_selftest(
     what: *const c_char,
     host: *const HostStruct,
     error: *mut *mut ErrorBox,
 ) -> Status {
+    if let Ok(what @ ("eager" | "patient")) = unsafe { c::text("what", what) } {
+        set_eager(what == "eager"); // here, and below in the engine
+    }
     forward(error, |engine| unsafe { (engine.run_selftest)(what, host, error) })
 }
 

@@ -41,7 +41,7 @@ pub use seg::{Algorithm, Code, CodedProperty, Property, SegInput, SegOptions, Se
 pub(crate) use write::png_folder;
 pub use write::{TEMPORARY, atomic_file, check_output, spare_file, write_picture, write_text, write_volume};
 
-use crate::progress::Observer;
+use crate::progress::{Observer, is_stop};
 use crate::volume::Volume;
 use crate::{Error, Result};
 use std::fs;
@@ -83,8 +83,10 @@ pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Obse
 
 /// A decoder that panics over a damaged file (several of the crates do) is an error of that file.
 fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(Error::format(path, "is damaged, or of a kind that its decoder cannot cope with")))
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| match is_stop(panic.as_ref()) {
+        true => Err(Error::Cancelled),
+        false => Err(Error::format(path, "is damaged, or of a kind that its decoder cannot cope with")),
+    })
 }
 
 /// Sizes and crops what was read in one step.

@@ -12,7 +12,7 @@ mod vessels;
 pub use convert::{ConvertReport, ConvertRequest, convert};
 pub use info::info;
 pub use input::InputRequest;
-pub use keys::unknown_key;
+pub use keys::{explained, unknown_key};
 pub use measure::{MeasureFiles, MeasureRequest, measure};
 pub use octa500::{ExportRequest, export_octa500};
 pub use phantom::{PhantomReport, PhantomRequest, VesselReport, phantom};

@@ -25,7 +25,7 @@ use crate::progress::{Observer, check};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Reads slices when they are asked for.
 pub trait FrameSource: Send + Sync {
@@ -34,12 +34,39 @@ pub trait FrameSource: Send + Sync {
 
     /// numpy's name of that type.
     fn dtype(&self) -> &'static str;
+
+    /// Who keeps the voxels, if this source does not.
+    fn keeper(&self) -> Option<Weak<dyn FrameSource>> {
+        None
+    }
 }
 
 #[derive(Clone)]
 enum Source {
     Memory(Arc<Voxels>),
     Lazy(Arc<dyn FrameSource>),
+}
+
+/// Lent voxels that somebody else keeps, or has given back.
+struct Elsewhere {
+    voxels: Weak<dyn FrameSource>,
+    dtype: &'static str,
+}
+
+impl FrameSource for Elsewhere {
+    fn frame(&self, frame: usize) -> Result<Voxels> {
+        let gone =
+            || Error::invalid("the volume of these labels was given back to the host: keep it to look at its voxels");
+        self.voxels.upgrade().ok_or_else(gone)?.frame(frame)
+    }
+
+    fn dtype(&self) -> &'static str {
+        self.dtype
+    }
+
+    fn keeper(&self) -> Option<Weak<dyn FrameSource>> {
+        Some(self.voxels.clone())
+    }
 }
 
 /// A stack of equally sized slices. Cheap to clone: the voxels are shared.
@@ -78,6 +105,17 @@ impl Volume {
     /// A volume whose slices are read when they are asked for.
     pub fn lazy(shape: [usize; 4], source: Arc<dyn FrameSource>, geometry: Geometry, format: &'static str) -> Self {
         Self::from_source(shape, Source::Lazy(source), geometry, format)
+    }
+
+    /// The same volume without a share in voxels that a host lent: they can be read as long as somebody else keeps them. Other volumes stay as
+    /// they are.
+    pub fn without_lent(&self) -> Self {
+        let mut same = self.clone();
+        if let (Source::Lazy(source), "lent") = (&self.source, self.format) {
+            let voxels = source.keeper().unwrap_or_else(|| Arc::downgrade(source));
+            same.source = Source::Lazy(Arc::new(Elsewhere { voxels, dtype: source.dtype() }));
+        }
+        same
     }
 
     fn from_source(shape: [usize; 4], source: Source, geometry: Geometry, format: &'static str) -> Self {

@@ -117,7 +117,7 @@ pub struct HostStruct {
     /// given back to the functions
     pub context: *mut c_void,
     /// `[the calling thread, or one of the plugin's; one call at a time]` A step of `stage` was done; answer 0 to go on, anything else
-    /// to cancel
+    /// to cancel. Comes again, with the same numbers, while a step lasts
     pub progress:
         Option<unsafe extern "C" fn(context: *mut c_void, stage: *const c_char, done: u64, total: u64) -> i32>,
     /// `[as progress]` A line for the log: 1 debug, 2 information, 3 warning, 4 error, 16 what a script prints

@@ -8,4 +8,5 @@ pub mod session;
 pub mod system;
 pub mod volume;
 
-use sam_octa2_boundary::c::{Checked, Place, entry, long, number, optional, options, parse, sized, text};
+use sam_octa2_boundary::c::{Checked, Place, entry, long, long_as, number, optional, options, parse, sized, text};
+use sam_octa2_boundary::json;

@@ -1,12 +1,13 @@
 //! `sam_octa2_script_...`
 
-use super::{Place, entry, long, parse, sized, text};
+use super::{Place, entry, long_as, sized, text};
 use crate::convert;
-use crate::script::{ScriptRequest, ScriptValue, Thing};
+use crate::script::{ScriptValue, Thing};
 use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES};
 use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
 use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
 use std::ffi::c_char;
+use std::sync::Arc;
 
 pub const TABLE: Script1 = Script1 { create, add_function, share_volume, share_labels, volume, labels, run, free };
 
@@ -46,7 +47,9 @@ unsafe extern "C" fn share_volume(
     entry(error, || {
         let place = Place::new("id", id)?;
         let volume = VOLUMES.get(volume)?;
-        place.give(SCRIPTS.get(script)?.share(Thing::Volume((*volume).clone())));
+        let (thing, handle) = (Thing::Volume((*volume).clone()), Arc::downgrade(&volume));
+        let again = move || handle.upgrade().map(|volume| Thing::Volume((*volume).clone()));
+        place.give(SCRIPTS.get(script)?.share(thing, again));
         Ok(())
     })
 }
@@ -59,12 +62,14 @@ unsafe extern "C" fn share_labels(
 ) -> Status {
     entry(error, || {
         let place = Place::new("id", id)?;
-        match &*MASKS.get(labels)? {
-            MaskValue::Stack(labels) => place.give(SCRIPTS.get(script)?.share(Thing::Labels(labels.clone()))),
-            MaskValue::Slice(_) => {
-                return Err(convert::invalid("`labels` is the mask of a slice, not a stack of labels"));
-            }
-        }
+        let labels = MASKS.get(labels)?;
+        let stack = |mask: &MaskValue| match mask {
+            MaskValue::Stack(labels) => Some(Thing::Labels(labels.clone())),
+            MaskValue::Slice(_) => None,
+        };
+        let wrong = || convert::invalid("`labels` is the mask of a slice, not a stack of labels");
+        let (thing, handle) = (stack(&labels).ok_or_else(wrong)?, Arc::downgrade(&labels));
+        place.give(SCRIPTS.get(script)?.share(thing, move || handle.upgrade().and_then(|mask| stack(&mask))));
         Ok(())
     })
 }
@@ -109,10 +114,9 @@ unsafe extern "C" fn run(
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
-        long(host, error, |calls| {
+        long_as("script", host, error, |calls| {
             let place = Place::new("reply", reply)?;
-            let request: ScriptRequest = parse("request", text("request", request)?)?;
-            let answer = SCRIPTS.get(script)?.run(&request, calls)?;
+            let answer = SCRIPTS.get(script)?.run_json(text("request", request)?, calls)?;
             place.give_text(&answer["report"].to_string());
             Ok(())
         })

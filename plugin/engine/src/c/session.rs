@@ -8,8 +8,7 @@ use crate::service::view;
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
-use sam_octa2_core::Error;
-use sam_octa2_core::progress::{Flow, Observer, Progress};
+use sam_octa2_core::progress::{Flow, Observer, Progress, unwatched};
 use sam_octa2_core::session::SliceResult;
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -128,8 +127,11 @@ unsafe extern "C" fn prompt(
             let answer = work.with(|session| {
                 ToHost(calls).step("prompt", 0, 1)?;
                 let answer = session.prompt(frame, prompt.object, marks)?;
-                ToHost(calls).step("prompt", 1, 1).ok(); // too late to cancel
-                Work::slice_mask(session, frame, &answer)
+                // the step is done: too late to cancel
+                unwatched(|| {
+                    ToHost(calls).step("prompt", 1, 1).ok();
+                    Work::slice_mask(session, frame, &answer)
+                })
             })?;
             if !mask.is_null() {
                 *mask = MASKS.add(answer);
@@ -163,10 +165,7 @@ unsafe extern "C" fn undo(session: *mut Session, frame: u64, object: u32, error:
 }
 
 unsafe extern "C" fn clear_slice(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {
-    verb(session, error, |session| match session.volume().frames {
-        frames if frame < frames as u64 => session.clear_slice(frame as usize, object),
-        frames => Err(Error::invalid(format!("slice {frame} does not exist: there are {frames}, counted from 0"))),
-    })
+    verb(session, error, |session| session.clear_slice(frame as usize, object))
 }
 
 unsafe extern "C" fn remove_object(session: *mut Session, object: u32, error: *mut *mut ErrorBox) -> Status {

@@ -5,6 +5,7 @@ use crate::convert::{self, ToHost};
 use crate::{TORCH_VERSION, task};
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status};
 use sam_octa2_boundary::task::for_c;
+use sam_octa2_boundary::watch::set_eager;
 use sam_octa2_core::progress::Observer;
 use sam_octa2_core::{device, loader};
 use serde_json::json;
@@ -52,7 +53,10 @@ pub unsafe extern "C" fn selftest(what: *const c_char, host: *const HostStruct, 
                 std::thread::sleep(Duration::from_millis(5));
                 ToHost(calls).step("sleep", done, STEPS).map_err(convert::error)
             }),
-            other => Err(convert::invalid(format!("there is no self-test `{other}`; there are panic and sleep"))),
+            "eager" | "patient" => Ok(set_eager(text("what", what)? == "eager")),
+            other => Err(convert::invalid(format!(
+                "there is no self-test `{other}`; there are panic, sleep, eager and patient"
+            ))),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `sam_octa2_volume_...`
 
-use super::{Place, entry, long, number, options, sized, text};
+use super::{Place, entry, json, long_as, number, options, parse, sized, text};
 use crate::convert::{self, ToHost};
 use crate::script::VolumeValue;
 use crate::service::mask::{Shared, Values, affine};
@@ -9,7 +9,7 @@ use sam_octa2_abi::raw::opaque::Volume;
 use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct, Volume1};
 use sam_octa2_core::io;
 use sam_octa2_core::job::InputRequest;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ unsafe extern "C" fn open(
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
-        long(host, error, |calls| {
+        long_as("open", host, error, |calls| {
             let place = Place::new("volume", volume)?;
             let request = request(text("path", path)?, options("options", option_json)?)?;
             let opened = VolumeValue::of(request, &mut ToHost(calls)).map_err(convert::error)?;
@@ -37,12 +37,10 @@ unsafe extern "C" fn open(
 
 /// The request that `options` make for `path`.
 fn request(path: &str, mut options: Map<String, Value>) -> super::Checked<InputRequest> {
-    const KNOWN: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
-    if let Some(key) = options.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        return Err(convert::invalid(format!("`options`: there is no `{key}`; there are {}", KNOWN.join(", "))));
+    if options.insert("input".to_owned(), path.into()).is_some() {
+        return Err(json::refused("`options`", "unknown key `input`: the path is an argument of its own"));
     }
-    options.insert("input".to_owned(), path.into());
-    serde_json::from_value(options.into()).map_err(|error| convert::invalid(format!("`options`: {error}")))
+    parse("options", &Value::from(options).to_string())
 }
 
 unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, error: *mut *mut ErrorBox) -> Status {
@@ -63,7 +61,7 @@ unsafe extern "C" fn info(volume: *mut Volume, reply: *mut *mut c_char, error: *
         let opened = VOLUMES.get(volume)?;
         let (volume, geometry) = (&opened.volume, &opened.volume.geometry);
         let keep = if volume.channels > 1 { 4 } else { 3 };
-        let told = json!({
+        let told = serde_json::json!({
             "path": opened.source.input.to_string_lossy(),
             "format": volume.format,
             "shape": volume.shape()[..keep],
@@ -104,7 +102,7 @@ unsafe extern "C" fn write(
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
-        long(host, error, |calls| {
+        long_as("write", host, error, |calls| {
             let (opened, path) = (VOLUMES.get(volume)?, Path::new(text("path", path)?));
             io::check_output(&opened.source.input, path)
                 .and_then(|()| io::write_volume(&opened.volume, path, &mut ToHost(calls)))

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The folders (or single files) that a host grants. Absent: everything.
+/// The folders (or single files) that a host grants; what is not named is denied.
 #[derive(Serialize, Deserialize, Debug, Clone, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Roots {
@@ -40,14 +40,15 @@ struct Touched {
 }
 
 impl Files {
-    /// What the host grants to the script that lies at `script`.
-    pub fn new(roots: &Roots, script: Option<&Path>, modules: Arc<Modules>) -> Self {
+    /// What the host grants to the script that lies at `script`; without `roots` everything.
+    pub fn new(roots: Option<&Roots>, script: Option<&Path>, modules: Arc<Modules>) -> Self {
         // a root that leads nowhere grants nothing: every path begins with an empty one
-        let real = |paths: &Vec<PathBuf>| {
-            paths.iter().map(|path| resolved(path)).filter(|root| root.is_absolute()).collect::<Vec<_>>()
+        let real = |paths: &Option<Vec<PathBuf>>| {
+            let paths = paths.iter().flatten().map(|path| resolved(path));
+            paths.filter(|root| root.is_absolute()).collect::<Vec<_>>()
         };
-        let write = roots.write.as_ref().map(real);
-        let read = roots.read.as_ref().map(|paths| [real(paths), write.clone().unwrap_or_default()].concat());
+        let write = roots.map(|roots| real(&roots.write));
+        let read = roots.map(|roots| [real(&roots.read), real(&roots.write)].concat());
         let (script, modules) = (script.map(resolved), Some(modules));
         Self { read, write, script, modules, touched: Mutex::default() }
     }
@@ -180,7 +181,8 @@ mod tests {
         std::os::unix::fs::symlink("/etc/new-file", root.join("in/dangling")).unwrap();
         std::os::unix::fs::symlink(root.join("in/deep"), root.join("in/inside")).unwrap();
         let roots = Roots { read: Some(vec![root.join("in")]), write: Some(vec![root.join("in/deep")]) };
-        let files = |roots: &Roots| Files::new(roots, None, Arc::new(Modules::new(None, None, Tokens::default())));
+        let files =
+            |roots: &Roots| Files::new(Some(roots), None, Arc::new(Modules::new(None, None, Tokens::default())));
         let granted = files(&roots);
         let reads = |path: &str| granted.readable("x", &root.join(path).display().to_string().into()).is_ok();
         let writes = |path: &str| granted.writable("x", &root.join(path).display().to_string().into()).is_ok();
@@ -193,6 +195,16 @@ mod tests {
         assert!(error.code == "refused" && error.message.contains("may not write here"), "{}", error.message);
         let empty = files(&Roots { read: Some(vec![PathBuf::new()]), write: Some(Vec::new()) });
         assert!(empty.readable("x", &"/etc/passwd".into()).is_err(), "an empty root is the current folder");
+        let (inside, outside) = (root.join("in/a").display().to_string(), root.join("a").display().to_string());
+        let only = |read: Option<&str>, write: Option<&str>| {
+            let paths = |name: Option<&str>| name.map(|name| vec![root.join(name)]);
+            let files = files(&Roots { read: paths(read), write: paths(write) });
+            [&inside, &outside]
+                .map(|path| (files.readable("x", &path.into()).is_ok(), files.writable("x", &path.into()).is_ok()))
+        };
+        assert_eq!(only(None, None), [(false, false), (false, false)], "nothing named, nothing granted");
+        assert_eq!(only(Some("in"), None), [(true, false), (false, false)], "to read is not to write");
+        assert_eq!(only(None, Some("in")), [(true, true), (false, false)], "what may be written may be read");
         assert!(Files::default().readable("x", &"/etc/passwd".into()).is_ok());
         std::fs::remove_dir_all(&root).unwrap();
     }

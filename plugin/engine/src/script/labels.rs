@@ -111,6 +111,12 @@ fn pictures(library: &mut Library<'_>) {
 }
 
 impl LabelsValue {
+    /// The same for a host, with no share in voxels that the host lent: those go back when nobody else needs them.
+    pub fn to_host(&self) -> Self {
+        let volume = VolumeValue { volume: Arc::new(self.volume.volume.without_lent()), ..self.volume.clone() };
+        Self { labels: self.labels.clone(), volume }
+    }
+
     fn save(&self, path: &Dynamic, request: &SegRequest) -> Checked<()> {
         let path = self.volume.output("save: path", path)?;
         Ok(self.write(&path, request)?)

@@ -82,9 +82,9 @@ pub struct ScriptRequest {
     args: Map<String, Value>,
     #[serde(default)]
     limits: Limits,
-    /// which files the script may read and write; default: all
+    /// which files the script may read and write; absent: all; given, what it does not name is denied
     #[serde(default)]
-    roots: Roots,
+    roots: Option<Roots>,
     /// a folder from which scripts may import, beside the script's own
     #[serde(default)]
     library: Option<PathBuf>,
@@ -197,7 +197,7 @@ impl ScriptRequest {
         let own = self.path.as_deref().map(|path| path.parent().unwrap_or(Path::new("")));
         let tokens = Tokens::default();
         let modules = Arc::new(Modules::new(own, self.library.as_deref(), tokens.clone()));
-        let files = Arc::new(Files::new(&self.roots, self.path.as_deref(), modules.clone()));
+        let files = Arc::new(Files::new(self.roots.as_ref(), self.path.as_deref(), modules.clone()));
         let watch = Arc::new(Watch::new(host, self.limits));
         let (limits, script) = (self.limits, path.display().to_string());
         let (caught, exit) = (Caught::default(), Arc::default());

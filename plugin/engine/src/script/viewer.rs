@@ -12,7 +12,7 @@ use crate::convert;
 use rhai::{Array, Dynamic, Engine, FuncRegistration, Map, Module, NativeCallContext, RhaiFunc, Shared};
 use sam_octa2_abi::raw::{FunctionStruct, ReplyStruct};
 use sam_octa2_abi::{HostCalls, PluginError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -44,8 +44,27 @@ pub struct HostSide {
 #[derive(Default)]
 struct Shown {
     last: u64,
-    /// and whether the host shared it, or a script showed it
-    things: HashMap<u64, (Thing, bool)>,
+    things: HashMap<u64, Entry>,
+}
+
+/// What a handle leads to.
+enum Entry {
+    /// a script showed it: lives until the next run
+    OfScript(Thing),
+    /// the host shared it: kept until a run has ended, afterwards there as long as the host's own handle is
+    OfHost { kept: Option<Thing>, handle: Handle },
+}
+
+/// What the host's own handle leads to, while there is one.
+type Handle = Box<dyn Fn() -> Option<Thing> + Send + Sync>;
+
+impl Entry {
+    fn thing(&self) -> Option<Thing> {
+        match self {
+            Self::OfScript(thing) | Self::OfHost { kept: Some(thing), .. } => Some(thing.clone()),
+            Self::OfHost { handle, .. } => handle(),
+        }
+    }
 }
 
 /// What a handle in JSON stands for.
@@ -58,7 +77,7 @@ pub enum Thing {
 }
 
 /// `declaration` of `sam_octa2_script_add_function`
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Declaration {
     name: String,
@@ -68,7 +87,7 @@ struct Declaration {
     parameters: Vec<Parameter>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameter {
     name: String,
@@ -104,16 +123,8 @@ impl ScriptValue {
     /// # Safety
     /// The functions of `function` may be called with its context until `release`.
     pub unsafe fn add(&self, declaration: &str, function: FunctionStruct) -> Result<(), PluginError> {
-        let declaration: Result<Declaration, _> = serde_json::from_str(declaration);
-        let empty = Declaration { name: String::new(), doc: String::new(), parameters: Vec::new() };
-        let (declaration, wrong) = match declaration {
-            Ok(declaration) => (declaration, None),
-            Err(error) => (empty, Some(convert::invalid(format!("`declaration`: {error}")))),
-        };
-        let made = HostFunction { declaration, function }; // from here on released, whatever happens
-        if let Some(wrong) = wrong {
-            return Err(wrong);
-        }
+        let mut made = HostFunction { declaration: Declaration::default(), function }; // from here on released, whatever happens
+        made.declaration = sam_octa2_boundary::c::parse("declaration", declaration)?;
         made.declaration.check()?;
         if function.call.is_none() {
             return Err(convert::invalid("`function->call` is null"));
@@ -126,19 +137,31 @@ impl ScriptValue {
         Ok(())
     }
 
-    /// Shows something to scripts.
-    pub fn share(&self, thing: Thing) -> u64 {
-        self.side.show(thing, true)
+    /// Shows something of the host's to scripts: until the next run has ended, and as long as `handle` still gives it.
+    pub fn share(&self, thing: Thing, handle: impl Fn() -> Option<Thing> + Send + Sync + 'static) -> u64 {
+        self.side.show(Entry::OfHost { kept: Some(thing), handle: Box::new(handle) })
     }
 
     /// What a script showed.
     pub fn shown(&self, id: u64) -> Result<Thing, PluginError> {
-        let found = lock(&self.side.shown).things.get(&id).map(|(thing, _)| thing.clone());
-        found.ok_or_else(|| convert::invalid(format!("there is nothing with the handle {id}")))
+        self.side.find(id).ok_or_else(|| convert::invalid(no_handle(id)))
     }
 
-    /// Runs a script. What it shows lives until the next run; what the host shared and what scripts kept, until the engine is freed.
-    pub fn run(&self, request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
+    /// Runs a script from its request in JSON.
+    pub fn run_json(&self, request: &str, host: &HostCalls) -> Result<Value, PluginError> {
+        match sam_octa2_boundary::c::parse("request", request) {
+            Ok(request) => self.run(&request, host),
+            Err(error) => {
+                if let Ok(_nobody_runs) = self.running.try_lock() {
+                    self.side.settle(); // what was shared for this run
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a script. What it shows lives until the next run; what scripts kept, until the engine is freed.
+    fn run(&self, request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
         let mut kept = match self.running.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -149,8 +172,18 @@ impl ScriptValue {
                 ));
             }
         };
-        lock(&self.side.shown).things.retain(|_, (_, shared)| *shared);
+        lock(&self.side.shown).things.retain(|_, entry| !matches!(entry, Entry::OfScript(_)));
+        let _end = OnEnd(&self.side);
         run_with(request, host, &self.side, request.keep.then_some(&mut *kept))
+    }
+}
+
+/// A run ends, however it does.
+struct OnEnd<'a>(&'a HostSide);
+
+impl Drop for OnEnd<'_> {
+    fn drop(&mut self) {
+        self.0.settle();
     }
 }
 
@@ -178,12 +211,37 @@ impl Declaration {
 }
 
 impl HostSide {
-    fn show(&self, thing: Thing, shared: bool) -> u64 {
+    fn show(&self, entry: Entry) -> u64 {
         let mut shown = lock(&self.shown);
         shown.last += 1;
         let id = shown.last;
-        shown.things.insert(id, (thing, shared));
+        shown.things.insert(id, entry);
         id
+    }
+
+    fn find(&self, id: u64) -> Option<Thing> {
+        lock(&self.shown).things.get(&id).and_then(Entry::thing)
+    }
+
+    /// A run has ended: what the host shared is the host's alone again, and what belonged to the run goes.
+    fn settle(&self) {
+        *lock(&self.files) = Arc::default();
+        *lock(&self.watch) = None;
+        let mut freed = Vec::new(); // dropped outside of the lock: a host's `release` may call back
+        let mut shown = lock(&self.shown);
+        for entry in shown.things.values_mut() {
+            if let Entry::OfHost { kept, .. } = entry {
+                freed.push(kept.take());
+            }
+        }
+        let mut alive = |entry: &Entry| {
+            let thing = entry.thing();
+            let alive = thing.is_some();
+            freed.push(thing);
+            alive
+        };
+        shown.things.retain(|_, entry| alive(entry));
+        drop(shown);
     }
 
     /// Makes the host's functions known as `viewer::name`.
@@ -224,10 +282,10 @@ impl HostSide {
     /// A script's value as JSON.
     pub fn told(&self, value: &Dynamic) -> Value {
         if let Some(volume) = value.read_lock::<VolumeValue>() {
-            return json!({"handle": self.show(Thing::Volume(volume.clone()), false), "kind": "volume"});
+            return json!({"handle": self.show(Entry::OfScript(Thing::Volume(volume.clone()))), "kind": "volume"});
         }
         if let Some(labels) = value.read_lock::<LabelsValue>() {
-            return json!({"handle": self.show(Thing::Labels(labels.clone()), false), "kind": "labels"});
+            return json!({"handle": self.show(Entry::OfScript(Thing::Labels(labels.to_host()))), "kind": "labels"});
         }
         if let Some(array) = value.read_lock::<Array>() {
             return Value::Array(array.iter().map(|value| self.told(value)).collect());
@@ -259,13 +317,13 @@ impl HostSide {
         match value {
             Value::Object(map) if Self::is_handle(value) => {
                 let id = map["handle"].as_u64().unwrap_or_default();
-                match lock(&self.shown).things.get(&id) {
-                    Some((Thing::Volume(volume), _)) => Ok(Dynamic::from(self.bound(volume))),
-                    Some((Thing::Labels(labels), _)) => {
+                match self.find(id) {
+                    Some(Thing::Volume(volume)) => Ok(Dynamic::from(self.bound(&volume))),
+                    Some(Thing::Labels(labels)) => {
                         let volume = self.bound(&labels.volume);
-                        Ok(Dynamic::from(LabelsValue { labels: labels.labels.clone(), volume }))
+                        Ok(Dynamic::from(LabelsValue { labels: labels.labels, volume }))
                     }
-                    None => Err(Failure::invalid(format!("there is nothing with the handle {id}"))),
+                    None => Err(Failure::invalid(no_handle(id))),
                 }
             }
             Value::Object(map) => {
@@ -306,6 +364,10 @@ impl HostFunction {
             }
         }
     }
+}
+
+fn no_handle(id: u64) -> String {
+    format!("there is nothing with the handle {id}, or not any more")
 }
 
 unsafe extern "C" fn take_answer(to: *mut c_void, json: *const c_char) {

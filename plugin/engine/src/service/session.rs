@@ -7,9 +7,10 @@ use sam_octa2_abi::PluginError;
 use sam_octa2_core::device::Precision;
 use sam_octa2_core::intensity::Intensity;
 use sam_octa2_core::job;
+use sam_octa2_core::progress::stoppable;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Compat, ObjectMask, Range, Session, Settings};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -21,7 +22,7 @@ pub struct Work {
 }
 
 /// `options` of `sam_octa2_session_create`
-#[derive(Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionOptions {
     window: Option<String>,
@@ -35,7 +36,7 @@ pub struct SessionOptions {
 }
 
 /// `range` of `sam_octa2_session_propagate`
-#[derive(Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct RangeOptions {
     direction: Direction,
@@ -117,7 +118,7 @@ impl Work {
                 PluginError::new("panic", "the session failed inside in an earlier call; free it and make a new one")
             }
         })?;
-        work(&mut session).map_err(convert::error)
+        stoppable(|| work(&mut session)).map_err(convert::error) // a stop is no failure inside
     }
 
     /// The mask of an object on a slice as hosts get it.
@@ -129,7 +130,8 @@ impl Work {
     /// All masks as object numbers.
     pub fn labels(&self) -> Result<MaskValue, PluginError> {
         let labels = self.with(|session| session.labels())?;
-        Ok(MaskValue::Stack(LabelsValue { labels: Arc::new(labels), volume: self.volume.clone() }))
+        let labels = LabelsValue { labels: Arc::new(labels), volume: self.volume.clone() };
+        Ok(MaskValue::Stack(labels.to_host()))
     }
 }
 

@@ -14,9 +14,10 @@ mod jpeg_xl;
 mod rle;
 
 use super::file::EXPLICIT_BIG_ENDIAN;
+use crate::progress::is_stop;
 use crate::volume::Voxels;
 use dicom_dictionary_std::uids;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Why a frame cannot be decoded: a reason for people.
 pub(super) type Fault = String;
@@ -126,8 +127,10 @@ impl Codec {
             Self::Deflate => inflate(stream, size).map(|bytes| Coded::new(words(&bytes, shape.allocated), None)),
         };
         // other people's decoders meet damaged streams here
-        let coded = catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|_| Err("the decoder failed on it: damaged".to_owned()))?;
+        let coded = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| match is_stop(panic.as_ref()) {
+            true => resume_unwind(panic),
+            false => Err("the decoder failed on it: damaged".to_owned()),
+        })?;
         if coded.raw.len() < shape.values() {
             return Err(format!("the stream ends after {} of {} values", coded.raw.len(), shape.values()));
         }
