@@ -87,7 +87,9 @@ fn reading_stops_and_is_no_damage() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
     for name in ["demo/volume.nii.gz", "io/npy/float64.npy", "io/pictures/grey8.bmp", "io/dicom/multiframe.dcm"] {
         let watch = After::new(usize::MAX);
-        let read = |watch| watched(watch, || sam_octa2_core::io::open(data.join(name), &Default::default()).map(drop));
+        let read = |watch: Arc<After>| {
+            watched(watch, || sam_octa2_core::io::open(data.join(name), &Default::default()).map(drop))
+        };
         read(watch.clone()).expect(name);
         for questions in 0..watch.asked.load(Ordering::Relaxed).min(50) {
             let stopped = read(After::new(questions));
