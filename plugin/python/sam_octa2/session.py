@@ -94,6 +94,11 @@ class Session(Handle):
         told: Dict[str, Any] = load().json("session_describe", self._pointer)
         return told
 
+    def notices(self) -> List[Dict[str, Any]]:
+        """What there is to tell about the answers: `kind` (`empty`, `missed_click`, `lost`), `object`, `text` and the scores."""
+        told: List[Dict[str, Any]] = self.describe()["notices"]
+        return told
+
     # marking
 
     def click(self, frame: int, x: float, y: float, *, object: int = 1, positive: bool = True) -> Mask:

@@ -174,6 +174,10 @@ class Segmenter:
                     found.append(np.array([(prompt["frame"], *corner) for corner in corners], np.float64))
         return found
 
+    def notices(self) -> List[str]:
+        """Empty answers, missed clicks, lost objects: a sentence each."""
+        return [each["text"] for each in self.session.notices()]
+
     def save(self, path: str, volume: Volume) -> None:
         """Writes the array, paint included, with the geometry of a volume, in the format of the path's ending."""
         Labels.of(volume, self.labels).write(path)

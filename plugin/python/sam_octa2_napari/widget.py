@@ -334,7 +334,8 @@ class SegmentWidget(QWidget):
                     self.shown.leave()
                 self.shown = Shown(self.viewer, self._began_with[0], self.segmenter)
             self.shown.refresh()
-        self.status.setText(problem or HELP)
+        told = self.segmenter.notices() if self.segmenter is not None and not problem and not self.busy else []
+        self.status.setText(problem or "\n".join(told) or HELP)
 
     @property
     def busy(self) -> bool:

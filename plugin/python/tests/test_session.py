@@ -207,3 +207,16 @@ def test_everything_may_be_freed_in_any_order(model):
     values = mask.numpy("probability")
     volume.close(), session.close(), mask.close()
     assert 0 <= values.min() and values.max() <= 1
+
+
+def test_notices_say_what_the_masks_are(session):
+    """Whatever random weights answer: an empty mask, a missed click and a lost object are said, and nothing else is."""
+    mask = session.click(1, 130, 120)
+    inside = mask.area > 0 and mask.numpy()[120, 130] > 0
+    assert [each["kind"] for each in session.notices()] == ([] if inside else ["missed_click" if mask.area else "empty"])
+    for _ in session.follow("forward"):
+        pass
+    lost = {frame for each in session.notices() if each["kind"] == "lost" for frame in range(each["first"], each["last"] + 1)}
+    frames = [each for each in session.describe()["objects"] if each["id"] == 1][0]["frames"]
+    assert lost == {frame for frame in frames if frame != 1 and session.mask_of(frame).area == 0}
+    assert all(each["text"].startswith("object 1: ") for each in session.notices())
