@@ -139,7 +139,7 @@ fn errors_of_the_language_have_code_and_message() {
         ("session.click(1, 2, 3).iuo", "unknown_property", "did you mean `iou`"),
         ("let q = 5; for x in q { }", "wrong_type", "iterable"),
         ("m::f()", "unknown_module", "there is no `import` with this name"),
-        ("read_json(\"gone\")", "io", "gone"),
+        ("read_json(\"gone\")", "not_found", "gone"),
     ];
     let source: String = tries
         .iter()
