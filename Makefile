@@ -87,8 +87,10 @@ evaluate: build
 
 # The best weights so far become nano-training/nano.safetensors.
 train-nano: build $(NANO)/venv/ready
-	$(NANO)/venv/bin/python sam2_weights/training/train.py '$(ROSSA)' $(NANO) --host $(HOST) --hours $(HOURS)
-	$(NANO)/venv/bin/python sam2_weights/training/export.py $(NANO)/checkpoint.pt sam2_weights/nano.yaml $(NANO)/nano.safetensors
+	$(NANO)/venv/bin/python sam2_weights/training/train.py '$(ROSSA)' $(NANO)/1 --host $(HOST) --hours $(HOURS)
+	$(NANO)/venv/bin/python sam2_weights/training/train.py '$(ROSSA)' $(NANO)/2 --host $(HOST) --hours 0.4 --rate 7e-4 --dense-steps 0 \
+	    --phantoms 44 --start $(NANO)/1/checkpoint.pt
+	$(NANO)/venv/bin/python sam2_weights/training/export.py $(NANO)/2/checkpoint.pt sam2_weights/nano.yaml $(NANO)/nano.safetensors
 
 $(NANO)/venv/ready: sam2_weights/training/requirements.txt
 	@test -d '$(ROSSA)/train_manual' || { echo 'ROSSA=DIR must name the folder of ROSSA with train_manual and train_sam' >&2; exit 1; }

@@ -26,7 +26,9 @@ pub fn line_of_work(text: &str) {
 pub fn finished() -> bool {
     match io::stdout().flush() {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            note(&format!("error: stdout: {error}"));
+            if !LOST.load(Ordering::Relaxed) {
+                note(&format!("error: stdout: {error}"));
+            }
             false
         }
         _ => !LOST.load(Ordering::Relaxed),

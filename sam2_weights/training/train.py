@@ -2,7 +2,8 @@
 
     python train.py ROSSA OUT --host target/release/host-demo --hours 2      # the same command goes on where it stopped
 
-First the dense maps alone (`--dense-steps`), then prompts, too. Writes OUT/checkpoint.pt every four minutes and OUT/log.txt.
+First the dense maps alone (`--dense-steps`), then prompts, too. With `--phantoms N --start OTHER/checkpoint.pt` it goes on from another run with a
+share of phantoms, whose layers show the FAZ as a surface cuts it. Writes OUT/checkpoint.pt every four minutes and OUT/log.txt.
 """
 import argparse, json, pathlib, random, time
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from data import *
 from model import Nano
+from phantoms import PhantomSample, load_phantoms
 
 torch.set_num_threads(1)
 
@@ -152,8 +154,14 @@ def train_prompts(net, samples, fine, coarse, dense, objects, passes):
 class Source(torch.utils.data.IterableDataset):
     """Endless batches of samples, made beside the training."""
 
-    def __init__(self, pool, seed, dense_batches):
+    def __init__(self, pool, seed, dense_batches, phantoms, share):
+        self.phantoms, self.share = phantoms, share
         self.pool, self.seed, self.dense_batches = pool, seed, dense_batches
+
+    def one(self, size):
+        if self.phantoms and random.random() < self.share:
+            return PhantomSample(random.choice(self.phantoms), size)
+        return Sample(random.choice(self.pool), size, random.random() < 0.55)
 
     def __iter__(self):
         random.seed(self.seed); np.random.seed(self.seed % 2**32)
@@ -161,7 +169,7 @@ class Source(torch.utils.data.IterableDataset):
         while True:
             dense_only = n < self.dense_batches
             size, batch = (288, 6) if dense_only else random.choice([(320, 5), (416, 3), (512, 2)])
-            yield [Sample(random.choice(self.pool), size, random.random() < 0.55) for _ in range(batch)]
+            yield [self.one(size) for _ in range(batch)]
             n += 1
 
 
@@ -170,12 +178,17 @@ def main():
     a.add_argument("rossa", type=pathlib.Path); a.add_argument("out"); a.add_argument("--host"); a.add_argument("--hours", type=float, default=2); a.add_argument("--dense-steps", type=int, default=1500)
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--rate", type=float, default=2e-3)
+    a.add_argument("--start", help="weights to go on from: another run's checkpoint.pt")
+    a.add_argument("--phantoms", type=int, default=0); a.add_argument("--share", type=float, default=0.35)
     o = a.parse_args()
     random.seed(o.seed); np.random.seed(o.seed); torch.manual_seed(o.seed)
     out = pathlib.Path(o.out); out.mkdir(exist_ok=True, parents=True)
     manual, sam = (load(o.rossa / name, o.host, out / "parts") for name in ("train_manual", "train_sam"))
     pool = manual * 3 + sam  # labels made by hand count more
+    phantoms = load_phantoms(o.host, out / "phantoms", o.phantoms)
     net = Nano()
+    if o.start:
+        net.load_state_dict(torch.load(o.start, weights_only=False)["ema"])
     opt = torch.optim.AdamW(net.parameters(), o.rate, weight_decay=1e-3, betas=(0.9, 0.99))
     ema = {k: v.clone() for k, v in net.state_dict().items()}
     spent, step = 0.0, 0
@@ -185,7 +198,7 @@ def main():
         net.load_state_dict(s["net"]); opt.load_state_dict(s["opt"]); ema = s["ema"]; spent, step = s["spent"], s["step"]
         random.seed(step); np.random.seed(step); torch.manual_seed(step)
     net = net.to(memory_format=torch.channels_last)
-    batches = iter(torch.utils.data.DataLoader(Source(pool, o.seed * 1000003 + step, max(0, o.dense_steps - step)), batch_size=None, num_workers=1, prefetch_factor=6))
+    batches = iter(torch.utils.data.DataLoader(Source(pool, o.seed * 1000003 + step, max(0, o.dense_steps - step), phantoms, o.share), batch_size=None, num_workers=1, prefetch_factor=6))
     last, log, saved = time.time(), [], spent
     net.train()
     while spent < o.hours * 3600:

@@ -155,8 +155,9 @@ fn errors_of_the_language_have_code_and_message() {
         assert_eq!(told[0], *code, "{body}: {told}");
         assert!(told[1].as_str().unwrap().contains(message) && told[2] == true && told[3] == "Error", "{body}: {told}");
     }
-    let inside =
-        value("fn f() { let z = 0; 1 / z } try { f() } catch (e) { let g = || e.code; [e.message, g.call()] }");
+    let inside = value(
+        "fn f() { let z = 0; 1 / z } let told = (); try { f() } catch (e) { let g = || e.code; told = [e.message, g.call()]; } told",
+    );
     assert_eq!(inside, json!(["Division by zero: 1 / 0", "arithmetic"]));
     run(&Host::new(), "try { let z = 0; 1 / z } catch { throw }").fails_with(&["Division by zero"]);
 }

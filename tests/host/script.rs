@@ -71,8 +71,10 @@ fn the_last_value_is_the_json_result() {
     assert_eq!(ran.stderr, "aside\n");
     let report: Value = serde_json::from_str(&ran.ok()).unwrap();
     assert_eq!(report, json!({"result": {"a": [1, 2.5], "b": null}}));
-    let report: Value = serde_json::from_str(&Host::new().script("exit(7)", &["--json"]).ok()).unwrap();
-    assert_eq!(report, json!({"result": 7}));
+    let ran = Host::new().script("exit(7)", &["--json"]);
+    assert_eq!(ran.code, Some(7), "{ran:#?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report, json!({"result": 7, "exit": 7}));
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn runaway_scripts_are_stopped() {
     host.script("loop { try { loop {} } catch {} }", &["--max-operations", "1000"]).fails_with(&["1000 operations"]);
     host.script("fn f() { f() } f()", &[]).fails_with(&["too many calls inside calls"]);
     host.script("let s = \"x\"; loop { s += s }", &[]).fails_with(&["test.rhai:1:", "too large"]);
-    let growing = "let m = #{};\nlet i = 0;\nloop { m[`key ${i}`] = \"value\"; i += 1; }";
+    let growing = "let m = #{}; let text = \"x\"; text.pad(2000, 'x');\nlet i = 0;\nloop { m[`key ${i}`] = `${text}${i}`; i += 1; }";
     host.script(growing, &["--max-memory", "50"]).fails_with(&[
         "test.rhai:3:",
         "more than 50 MB of memory",

@@ -9,16 +9,18 @@ pub fn unknown_key(asked: &Value, request: &impl Serialize) -> Option<String> {
     in_object(asked, &serde_json::to_value(request).ok()?, "")
 }
 
-/// serde's words for an unknown key, "unknown field `x`, expected one of `a`, `b` at line 1 column 2", as those of [`unknown_key`].
+/// serde's words for an unknown key, "unknown field `x`, expected one of `a`, `b` at line 1 column 2", as those of [`unknown_key`],
+/// behind the place that stands before them, if one does.
 pub fn explained(error: &str) -> String {
-    let Some((_, rest)) = error.split_once("unknown field `") else { return error.to_owned() };
+    let Some((place, rest)) = error.split_once("unknown field `") else { return error.to_owned() };
     let mut names = rest.split('`').step_by(2);
     let key = names.next().unwrap_or_default();
     let known: Vec<&str> = rest.split('`').skip(2).step_by(2).collect();
     match known.len() {
-        0 => format!("unknown key `{key}`; there are none"),
+        0 => format!("{place}unknown key `{key}`; there are none"),
         _ => {
-            format!("unknown key `{key}`{} (there are {})", did_you_mean(key, known.iter().copied()), known.join(", "))
+            let near = did_you_mean(key, known.iter().copied());
+            format!("{place}unknown key `{key}`{near} (there are {})", known.join(", "))
         }
     }
 }

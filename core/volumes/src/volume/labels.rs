@@ -1,5 +1,6 @@
 //! What a segmentation says: one object number per voxel.
 
+use super::project::at_depth;
 use super::{Geometry, Volume};
 use crate::{Error, Result};
 
@@ -123,7 +124,9 @@ impl Labels {
                 *to = if *to == 0 || (label != 0 && label < *to) { label } else { *to };
             }
         }
-        Self { frames: 1, data, ..self.hollow() }
+        // in the middle of the stack, where a volume's projection lies
+        let geometry = at_depth(&self.geometry, (self.frames.max(1) - 1) as f64 / 2.0);
+        Self { frames: 1, data, geometry, ..self.hollow() }
     }
 }
 

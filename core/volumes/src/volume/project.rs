@@ -139,7 +139,7 @@ impl Volume {
 }
 
 /// The same place, `frames` further along z.
-fn at_depth(geometry: &Geometry, frames: f64) -> Geometry {
+pub(super) fn at_depth(geometry: &Geometry, frames: f64) -> Geometry {
     let mut moved = geometry.clone();
     for row in &mut moved.affine[..3] {
         row[3] += row[2] * frames;
