@@ -258,6 +258,12 @@ impl ModelConfig {
         self.prompted_unet.as_ref().map_or(0, |shape| shape.neighbours)
     }
 
+    /// Where a whole number lies in its pixel: SAM 2 takes coordinates as they are; our own network, whose clicks hold on every size of slice,
+    /// takes the pixel's centre.
+    pub fn pixel_centre(&self) -> f64 {
+        if self.prompted_unet.is_some() { 0.5 } else { 0.0 }
+    }
+
     /// What a slice has to become for the model.
     pub fn input(&self) -> InputImage {
         InputImage { size: self.image_size, neighbours: self.neighbours() }

@@ -103,7 +103,7 @@ impl Session {
         }
         let size = self.model.config().image_size as f64;
         let slice = Tensor::from_slice(&[self.volume().columns as f32, self.volume().rows as f32]);
-        let coords = Tensor::from_slice(&coords).view([1, -1, 2]) / slice * size;
+        let coords = (Tensor::from_slice(&coords).view([1, -1, 2]) + self.model.config().pixel_centre()) / slice * size;
         let labels = Tensor::from_slice(&labels).view([1, -1]);
         Some(Points { coords: coords.to_device(self.model.device()), labels: labels.to_device(self.model.device()) })
     }

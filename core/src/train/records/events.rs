@@ -72,9 +72,10 @@ impl EventFile {
         }
         for (epoch, &(step, time)) in epochs.iter().zip(ends).skip(self.written.1) {
             self.numbers(step, time, [("epoch/loss", epoch.loss), ("epoch/epoch", epoch.epoch as f64)])?;
-            let [vessel, faz] = epoch.dense.unwrap_or_default();
-            let dense = [("validation/dense_vessel_dice", vessel), ("validation/dense_faz_dice", faz)];
-            self.numbers(step, time, dense.into_iter().filter_map(|(name, value)| Some((name, value?))))?;
+            if let Some([vessel, faz]) = epoch.dense {
+                let dense = [("validation/dense_vessel_dice", vessel), ("validation/dense_faz_dice", faz)];
+                self.numbers(step, time, dense.into_iter().filter_map(|(name, value)| Some((name, value?))))?;
+            }
             if let Some(means) = &epoch.validation {
                 let named = means.named();
                 self.numbers(step, time, named.iter().map(|(name, value)| (name.as_str(), *value)))?;
