@@ -43,7 +43,8 @@ class Call:
         self.progress = progress
         self.tokens = {token for token in (cancel, _ambient.get()) if token is not None}
         self._pointer: int = load().plain("cancel_new")  # of this call alone; the plugin looks at it until the call ends
-        weakref.finalize(self, load().plain, "cancel_free", self._pointer)
+        # not when Python ends: a thread may still be in the call then, and looks at it
+        weakref.finalize(self, load().plain, "cancel_free", self._pointer).atexit = False
         self.printed = printed or print
         self.on_slice: Callable[..., Any] = lambda *_: None
         self.stopped = False
