@@ -293,10 +293,10 @@ fn endings_that_are_not_written_name_those_that_are() {
 fn every_ending_that_the_pages_promise_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let page = |name: &str| std::fs::read_to_string(data("../..").join(name)).unwrap();
-    let (readme, formats) = (page("README.md"), page("docs/formats.md"));
+    let (commands, formats) = (page("docs/commands.md"), page("docs/formats.md"));
     let volume = open("pictures/natural");
     for ending in [".nii", ".nii.gz", ".npy", ".tif"] {
-        assert!(readme.contains(&format!("`{ending}`")) && formats.contains(&format!("| `{ending}` |")), "{ending}");
+        assert!(commands.contains(&format!("`{ending}`")) && formats.contains(&format!("| `{ending}` |")), "{ending}");
         io::write_volume(&volume, folder.path().join(format!("a{ending}")), &mut ()).unwrap();
     }
     let promised = formats.split("## What writes").nth(1).unwrap().split("##").next().unwrap();

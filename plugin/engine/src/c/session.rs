@@ -84,7 +84,7 @@ unsafe extern "C" fn save(session: *mut Session, view: *mut ViewStruct, error: *
 unsafe extern "C" fn describe(session: *mut Session, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
-        let told = SESSIONS.get(session)?.with(|session| Ok(session.describe()?))?;
+        let told = SESSIONS.get(session)?.with(|session| session.describe())?;
         let told = serde_json::to_string(&told).map_err(|error| convert::invalid(error.to_string()))?;
         reply.give_text(&told);
         Ok(())

@@ -53,7 +53,10 @@ pub unsafe extern "C" fn selftest(what: *const c_char, host: *const HostStruct, 
                 std::thread::sleep(Duration::from_millis(5));
                 ToHost(calls).step("sleep", done, STEPS).map_err(convert::error)
             }),
-            "eager" | "patient" => Ok(set_eager(text("what", what)? == "eager")),
+            "eager" | "patient" => {
+                set_eager(text("what", what)? == "eager");
+                Ok(())
+            }
             other => Err(convert::invalid(format!(
                 "there is no self-test `{other}`; there are panic, sleep, eager and patient"
             ))),

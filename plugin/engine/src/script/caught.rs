@@ -100,7 +100,8 @@ fn plain(message: &str) -> &str {
 /// better words for it.
 fn cause(name: &str, text: &str) -> (&'static str, Option<EvalAltResult>) {
     let starts = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
-    let known: [(&str, fn(String, Position) -> EvalAltResult); 5] = [
+    type Make = fn(String, Position) -> EvalAltResult;
+    let known: [(&str, Make); 5] = [
         ("Function not found: ", EvalAltResult::ErrorFunctionNotFound),
         ("Variable not found: ", EvalAltResult::ErrorVariableNotFound),
         ("Module not found: ", EvalAltResult::ErrorModuleNotFound),

@@ -21,7 +21,9 @@ pub fn as_written(name: &str) -> &str {
 
 /// Hears of the tokens of a script while it is compiled.
 #[derive(Clone, Default)]
-pub struct Tokens(Arc<Mutex<Option<Vec<(Piece, Position)>>>>);
+pub struct Tokens(Arc<Mutex<Option<Pieces>>>);
+
+type Pieces = Vec<(Piece, Position)>;
 
 /// What matters of a token.
 #[derive(Clone, Copy, PartialEq)]
@@ -147,15 +149,13 @@ fn key(place: Position) -> Option<(usize, usize)> {
 fn applied(source: &str, edits: &Edits) -> (String, Shifts) {
     let (mut text, mut shifts) = (String::with_capacity(source.len() + 8 * edits.len()), Shifts::default());
     for (number, line) in source.split_inclusive('\n').enumerate() {
-        let mut column = 1;
         let mut here = edits.range((number + 1, 0)..(number + 2, 0)).peekable();
-        for letter in line.chars() {
+        for (column, letter) in (1..).zip(line.chars()) {
             if let Some((_, put)) = here.next_if(|((_, at), _)| *at == column) {
                 text.push_str(put);
                 shifts.0.entry(number + 1).or_default().push((column, put.len()));
             }
             text.push(letter);
-            column += 1;
         }
     }
     (text, shifts)

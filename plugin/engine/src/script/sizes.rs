@@ -50,7 +50,7 @@ impl Sizes {
 
     /// A value is used.
     pub fn look(&self, value: &Dynamic) -> Fallible<()> {
-        self.checked(value).map_err(|what| too_large(what))
+        self.checked(value).map_err(too_large)
     }
 
     fn checked(&self, value: &Dynamic) -> Result<(), TooLarge> {

@@ -58,6 +58,6 @@ fn nothing_is_said_in_doubt() {
         "let s = open(); s.follow(|slice| slice.frame); s.objects[0].mine",
         "let a = open().click(); { let a = #{mine: 1}; a.mine } a.iou",
     ] {
-        assert_eq!(found(source), [String::new(); 0], "{source}");
+        assert_eq!(found(source), Vec::<String>::new(), "{source}");
     }
 }
