@@ -133,9 +133,7 @@ mod tests {
         assert!((doubts[1].disagreement - 1.0 / 3.0).abs() < 1e-9 && (doubts[1].uncertainty - 0.1).abs() < 1e-9);
         assert!((doubts[2].doubt - 0.5).abs() < 1e-9, "half of its neighbour's area: {:?}", doubts[2]);
         assert_eq!(review(None, &after, &[]).unwrap().len(), 3);
-        assert!(
-            review(Some(&labels(vec![0; 4])), &after, &[]).unwrap_err().to_string().contains("do not fit the grid")
-        );
+        assert!(review(Some(&labels(vec![0; 4])), &after, &[]).unwrap_err().to_string().contains("do not fit a grid"));
         let error = review(None, &after, &[seen(3, 1.0, 1.0)]).unwrap_err().to_string();
         assert!(error.contains("slice 3 was seen, the labels have 3"), "{error}");
     }
