@@ -1,7 +1,7 @@
 //! Times of the stages of segmentation: a slice encoded, a click on it, following objects with full memories; one line of JSON.
 //!
 //! `cargo build --release --workspace --examples; target/release/examples/inference --size tiny --precision f32 --objects 1 --slices 10`
-//! With `--weights FILE` a checkpoint, else random weights: speed does not depend on their values.
+//! `--size` takes an official size or a configuration file; weights are random, since speed does not depend on their values.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement
 
