@@ -98,9 +98,9 @@ fn half_precision_gives_nearly_the_same_mask() {
 }
 
 /// Slices of the test volume, counted as they are read.
-struct Counting {
-    volume: Arc<Volume>,
-    reads: std::sync::Mutex<Vec<usize>>,
+pub struct Counting {
+    pub volume: Arc<Volume>,
+    pub reads: std::sync::Mutex<Vec<usize>>,
 }
 
 impl FrameSource for Counting {

@@ -1,5 +1,6 @@
 //! Sessions with the model of the repository, whose network is another one than SAM 2's.
 
+use crate::limits::Counting;
 use crate::{click, follow, logits, volume};
 use sam_octa2_core::device::{Device, Precision};
 use sam_octa2_core::loader::{ModelRequest, Place};
@@ -7,6 +8,7 @@ use sam_octa2_core::model::Model;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Range, Session, Settings};
+use sam_octa2_core::volume::{Geometry, Volume};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -73,4 +75,20 @@ fn features_of_nano_are_kept_on_disk() {
     second.add_points(3, 1, &click(40.0, 30.0, true)).expect("click");
     assert_eq!((first.encoded_slices(), second.encoded_slices()), (1, 0));
     assert_eq!(logits(&first, 3, 1), logits(&second, 3, 1));
+}
+
+/// A slice is part of the picture of every neighbour, but it is read for itself and once as a neighbour, however slow its source.
+#[test]
+fn neighbours_are_read_once() {
+    let source = Arc::new(Counting { volume: volume(), reads: Default::default() });
+    let lazy = Volume::lazy(source.volume.shape(), source.clone(), Geometry::unknown(), "test");
+    let mut lazy = Session::new(NANO.clone(), Arc::new(lazy), Settings::default()).expect("session");
+    let mut whole = session(Settings::default());
+    for session in [&mut lazy, &mut whole] {
+        session.add_points(0, 1, &click(40.0, 30.0, true)).expect("click");
+        follow(session, BOTH);
+    }
+    let reads = source.reads.lock().expect("reads").clone();
+    assert!((0..8).all(|frame| reads[1..].iter().filter(|read| **read == frame).count() == 2), "{reads:?}");
+    assert!((0..8).all(|frame| logits(&lazy, frame, 1) == logits(&whole, frame, 1)));
 }

@@ -8,6 +8,8 @@ use crate::Result;
 use crate::intensity::{Window, Windows};
 use crate::model::config::InputImage;
 use crate::volume::{Volume, Voxels};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// ImageNet's colour statistics, with which SAM 2 was trained.
@@ -17,6 +19,18 @@ const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training. For a model that sees neighbours the
 /// channels are the slice, and the maximum and the mean over it and its neighbours, in grey.
 pub fn prepare(volume: &Volume, frame: usize, windows: Windows, input: InputImage) -> Result<Tensor> {
+    prepare_among(&mut GreySlices::default(), volume, frame, windows, input)
+}
+
+/// [`prepare`] for one slice after another: `grey` keeps their neighbours, so that none is read once for each slice around it. It belongs to
+/// one volume and window.
+pub fn prepare_among(
+    grey: &mut GreySlices,
+    volume: &Volume,
+    frame: usize,
+    windows: Windows,
+    input: InputImage,
+) -> Result<Tensor> {
     let InputImage { size, neighbours } = input;
     let unit = match volume.frame(frame)? {
         Voxels::U8(values) if windows == Windows::Volume(Window::EIGHT_BIT) => {
@@ -30,7 +44,7 @@ pub fn prepare(volume: &Volume, frame: usize, windows: Windows, input: InputImag
         0 => image.expand([1, 3, size, size], false),
         _ => {
             let slice = image.mean_dim([1].as_slice(), true, Kind::Float);
-            let around = projections(volume, frame, windows, input)?;
+            let around = projections(grey, volume, frame, windows, input)?;
             Tensor::cat(&[slice, around], 1)
         }
     };
@@ -39,8 +53,35 @@ pub fn prepare(volume: &Volume, frame: usize, windows: Windows, input: InputImag
     Ok(((image - mean) / std).to_kind(Kind::Float))
 }
 
+/// The slices used last, in grey, 0 to 1.
+#[derive(Default)]
+pub struct GreySlices(VecDeque<(usize, Arc<[f32]>)>);
+
+impl GreySlices {
+    /// A slice, row by row; at most `keep` are kept.
+    fn get(&mut self, volume: &Volume, frame: usize, windows: Windows, keep: usize) -> Result<Arc<[f32]>> {
+        if let Some((_, slice)) = self.0.iter().find(|(kept, _)| *kept == frame) {
+            return Ok(slice.clone());
+        }
+        let values = windows.unit(&volume.frame(frame)?.to_f32());
+        let mean = |pixel: &[f32]| pixel.iter().sum::<f32>() / volume.channels as f32;
+        let slice: Arc<[f32]> = values.chunks_exact(volume.channels).map(mean).collect();
+        self.0.push_back((frame, slice.clone()));
+        while self.0.len() > keep {
+            self.0.pop_front();
+        }
+        Ok(slice)
+    }
+}
+
 /// Maximum and mean over a slice and its neighbours, in grey, `[1, 2, size, size]`.
-fn projections(volume: &Volume, frame: usize, windows: Windows, input: InputImage) -> Result<Tensor> {
+fn projections(
+    grey: &mut GreySlices,
+    volume: &Volume,
+    frame: usize,
+    windows: Windows,
+    input: InputImage,
+) -> Result<Tensor> {
     let InputImage { size, neighbours } = input;
     let pixels = volume.rows * volume.columns;
     let mut largest = vec![0f32; pixels];
@@ -48,11 +89,10 @@ fn projections(volume: &Volume, frame: usize, windows: Windows, input: InputImag
     let frames = frame.saturating_sub(neighbours)..(frame + neighbours + 1).min(volume.frames);
     let count = frames.len() as f32;
     for near in frames {
-        let values = windows.unit(&volume.frame(near)?.to_f32());
-        for (at, pixel) in values.chunks_exact(volume.channels).enumerate() {
-            let grey = pixel.iter().sum::<f32>() / volume.channels as f32;
-            largest[at] = largest[at].max(grey);
-            sum[at] += grey / count;
+        let values = grey.get(volume, near, windows, 2 * neighbours + 1)?;
+        for (at, &value) in values.iter().enumerate() {
+            largest[at] = largest[at].max(value);
+            sum[at] += value / count;
         }
     }
     let resized = |values: &[f32]| {

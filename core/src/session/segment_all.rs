@@ -1,6 +1,6 @@
 //! Vessels and the avascular zone of every slice without a prompt, from a model that has the head for it (`model::dense_head`).
 
-use super::prepare;
+use super::image::{GreySlices, prepare_among};
 use crate::guard::{guard, torch};
 use crate::intensity::Intensity;
 use crate::model::Model;
@@ -37,9 +37,10 @@ pub fn segment_all(
     let windows = intensity.of(volume)?;
     let size = [volume.rows as i64, volume.columns as i64];
     let mut found_all = Found { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
+    let mut grey = GreySlices::default();
     for frame in 0..volume.frames {
         observer.step("segment", frame, volume.frames)?;
-        let image = prepare(volume, frame, windows, model.config().input())?;
+        let image = prepare_among(&mut grey, volume, frame, windows, model.config().input())?;
         let logits = guard(|| model.dense(&model.encode_image(&image)).ok_or_else(none))?;
         for (class, labels) in [&mut found_all.vessels, &mut found_all.faz].into_iter().enumerate() {
             let logits = logits.narrow(1, class as i64, 1).to_kind(Kind::Float);

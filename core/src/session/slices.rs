@@ -1,7 +1,7 @@
 //! The slices of a volume as features: prepared and encoded (or found on disk) when they are first needed, kept while they fit
 //! a budget in bytes.
 
-use super::image::prepare;
+use super::image::{GreySlices, prepare_among};
 use crate::Result;
 use crate::features::FeatureFolder;
 use crate::intensity::Windows;
@@ -19,6 +19,8 @@ pub struct Slices {
     /// most recently used last
     cache: VecDeque<(usize, ImageFeatures)>,
     budget: usize,
+    /// the neighbours of the slice encoded last
+    grey: GreySlices,
     /// features kept on disk
     folder: Option<FeatureFolder>,
     /// how many slices were encoded so far
@@ -28,7 +30,7 @@ pub struct Slices {
 impl Slices {
     /// Nothing is computed yet.
     pub fn new(volume: Arc<Volume>, windows: Windows, budget: usize, folder: Option<FeatureFolder>) -> Self {
-        Self { volume, windows, cache: VecDeque::new(), budget, folder, encoded: 0 }
+        Self { volume, windows, cache: VecDeque::new(), budget, grey: GreySlices::default(), folder, encoded: 0 }
     }
 
     /// The features of a slice.
@@ -40,7 +42,7 @@ impl Slices {
             self.cache.push_back(hit);
             return Ok(features);
         }
-        let image = prepare(&self.volume, frame, self.windows, model.config().input())?;
+        let image = prepare_among(&mut self.grey, &self.volume, frame, self.windows, model.config().input())?;
         let mut encode = || {
             let features = model.encode_image(&image);
             self.encoded += 1;
@@ -75,5 +77,6 @@ impl Slices {
     /// Forgets the features in memory.
     pub fn clear(&mut self) {
         self.cache.clear();
+        self.grey = GreySlices::default();
     }
 }
