@@ -94,6 +94,43 @@ fn unknown_keys_name_the_nearest() {
     assert_eq!(beside, "unknown key \"image_size\" beside \"model\"");
 }
 
+/// The network of our own: the file that the repository ships, and what its configuration must not be.
+#[test]
+fn mistakes_in_a_prompted_unet_are_named() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sam2_weights/nano.yaml");
+    let nano = ModelConfig::from_file(&path).unwrap();
+    assert_eq!((nano.hidden_dim(), nano.mem_dim(), nano.low_res_size(), nano.memory_size()), (48, 1, 256, 256));
+    assert_eq!((nano.input().size, nano.neighbours()), (512, 5));
+    let good = serde_json::to_value(&nano).unwrap();
+    let unet = |key: &'static str, value: Value| {
+        let mut changed = good.clone();
+        changed["prompted_unet"][key] = value;
+        changed
+    };
+    let mut both = good.clone();
+    both["image_encoder"] =
+        serde_json::to_value(ModelConfig::preset("tiny").unwrap()).unwrap()["image_encoder"].clone();
+    let mut odd = good.clone();
+    odd["image_size"] = json!(500);
+    let mut neither = good.clone();
+    neither.as_object_mut().unwrap().remove("prompted_unet");
+    let cases = [
+        (unet("image_widths", json!([24])), "image_widths needs 2 to 8 numbers"),
+        (unet("prompt_widths", json!([0])), "widths must lie between 1 and 4096"),
+        (unet("neighbours", json!(65)), "neighbours: 65 is more than 64"),
+        (unet("passes", json!(0)), "passes: 0 is not between 1 and 16"),
+        (unet("thresholds", json!([0.5, 1.0])), "thresholds: two numbers between 0 and 1"),
+        (unet("neighbors", json!(1)), "did you mean `neighbours`?"),
+        (odd, "image_size: 500 is not a multiple of 32"),
+        (both, "prompted_unet goes without SAM 2's parts"),
+        (neither, "the key \"image_encoder\" is missing"),
+    ];
+    for (changed, expected) in cases {
+        let error = ModelConfig::from_value(changed).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn mistakes_are_named() {
     type Change = fn(&mut Value);

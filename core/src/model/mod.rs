@@ -30,7 +30,7 @@ pub use prompted_unet::PromptedUnet;
 pub use sam2::{NO_OBJ_SCORE, Sam2};
 pub use values::{ImageFeatures, MemoryEntry, PointerEntry, SamOutput};
 
-use crate::{Error, Result};
+use crate::Result;
 use hiera::HalfWay;
 use params::Params;
 use tch::{Device, Kind, Tensor};
@@ -84,26 +84,18 @@ impl Model {
 
     /// Where the parameters are.
     pub fn device(&self) -> Device {
-        either!(self, model => model.device())
+        either!(self, model => model.device)
     }
 
     /// What the model computes in.
     pub fn kind(&self) -> Kind {
-        either!(self, model => model.kind())
+        either!(self, model => model.kind)
     }
 
     /// A name for the model, made from configuration and weights (see [`Params::fingerprint`]); the same on every device and in every
     /// precision.
     pub fn fingerprint(&self) -> &str {
-        either!(self, model => model.fingerprint())
-    }
-
-    /// SAM 2, for what belongs to it alone. Errors: another network.
-    pub fn sam2(&self) -> Result<&Sam2> {
-        match self {
-            Self::Sam2(model) => Ok(model),
-            Self::PromptedUnet(_) => Err(Error::invalid("this model is no SAM 2")),
-        }
+        either!(self, model => &model.fingerprint)
     }
 
     /// Does this parameter come before the features of a slice?

@@ -66,9 +66,9 @@ pub struct PromptedUnet {
     prompt_unet: UNet,
     refine: ConvRelu,
     mask_head: Conv2d,
-    device: Device,
-    kind: Kind,
-    fingerprint: String,
+    pub(super) device: Device,
+    pub(super) kind: Kind,
+    pub(super) fingerprint: String,
 }
 
 impl PromptedUnet {
@@ -91,21 +91,6 @@ impl PromptedUnet {
         };
         p.finish()?;
         Ok(model)
-    }
-
-    /// Where the parameters are.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// What the model computes in.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// See [`Params::fingerprint`].
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
     }
 
     /// Side of masks, memories and prompt maps in pixels.

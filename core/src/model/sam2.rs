@@ -47,10 +47,10 @@ pub struct Sam2 {
     obj_ptr_proj: PointerProjection,
     obj_ptr_tpos_proj: Option<Linear>,
     dense_head: Option<DenseHead>,
-    device: Device,
-    kind: Kind,
+    pub(super) device: Device,
+    pub(super) kind: Kind,
     constants: Constants,
-    fingerprint: String,
+    pub(super) fingerprint: String,
 }
 
 /// Position encodings that never change.
@@ -104,22 +104,6 @@ impl Sam2 {
         };
         p.finish()?;
         Ok(model)
-    }
-
-    /// Where the parameters are.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// What the model computes in.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// A name for the model, made from configuration and weights (see [`Params::fingerprint`]); the same on every device and in every
-    /// precision.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
     }
 
     /// Side of the image embedding in cells.
