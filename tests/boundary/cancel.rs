@@ -113,6 +113,9 @@ fn a_propagation_stops_inside_a_slice() {
             );
             (slices, result)
         };
+        let mut first = Host { token: None, stop_at: 1, heard: 0 };
+        let (slices, result) = follow(&mut first);
+        assert_eq!((slices, result.unwrap_err().code.as_str()), (0, "cancelled"), "{door}: before the first slice");
         let mut whole = Host { token: None, stop_at: usize::MAX, heard: 0 };
         assert_eq!(follow(&mut whole).0, 3, "{door}");
         assert!(whole.heard > 3 * 4 * 10, "{door}: {} steps in three slices", whole.heard);

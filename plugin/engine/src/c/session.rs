@@ -1,6 +1,6 @@
 //! `sam_octa2_session_...`
 
-use super::{Checked, Place, entry, long, number, options, sized};
+use super::{Checked, Place, entry, long, long_as, number, options, sized};
 use crate::convert::{self, ToHost};
 use crate::service::mask::{Shared, Values};
 use crate::service::session::{RangeOptions, SessionOptions, Work};
@@ -188,7 +188,8 @@ unsafe extern "C" fn propagate(
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
-        long(host, error, |calls| {
+        // memories of what was prompted are made before the first slice is reported
+        long_as("propagate", host, error, |calls| {
             let range: RangeOptions = options("range", range)?;
             let on_slice = if on_slice.is_null() { None } else { Some(sized(on_slice)?) };
             let work = SESSIONS.get(session)?;
