@@ -73,16 +73,22 @@ def capillaries(shape):
     return mesh * np.clip(0.65 + 0.35 * smooth_noise(shape, random.choice([3, 6])), 0, 1)
 
 
+def centre(length, side, around):
+    """Random middle of a cut of `side` pixels within `length`; with `around`, that pixel is well inside the cut."""
+    low, high = min(side / 2, length / 2), max(length - side / 2, length / 2)
+    if around is not None:
+        low, high = max(low, around - 0.4 * side), min(high, around + 0.4 * side)
+        if low >= high:
+            return around
+    return random.uniform(low, high)
+
+
 def crop(arrays, size, zoom, orders, around=None):
     """The same random square, turned and zoomed (image pixels per source pixel), reflected outside; with `around` inside."""
     h, w = arrays[0].shape
     angle = random.choice([0, 0, random.uniform(-180, 180)])
     side = size / zoom
-    cy = random.uniform(min(side / 2, h / 2), max(h - side / 2, h / 2))
-    cx = random.uniform(min(side / 2, w / 2), max(w - side / 2, w / 2))
-    if around is not None:
-        low, high = (np.array(around) - 0.4 * side), (np.array(around) + 0.4 * side)
-        cy, cx = (random.uniform(max(a, min(side / 2, n / 2)), min(b, max(n - side / 2, n / 2))) if max(a, min(side / 2, n / 2)) < min(b, max(n - side / 2, n / 2)) else p for a, b, n, p in zip(low, high, (h, w), around))
+    cy, cx = (centre(n, side, None if around is None else around[k]) for k, n in enumerate((h, w)))
     c, s = np.cos(np.radians(angle)) / zoom, np.sin(np.radians(angle)) / zoom
     fx, fy = random.choice([1, -1]), random.choice([1, -1])
     m = np.array([[c * fy, -s * fx], [s * fy, c * fx]])
@@ -142,7 +148,8 @@ def single(image):
             x = x * (1 + 0.35 * smooth_noise(image.shape, random.choice([2, 4])))
         if random.random() < 0.15:
             rows = np.random.rand(image.shape[0]) < 0.03
-            x = x.copy(); x[rows] = x[rows] * random.uniform(0.2, 0.7)
+            x = x.copy()
+            x[rows] *= random.uniform(0.2, 0.7)
         out.append(np.clip(x * random.uniform(0.5, 1.15) + random.uniform(-0.05, 0.12), 0, 1))
     return out
 

@@ -1,5 +1,9 @@
 """checkpoint.pt -> nano.safetensors: batch norms folded into their convolutions, half precision, the configuration in the metadata."""
-import json, sys, torch, yaml
+import json
+import sys
+
+import torch
+import yaml
 from safetensors.torch import save_file
 
 NAMES = {"trunk": "image_encoder", "dense": "dense_head", "prompt": "prompt_unet", "refine": "refine", "mask": "mask_head"}
@@ -24,9 +28,43 @@ def folded(state):
     return out
 
 
+def unfolded(tensors, net, forward):
+    """Fills `net` from a file of `folded` tensors, to train it further. `forward` runs it once on samples: every batch norm gets the mean and the
+    deviation that its convolution has there, and the scale and bias that undo them. The network computes what the file's does."""
+    names = {v: k for k, v in NAMES.items()}
+    kept = {}
+    for name, value in tensors.items():
+        first, _, rest = name.partition(".")
+        kept[".".join(x for x in (names[first], rest) if x)] = value.float()
+    state = net.state_dict()
+    for name, value in kept.items():
+        head, _, kind = name.rpartition(".")
+        if name in state and f"{head}.0.weight" not in state:
+            state[name] = value
+        else:
+            state[f"{head}.0.weight" if kind == "weight" else f"{head}.1.bias"] = value
+    net.load_state_dict(state)
+
+    def measure(norm, inputs):
+        x = inputs[0].float()
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.data.copy_((variance + norm.eps).sqrt())
+        norm.bias.data.add_(mean)
+
+    net.eval()
+    hooks = [m.register_forward_pre_hook(measure) for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        forward()
+    for hook in hooks:
+        hook.remove()
+
+
 if __name__ == "__main__":
     source, config, target = sys.argv[1:4]
     kind = getattr(torch, sys.argv[4]) if len(sys.argv) > 4 else torch.float16
+
     tensors = {k: v.to(kind) for k, v in folded(torch.load(source, map_location="cpu", weights_only=False)["ema"]).items()}
     def plain(x):
         return {k: plain(v) for k, v in x.items() if k != "_target_"} if isinstance(x, dict) else x

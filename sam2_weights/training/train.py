@@ -5,15 +5,26 @@
 First the dense maps alone (`--dense-steps`), then prompts, too. With `--phantoms N --start OTHER/checkpoint.pt` it goes on from another run with a
 share of phantoms, whose layers show the FAZ as a surface cuts it. Writes OUT/checkpoint.pt every four minutes and OUT/log.txt.
 """
-import argparse, json, pathlib, random, time
+import argparse
+import pathlib
+import random
+import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from data import *
+from export import unfolded
 from model import Nano
 from phantoms import PhantomSample, load_phantoms
 
 torch.set_num_threads(1)
+
+
+def seed_all(seed):
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def dice_loss(p, t, dims):
@@ -75,14 +86,15 @@ class Prompted:
         c = random.random()
         if c < 0.3 and mask.any():  # a piece is missing
             ys, xs = np.nonzero(mask)
-            i = random.randrange(len(ys)); r = random.randint(4, self.size // 4)
+            i, r = random.randrange(len(ys)), random.randint(4, self.size // 4)
             m[max(0, ys[i] - r):ys[i] + r, max(0, xs[i] - r):xs[i] + r] = 0
         elif c < 0.45:
             m = ndi.binary_erosion(mask).astype(np.float32) if random.random() < 0.5 else ndi.binary_dilation(mask).astype(np.float32)
         if random.random() < 0.1 and others.any():  # a piece of another one is in it
             ys, xs = np.nonzero(others)
-            i = random.randrange(len(ys)); r = random.randint(3, 12)
-            a = np.zeros_like(others); a[max(0, ys[i] - r):ys[i] + r, max(0, xs[i] - r):xs[i] + r] = 1
+            i, r = random.randrange(len(ys)), random.randint(3, 12)
+            a = np.zeros_like(others)
+            a[max(0, ys[i] - r):ys[i] + r, max(0, xs[i] - r):xs[i] + r] = 1
             m = np.maximum(m, a & others)
         if random.random() < 0.5:
             m = ndi.gaussian_filter(m, random.uniform(0.3, 0.9))
@@ -151,6 +163,19 @@ def train_prompts(net, samples, fine, coarse, dense, objects, passes):
     return total, float(d.mean())
 
 
+def start(net, file, samples):
+    """The weights of another run's checkpoint, or of an exported file."""
+    if file.endswith(".pt"):
+        net.load_state_dict(torch.load(file, weights_only=False)["ema"])
+        return
+
+    def forward():
+        fine, coarse, dense = net.encode(torch.tensor(np.stack([s.image for s in samples])))
+        train_prompts(net, samples, fine, coarse, dense, 3, 1)
+
+    unfolded(load_file(file), net, forward)
+
+
 class Source(torch.utils.data.IterableDataset):
     """Endless batches of samples, made beside the training."""
 
@@ -164,7 +189,7 @@ class Source(torch.utils.data.IterableDataset):
         return Sample(random.choice(self.pool), size, random.random() < 0.55)
 
     def __iter__(self):
-        random.seed(self.seed); np.random.seed(self.seed % 2**32)
+        seed_all(self.seed)
         n = 0
         while True:
             dense_only = n < self.dense_batches
@@ -174,31 +199,40 @@ class Source(torch.utils.data.IterableDataset):
 
 
 def main():
-    a = argparse.ArgumentParser()
-    a.add_argument("rossa", type=pathlib.Path); a.add_argument("out"); a.add_argument("--host"); a.add_argument("--hours", type=float, default=2); a.add_argument("--dense-steps", type=int, default=1500)
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("rossa", type=pathlib.Path, help="ROSSA's folder, with train_manual and train_sam")
+    a.add_argument("out", type=pathlib.Path)
+    a.add_argument("--host", help="the built host-demo")
+    a.add_argument("--hours", type=float, default=2)
+    a.add_argument("--dense-steps", type=int, default=1500, help="steps with the dense maps alone")
     a.add_argument("--seed", type=int, default=1)
-    a.add_argument("--rate", type=float, default=2e-3)
-    a.add_argument("--start", help="weights to go on from: another run's checkpoint.pt")
-    a.add_argument("--phantoms", type=int, default=0); a.add_argument("--share", type=float, default=0.35)
+    a.add_argument("--rate", type=float, default=2e-3, help="learning rate; falls as a cosine")
+    a.add_argument("--start", help="weights to go on from: another run's checkpoint.pt, or nano.safetensors")
+    a.add_argument("--phantoms", type=int, default=0)
+    a.add_argument("--share", type=float, default=0.35, help="share of phantoms among the samples")
     o = a.parse_args()
-    random.seed(o.seed); np.random.seed(o.seed); torch.manual_seed(o.seed)
-    out = pathlib.Path(o.out); out.mkdir(exist_ok=True, parents=True)
+    seed_all(o.seed)
+    out = o.out
+    out.mkdir(exist_ok=True, parents=True)
     manual, sam = (load(o.rossa / name, o.host, out / "parts") for name in ("train_manual", "train_sam"))
     pool = manual * 3 + sam  # labels made by hand count more
     phantoms = load_phantoms(o.host, out / "phantoms", o.phantoms)
     net = Nano()
     if o.start:
-        net.load_state_dict(torch.load(o.start, weights_only=False)["ema"])
+        start(net, o.start, [Sample(random.choice(pool), 320, k % 2 == 0) for k in range(12)])
     opt = torch.optim.AdamW(net.parameters(), o.rate, weight_decay=1e-3, betas=(0.9, 0.99))
     ema = {k: v.clone() for k, v in net.state_dict().items()}
     spent, step = 0.0, 0
     file = out / "checkpoint.pt"
     if file.exists():
         s = torch.load(file, weights_only=False)
-        net.load_state_dict(s["net"]); opt.load_state_dict(s["opt"]); ema = s["ema"]; spent, step = s["spent"], s["step"]
-        random.seed(step); np.random.seed(step); torch.manual_seed(step)
+        net.load_state_dict(s["net"])
+        opt.load_state_dict(s["opt"])
+        ema, spent, step = s["ema"], s["spent"], s["step"]
+        seed_all(step)
     net = net.to(memory_format=torch.channels_last)
-    batches = iter(torch.utils.data.DataLoader(Source(pool, o.seed * 1000003 + step, max(0, o.dense_steps - step), phantoms, o.share), batch_size=None, num_workers=1, prefetch_factor=6))
+    source = Source(pool, o.seed * 1000003 + step, max(0, o.dense_steps - step), phantoms, o.share)
+    batches = iter(torch.utils.data.DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=6))
     last, log, saved = time.time(), [], spent
     net.train()
     while spent < o.hours * 3600:
@@ -229,7 +263,9 @@ def main():
             for k, v in net.state_dict().items():
                 ema[k].copy_(v) if not v.is_floating_point() else ema[k].mul_(decay).add_(v, alpha=1 - decay)
         log.append(row + [0] * (3 - len(row)))
-        now = time.time(); spent += now - last; last = now
+        now = time.time()
+        spent += now - last
+        last = now
         if step % 25 == 0:
             line = f"{step} {spent:.0f}s dense %.3f prompt %.3f dice %.3f lr {rate:.5f}" % tuple(np.mean(log[-50:], 0))
             print(line, flush=True)
