@@ -22,18 +22,6 @@
 #include <utility>
 #include <vector>
 
-// All functions of sam_octa2.h.
-#define SAM_OCTA2_FUNCTIONS(F)                                                                                                  \
-    F(abi_version) F(manifest) F(start) F(capabilities) F(task) F(set_threads) F(selftest) F(text_free) F(error_status)         \
-    F(error_code) F(error_message) F(error_detail) F(error_free) F(cancel_new) F(cancel_trigger) F(cancel_free)                 \
-    F(volume_open) F(volume_lend) F(volume_info) F(volume_frame) F(volume_write) F(volume_to_index) F(volume_to_patient)        \
-    F(volume_free) F(model_load) F(model_describe) F(model_free) F(session_create) F(session_restore) F(session_save)           \
-    F(session_describe) F(session_encode) F(session_prompt) F(session_remove_prompt) F(session_undo) F(session_clear_slice)     \
-    F(session_remove_object) F(session_reset) F(session_propagate) F(session_mask) F(session_labels) F(session_free_caches)     \
-    F(session_free) F(mask_info) F(mask_view) F(mask_rle) F(mask_dlpack) F(mask_write) F(mask_retain) F(mask_free)              \
-    F(script_create) F(script_add_function) F(script_share_volume) F(script_share_labels) F(script_volume) F(script_labels)     \
-    F(script_run) F(script_free) F(history_undo) F(history_redo) F(history_describe) F(history_script)
-
 namespace sam_octa2 {
 
 struct Error : std::runtime_error {
@@ -202,12 +190,16 @@ struct Mask {
     Table table;
     Handle<sam_octa2_mask> handle;
     std::string info() const { return text(table, table->mask_info, handle.get()); }
-    std::string rle() const { return text(table, table->mask_rle, handle.get()); }
+    std::string rle(const Host &host = {}) const {
+        std::string told;
+        Calls(host).run([&](auto *raw) { told = text(table, table->mask_rle, handle.get(), raw); });
+        return told;
+    }
     View view(uint32_t form = SAM_OCTA2_FORM_DENSE) const {
         return viewed(table, table->mask_view, handle.get(), form);
     }
-    void write(const std::string &path, const char *options = nullptr) const {
-        call(table, table->mask_write, handle.get(), path.c_str(), options);
+    void write(const std::string &path, const char *options = nullptr, const Host &host = {}) const {
+        Calls(host).run([&](auto *raw) { call(table, table->mask_write, handle.get(), path.c_str(), options, raw); });
     }
 };
 
@@ -272,18 +264,21 @@ struct Session {
             Calls(host).run([&](auto *calls) { call(table, table->session_prompt, handle.get(), &raw, calls, mask); });
         })};
     }
-    void remove_prompt(uint64_t frame, uint32_t object, uint64_t index) const {
-        call(table, table->session_remove_prompt, handle.get(), frame, object, index);
+    // One of those given, or the last: a step of its own. `undo` takes the last step back.
+    void remove_prompt(uint64_t frame, uint32_t object, uint64_t index = UINT64_MAX, const Host &host = {}) const {
+        Calls(host).run([&](auto *raw) { call(table, table->session_remove_prompt, handle.get(), frame, object, index, raw); });
     }
-    // Removes the last prompt there: a step of its own.
-    void undo(uint64_t frame, uint32_t object) const { call(table, table->session_undo, handle.get(), frame, object); }
-    // Takes the last step back, whatever it was, and does it again. The step as JSON.
-    std::string undo() const { return text(table, table->history_undo, handle.get()); }
-    std::string redo() const { return text(table, table->history_redo, handle.get()); }
-    std::string history() const { return text(table, table->history_describe, handle.get()); }
-    std::string script() const { return text(table, table->history_script, handle.get()); }
-    void clear_slice(uint64_t frame, uint32_t object) const {
-        call(table, table->session_clear_slice, handle.get(), frame, object);
+    void clear_slice(uint64_t frame, uint32_t object, const Host &host = {}) const {
+        Calls(host).run([&](auto *raw) { call(table, table->session_clear_slice, handle.get(), frame, object, raw); });
+    }
+    // The step as JSON.
+    std::string undo() const { return text(table, table->session_undo, handle.get()); }
+    std::string redo() const { return text(table, table->session_redo, handle.get()); }
+    std::string history() const { return text(table, table->session_history, handle.get()); }
+    std::string script(const Host &host = {}) const {
+        std::string told;
+        Calls(host).run([&](auto *raw) { told = text(table, table->session_script, handle.get(), raw); });
+        return told;
     }
     void remove_object(uint32_t object) const { call(table, table->session_remove_object, handle.get(), object); }
     void reset() const { call(table, table->session_reset, handle.get()); }
@@ -312,10 +307,16 @@ struct Session {
             call(table, table->session_mask, handle.get(), frame, object, mask);
         })};
     }
-    Mask labels() const {
-        return {table, made(table->mask_free, [&](auto **mask) { call(table, table->session_labels, handle.get(), mask); })};
+    Mask labels(const Host &host = {}) const {
+        return {table, made(table->mask_free, [&](auto **mask) {
+            Calls(host).run([&](auto *raw) { call(table, table->session_labels, handle.get(), raw, mask); });
+        })};
     }
-    View save() const { return viewed(table, table->session_save, handle.get()); }
+    View save(const Host &host = {}) const {
+        View view;
+        Calls(host).run([&](auto *raw) { view = viewed(table, table->session_save, handle.get(), raw); });
+        return view;
+    }
 };
 
 // A function for scripts: a JSON array of arguments to a JSON value; an exception's text is the script's error.
@@ -403,15 +404,19 @@ struct Plugin {
             Calls(host).run([&](auto *raw) { call(table, table->model_load, request.c_str(), raw, model); });
         })};
     }
-    Session session(const Volume &volume, const Model &model, const char *options = nullptr) const {
+    Session session(const Volume &volume, const Model &model, const char *options = nullptr, const Host &host = {}) const {
         return {table, made(table->session_free, [&](auto **session) {
-            call(table, table->session_create, volume.handle.get(), model.handle.get(), options, session);
+            Calls(host).run([&](auto *raw) {
+                call(table, table->session_create, volume.handle.get(), model.handle.get(), options, raw, session);
+            });
         })};
     }
     Session restore(const Volume &volume, const Model &model, const uint8_t *state, size_t length,
-                    const char *options = nullptr) const {
+                    const char *options = nullptr, const Host &host = {}) const {
         return {table, made(table->session_free, [&](auto **session) {
-            call(table, table->session_restore, volume.handle.get(), model.handle.get(), state, length, options, session);
+            Calls(host).run([&](auto *raw) {
+                call(table, table->session_restore, volume.handle.get(), model.handle.get(), state, length, options, raw, session);
+            });
         })};
     }
     Script script() const {

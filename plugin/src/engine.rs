@@ -5,7 +5,7 @@
 use crate::libtorch;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sam_octa2_abi::PluginError;
-use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Sized1, Status, ViewStruct};
+use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Status};
 use sam_octa2_boundary::c::fail;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -59,34 +59,6 @@ pub fn forward(error: *mut *mut ErrorBox, call: impl FnOnce(&'static Engine) -> 
     match get() {
         Ok(engine) => call(engine),
         Err(reason) => fail(error, &reason),
-    }
-}
-
-/// The same where the host waits for a release: `release` keeps the promise when there is no engine to keep it.
-pub fn forward_or(
-    error: *mut *mut ErrorBox,
-    call: impl FnOnce(&'static Engine) -> Status,
-    release: impl FnOnce(),
-) -> Status {
-    match get() {
-        Ok(engine) => call(engine),
-        Err(reason) => {
-            release();
-            fail(error, &reason)
-        }
-    }
-}
-
-/// Releases what a view lends.
-///
-/// # Safety
-/// `view` is null or leads to as many bytes as the struct there says.
-pub unsafe fn release_view(view: *const ViewStruct) {
-    // Safety: the caller's promise.
-    let view = if view.is_null() { None } else { unsafe { ViewStruct::read(view) }.ok() };
-    if let Some((view, release)) = view.and_then(|view| Some((view, view.release?))) {
-        // Safety: the host's function with the host's owner, once.
-        unsafe { release(view.owner) }
     }
 }
 

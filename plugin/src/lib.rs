@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! viewer (Rust) -> Root -> tables sam_octa2.<room>/1 -┐
-//! viewer (C)    -> sam_octa2_<room>_<verb>  ----------┴-> c/<room>.rs -> engine::forward -> libsam_octa2_engine.so
+//! viewer (C)    -> sam_octa2_<room>_<verb>  ----------┴-> c/mod.rs -> libsam_octa2_engine.so
 //! viewer -> task `info`, `measure`, ...               -> task.rs -----> sam_octa2_volumes
 //! ```
 //! Both doors lead to the same functions: the tables hold the addresses of the C functions.
@@ -16,8 +16,7 @@ mod task;
 
 use sam_octa2_abi::abi_stable::export_root_module;
 use sam_octa2_abi::abi_stable::prefix_type::PrefixTypeTrait;
-use sam_octa2_abi::abi_stable::std_types::{RErr, RNone, ROption, RResult, RSome, RStr, RString};
-use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Volume1};
+use sam_octa2_abi::abi_stable::std_types::{RErr, ROption, RResult, RSome, RStr, RString};
 use sam_octa2_abi::{Extension, ExtensionPtr, HostCalls, PluginError, Root, Root_Ref, SelfTest1, Task1};
 
 /// Who the plugin is. The same text lies beside the library as `libsam_octa2.json`, for viewers that look before they load.
@@ -44,14 +43,7 @@ extern "C" fn get_extension(id: RStr<'_>) -> ROption<ExtensionPtr> {
     match id.as_str() {
         Task1::ID => RSome(ExtensionPtr::new(&TASK)),
         SelfTest1::ID => RSome(ExtensionPtr::new(&SELFTEST)),
-        System1::ID => RSome(ExtensionPtr::new(&c::system::TABLE)),
-        Volume1::ID => RSome(ExtensionPtr::new(&c::volume::TABLE)),
-        Model1::ID => RSome(ExtensionPtr::new(&c::model::TABLE)),
-        Session1::ID => RSome(ExtensionPtr::new(&c::session::TABLE)),
-        Mask1::ID => RSome(ExtensionPtr::new(&c::mask::TABLE)),
-        Script1::ID => RSome(ExtensionPtr::new(&c::script::TABLE)),
-        History1::ID => RSome(ExtensionPtr::new(&c::history::TABLE)),
-        _ => RNone,
+        id => c::table(id).into(),
     }
 }
 

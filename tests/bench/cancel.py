@@ -71,10 +71,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         request = {"model": given.model, "model_config": given.size, "device": "cpu", "output": f"{folder}/tiny.pt"}
         measure("export", lambda **how: sam_octa2.task("export", request, **how))
-    for name, verb in [("labels", session.labels), ("save", session.save)]:
-        start = time.thread_time()
-        verb()
-        print(f"{name:14} {time.thread_time() - start:7.2f} s, takes no host: not stopped")
+    measure("labels", session.labels)
+    measure("save", session.save)
+    state = session.save()
+    measure("restore", lambda **how: Session.restore(volume, model, state, **how))
+    measure("script of it", session.script)
+    measure("run lengths", session.labels().rle)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ fn model_request() -> Value {
 
 /// Some objects on one slice, so that a slice of a propagation is long.
 fn objects(api: Api, count: u32) -> sam_octa2_abi::Session {
-    let session = api.session(&demo_volume(api), &mini(api), None).unwrap();
+    let session = api.session(&demo_volume(api), &mini(api), None, &mut ()).unwrap();
     for object in 1..=count {
         session.prompt(&Prompt::click(0, object, [30.0 + f64::from(object), 30.0]), &mut ()).unwrap();
     }
@@ -72,7 +72,7 @@ fn a_prompt_and_an_encoding_stop_inside() {
         let session = objects(api, 1);
         let logits = |session: &sam_octa2_abi::Session| {
             let mask = session.prompt(&Prompt::click(5, 2, [60.0, 60.0]), &mut ()).unwrap();
-            session.undo(5, 2).unwrap();
+            session.remove_prompt(5, 2, None, &mut ()).unwrap();
             mask.view(sam_octa2_abi::Form::Logits).unwrap().values::<f32>().unwrap().to_vec()
         };
         let expected = logits(&session);
@@ -81,7 +81,7 @@ fn a_prompt_and_an_encoding_stop_inside() {
         stops(&format!("{door}: prompt"), 20, &mut |host| {
             session.free_caches().unwrap();
             session.prompt(&Prompt::click(5, 2, [60.0, 60.0]), host)?;
-            session.undo(5, 2)
+            session.remove_prompt(5, 2, None, &mut ())
         });
         stops(&format!("{door}: encode"), 15, &mut |host| {
             session.free_caches().unwrap();
@@ -93,6 +93,23 @@ fn a_prompt_and_an_encoding_stop_inside() {
             "{door}: only what came to its end is a step"
         );
         assert!(logits(&session) == expected, "{door}: the session goes on as if nothing had happened");
+    }
+}
+
+#[test]
+fn what_a_session_gives_stops_inside() {
+    for (door, api) in both() {
+        eager(api);
+        let session = objects(api, 3);
+        session.propagate(None, &mut |_| Flow::CONTINUE, &mut ()).unwrap();
+        stops(&format!("{door}: labels"), 12, &mut |host| session.labels(host).map(drop));
+        stops(&format!("{door}: save"), 30, &mut |host| session.save(host).map(drop));
+        stops(&format!("{door}: script"), 12, &mut |host| session.script(host).map(drop));
+        let (volume, model, state) = (demo_volume(api), mini(api), session.save(&mut ()).unwrap());
+        let state = state.values::<u8>().unwrap();
+        stops(&format!("{door}: restore"), 30, &mut |host| api.restore(&volume, &model, state, None, host).map(drop));
+        let labels = session.labels(&mut ()).unwrap();
+        stops(&format!("{door}: run lengths"), 12, &mut |host| labels.rle(host).map(drop));
     }
 }
 
@@ -124,7 +141,7 @@ fn a_propagation_stops_inside_a_slice() {
             assert!(result.is_ok() || slices < 3, "{door}: {slices} slices, and stopped");
             result
         });
-        let labels = session.labels().unwrap();
+        let labels = session.labels(&mut ()).unwrap();
         assert_eq!(json(&labels.info().unwrap())["shape"], json!([12, 256, 256]), "{door}");
     }
 }
@@ -142,7 +159,7 @@ fn a_call_within_a_stopped_call_is_not_stopped() {
             &mut |slice| {
                 token.trigger();
                 let asked = other.prompt(&Prompt::click(3, 2, [60.0, 60.0]), &mut ());
-                within = Some((asked.map(drop), slice.masks[0].info().map(drop), other.labels().map(drop)));
+                within = Some((asked.map(drop), slice.masks[0].info().map(drop), other.labels(&mut ()).map(drop)));
                 Flow::CONTINUE
             },
             &mut host,

@@ -2,10 +2,11 @@
 
 use super::library;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use sam_octa2_abi::raw::Tables;
 use sam_octa2_abi::{Api, Plugin};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::ffi::c_void;
 use std::path::Path;
 use std::process::Command;
 
@@ -21,24 +22,9 @@ pub fn both() -> [(&'static str, Api); 2] {
 pub fn symbols(path: &Path) -> Tables {
     // Safety: the plugin's library; the types are those of the header.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.unwrap();
-    macro_rules! table {
-        ($table:ident $room:literal: $($verb:ident)+) => {
-            $table {
-                $($verb: *unsafe { library.get(concat!("sam_octa2_", $room, stringify!($verb)).as_bytes()) }.unwrap(),)+
-            }
-        };
-    }
-    let tables = Tables {
-        system: table!(System1 "": start capabilities task set_threads selftest text_free error_status error_code error_message
-            error_detail error_free cancel_new cancel_trigger cancel_free),
-        volume: table!(Volume1 "volume_": open lend info frame write to_index to_patient free),
-        model: table!(Model1 "model_": load describe free),
-        session: table!(Session1 "session_": create restore save describe encode prompt remove_prompt undo clear_slice
-            remove_object reset propagate mask labels free_caches free),
-        mask: table!(Mask1 "mask_": info view rle dlpack write retain free),
-        script: table!(Script1 "script_": create add_function share_volume share_labels volume labels run free),
-        history: Some(table!(History1 "history_": undo redo describe script)),
-    };
+    let find = |name: &str| unsafe { library.get::<*const c_void>(name.as_bytes()) }.map(|symbol| *symbol);
+    // Safety: as above.
+    let tables = unsafe { Tables::by_name(find) }.unwrap();
     std::mem::forget(library);
     tables
 }

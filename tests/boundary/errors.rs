@@ -10,15 +10,7 @@ use std::ptr::{null, null_mut, without_provenance_mut};
 /// Both doors as bare tables.
 fn tables() -> [(&'static str, Tables); 2] {
     let plugin = Plugin::load(&super::library()).unwrap();
-    let rust = Tables {
-        system: *plugin.extension().unwrap(),
-        volume: *plugin.extension().unwrap(),
-        model: *plugin.extension().unwrap(),
-        session: *plugin.extension().unwrap(),
-        mask: *plugin.extension().unwrap(),
-        script: *plugin.extension().unwrap(),
-        history: Some(*plugin.extension().unwrap()),
-    };
+    let rust = plugin.tables().unwrap();
     [("rust", rust), ("c", super::doors::symbols(&super::library()))]
 }
 
@@ -36,8 +28,7 @@ fn null_freed_and_foreign_handles_are_errors() {
                 (tables.system.error_free)(error);
                 // and without a place for the error
                 assert_eq!((tables.session.reset)(handle, null_mut()), -2, "{door}");
-                let history = tables.history.unwrap();
-                for verb in [history.undo, history.redo, history.describe, history.script] {
+                for verb in [tables.session.undo, tables.session.redo, tables.session.history] {
                     let mut reply = null_mut();
                     assert_eq!(verb(handle, &raw mut reply, null_mut()), -2, "{door}");
                     assert!(reply.is_null(), "{door}");
@@ -65,8 +56,8 @@ fn null_arguments_are_errors() {
                 (t.volume.frame)(null_mut(), 0, null_mut(), none),
                 (t.volume.to_index)(null_mut(), null(), null_mut(), none),
                 (t.model.load)(null(), null(), null_mut(), none),
-                (t.session.create)(null_mut(), null_mut(), null(), null_mut(), none),
-                (t.session.restore)(null_mut(), null_mut(), null(), 0, null(), null_mut(), none),
+                (t.session.create)(null_mut(), null_mut(), null(), null(), null_mut(), none),
+                (t.session.restore)(null_mut(), null_mut(), null(), 0, null(), null(), null_mut(), none),
                 (t.session.prompt)(null_mut(), null(), null(), null_mut(), none),
                 (t.mask.view)(null_mut(), 0, null_mut(), none),
                 (t.script.add_function)(null_mut(), null(), null(), none),
@@ -149,7 +140,7 @@ fn text_that_makes_no_sense_is_refused() {
 #[test]
 fn prompts_that_make_no_sense_are_refused() {
     for (door, api) in both() {
-        let session = api.session(&demo_volume(api), &mini(api), None).unwrap();
+        let session = api.session(&demo_volume(api), &mini(api), None, &mut ()).unwrap();
         let click = |frame, object, at| Prompt::click(frame, object, at);
         let bad = [
             click(99, 1, [3.0, 3.0]),
@@ -170,7 +161,7 @@ fn prompts_that_make_no_sense_are_refused() {
         session.prompt(&many, &mut ()).unwrap();
         assert!(session.mask(0, 1).unwrap().view(Form::Dense).is_ok(), "{door}");
         for options in [r#"{"colour": 1}"#, r#"{"window": "bright"}"#, "[", r#"{"compat": "x"}"#] {
-            let error = api.session(&demo_volume(api), &mini(api), Some(options)).unwrap_err();
+            let error = api.session(&demo_volume(api), &mini(api), Some(options), &mut ()).unwrap_err();
             assert_eq!(error.code, "invalid_argument", "{door}: {options}: {error}");
         }
     }

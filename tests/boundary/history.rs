@@ -6,33 +6,32 @@ use sam_octa2_abi::{Api, Flow, Form, Prompt, Session};
 use serde_json::json;
 
 fn labels(session: &Session) -> Vec<u16> {
-    session.labels().unwrap().view(Form::Labels).unwrap().values::<u16>().unwrap().to_vec()
+    session.labels(&mut ()).unwrap().view(Form::Labels).unwrap().values::<u16>().unwrap().to_vec()
 }
 
 #[test]
 fn steps_go_back_and_forth() {
     for (door, api) in both() {
         let (session, click) = clicked(api);
-        let history = session.history().unwrap();
         let one = labels(&session);
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut |_| Flow::CONTINUE, &mut ()).unwrap();
         let tracked = labels(&session);
         assert_ne!(one, tracked, "{door}");
         session.prompt(&Prompt { frame: 3, points: vec![5.0, 5.0], labels: vec![0], ..click }, &mut ()).unwrap();
-        session.undo(3, 1).unwrap(); // removes the prompt, which is a step
+        session.remove_prompt(3, 1, None, &mut ()).unwrap(); // removes the prompt, which is a step
         assert_eq!(labels(&session), tracked, "{door}");
-        assert_eq!(json(&history.undo().unwrap())["op"], "remove_prompt", "{door}");
-        assert_eq!(json(&history.undo().unwrap())["text"], "slice 3, object 1: 1 point", "{door}");
-        assert_eq!(json(&history.undo().unwrap())["op"], "propagate", "{door}");
+        assert_eq!(json(&session.undo().unwrap())["op"], "remove_prompt", "{door}");
+        assert_eq!(json(&session.undo().unwrap())["text"], "slice 3, object 1: 1 point", "{door}");
+        assert_eq!(json(&session.undo().unwrap())["op"], "propagate", "{door}");
         assert_eq!(labels(&session), one, "{door}");
-        assert_eq!(json(&history.redo().unwrap())["max_frames"], 2, "{door}");
+        assert_eq!(json(&session.redo().unwrap())["max_frames"], 2, "{door}");
         assert_eq!(labels(&session), tracked, "{door}");
-        let told = json(&history.describe().unwrap());
+        let told = json(&session.history().unwrap());
         let lengths = ["done", "undone", "record"].map(|key| told[key].as_array().unwrap().len());
         assert_eq!((lengths, &told["undo"]), ([2, 2, 8], &json!(2)), "{door}: {told}");
         session.reset().unwrap();
-        assert_eq!(history.redo().unwrap_err().code, "invalid_argument", "{door}");
-        history.undo().unwrap();
+        assert_eq!(session.redo().unwrap_err().code, "invalid_argument", "{door}");
+        session.undo().unwrap();
         assert_eq!(labels(&session), tracked, "{door}: a reset is undone, too");
     }
 }
@@ -55,13 +54,14 @@ fn the_script_of_a_session_gives_its_labels() {
             .propagate(None, &mut |slice| if slice.done < 4 { Flow::CONTINUE } else { Flow::CANCEL }, &mut ())
             .unwrap_err();
         session.prompt(&Prompt { object: 2, points: vec![60.3, 70.7], ..click }, &mut ()).unwrap();
-        let text = session.history().unwrap().script().unwrap();
+        let text = session.script(&mut ()).unwrap();
         assert_eq!(run(api, &text, json!(data("demo/volume.nii.gz"))), labels(&session), "{door}: from its file");
         assert_eq!(run(api, &text, json!(null)), labels(&session), "{door}: the viewer's own volume");
         // restored from bytes, it is the same session with the same record
-        let state = session.save().unwrap();
-        let restored = api.restore(&demo_volume(api), &mini(api), state.values::<u8>().unwrap(), None).unwrap();
-        assert_eq!(restored.history().unwrap().script().unwrap(), text, "{door}");
+        let state = session.save(&mut ()).unwrap();
+        let restored =
+            api.restore(&demo_volume(api), &mini(api), state.values::<u8>().unwrap(), None, &mut ()).unwrap();
+        assert_eq!(restored.script(&mut ()).unwrap(), text, "{door}");
     }
 }
 
@@ -71,8 +71,8 @@ fn a_busy_session_has_no_history_to_tell() {
         let (session, _) = clicked(api);
         let mut codes = Vec::new();
         let ask = &mut |_: sam_octa2_abi::Slice<'_>| {
-            codes.push(session.history().unwrap().undo().unwrap_err().code.to_string());
-            codes.push(session.history().unwrap().script().unwrap_err().code.to_string());
+            codes.push(session.undo().unwrap_err().code.to_string());
+            codes.push(session.script(&mut ()).unwrap_err().code.to_string());
             Flow::CANCEL
         };
         session.propagate(None, ask, &mut ()).unwrap_err();

@@ -79,9 +79,9 @@ fn labels_do_not_keep_the_volume() {
     let folder = tempfile::tempdir().unwrap();
     for (door, api) in both() {
         let (values, volume) = lend(api);
-        let session = api.session(&volume, &mini(api), None).unwrap();
+        let session = api.session(&volume, &mini(api), None, &mut ()).unwrap();
         session.prompt(&Prompt::click(0, 1, [30.0, 30.0]), &mut ()).unwrap();
-        let labels = session.labels().unwrap();
+        let labels = session.labels(&mut ()).unwrap();
         // through the script engine and back
         let script = api.script().unwrap();
         let id = script.share_labels(&labels).unwrap();
@@ -93,7 +93,7 @@ fn labels_do_not_keep_the_volume() {
         for (labels, name) in [(&labels, "a.nii.gz"), (&again, "b.nii.gz")] {
             let values = labels.view(Form::Labels).unwrap();
             assert_eq!(values.shape(), [2, 64, 64], "{door}");
-            labels.write(&folder.path().join(name).display().to_string(), None).unwrap();
+            labels.write(&folder.path().join(name).display().to_string(), None, &mut ()).unwrap();
         }
     }
 }

@@ -41,7 +41,7 @@ fn mini(api: Api) -> Model {
 
 /// A session on the demo volume with one click, and the click.
 fn clicked(api: Api) -> (Session, Prompt) {
-    let session = api.session(&demo_volume(api), &mini(api), None).unwrap();
+    let session = api.session(&demo_volume(api), &mini(api), None, &mut ()).unwrap();
     let click = Prompt::click(2, 1, [30.0, 30.0]);
     session.prompt(&click, &mut ()).unwrap();
     (session, click)

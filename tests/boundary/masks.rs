@@ -31,7 +31,7 @@ fn run_lengths_are_cocos() {
     for (door, api) in both() {
         let (session, _) = clicked(api);
         let mask = session.mask(2, 1).unwrap();
-        let rle = json(&mask.rle().unwrap());
+        let rle = json(&mask.rle(&mut ()).unwrap());
         let view = mask.view(Form::Dense).unwrap();
         let (rows, columns) = (view.shape()[0], view.shape()[1]);
         assert_eq!(rle["size"], serde_json::json!([rows, columns]), "{door}");
@@ -44,7 +44,7 @@ fn run_lengths_are_cocos() {
         let by_column: Vec<u8> = (0..rows * columns).map(|at| dense[at % rows * columns + at / rows]).collect();
         assert_eq!(drawn, by_column, "{door}");
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut |_| Flow::CONTINUE, &mut ()).unwrap();
-        let all = json(&session.labels().unwrap().rle().unwrap());
+        let all = json(&session.labels(&mut ()).unwrap().rle(&mut ()).unwrap());
         assert!(all.as_array().unwrap().iter().all(|one| one["object"] == 1 && one["frame"].is_u64()), "{door}");
     }
 }
@@ -53,18 +53,18 @@ fn run_lengths_are_cocos() {
 fn labels_are_written_in_every_format() {
     for (door, api) in both() {
         let (session, _) = clicked(api);
-        let labels = session.labels().unwrap();
+        let labels = session.labels(&mut ()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         for name in ["l.nii.gz", "l.npy", "l.json", "l.tif", "slices"] {
             let path = folder.path().join(name);
-            labels.write(path.to_str().unwrap(), None).unwrap();
+            labels.write(path.to_str().unwrap(), None, &mut ()).unwrap();
             assert!(path.exists(), "{door}: {name}");
         }
-        let no_dicom = labels.write(folder.path().join("l.dcm").to_str().unwrap(), None).unwrap_err();
+        let no_dicom = labels.write(folder.path().join("l.dcm").to_str().unwrap(), None, &mut ()).unwrap_err();
         assert!(no_dicom.message.contains("DICOM"), "{door}: {no_dicom}");
-        let unknown = labels.write(folder.path().join("l.npy").to_str().unwrap(), Some(r#"{"colour": 1}"#));
+        let unknown = labels.write(folder.path().join("l.npy").to_str().unwrap(), Some(r#"{"colour": 1}"#), &mut ());
         assert!(unknown.unwrap_err().message.contains("colour"), "{door}");
-        let slice = session.mask(2, 1).unwrap().write(folder.path().join("m.npy").to_str().unwrap(), None);
+        let slice = session.mask(2, 1).unwrap().write(folder.path().join("m.npy").to_str().unwrap(), None, &mut ());
         assert_eq!(slice.unwrap_err().code, "unsupported", "{door}");
     }
 }

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 /// Every option of every call, with one letter wrong.
 fn wrong(api: Api) -> Vec<(&'static str, &'static str, PluginError)> {
     let (session, _) = clicked(api);
-    let (labels, script) = (session.labels().unwrap(), api.script().unwrap());
+    let (labels, script) = (session.labels(&mut ()).unwrap(), api.script().unwrap());
     let demo = data("demo/volume.nii.gz");
     let host = &mut ();
     let model = |extra: &str| format!(r#"{{"model": "{}", {extra}: "cpu"}}"#, data("parity/mini21.pt"));
     let open = |options: &str| api.open_volume(&demo, Some(options), &mut ()).map(drop).unwrap_err();
-    let make = |options: &str| api.session(&demo_volume(api), &mini(api), Some(options)).map(drop).unwrap_err();
+    let make =
+        |options: &str| api.session(&demo_volume(api), &mini(api), Some(options), &mut ()).map(drop).unwrap_err();
     let run = |request: &str| script.run(request, &mut ()).map(drop).unwrap_err();
     let task = |name: &str, request: Value| api.task(name, &request.to_string(), &mut ()).map(drop).unwrap_err();
     let follow = |range: &str| session.propagate(Some(range), &mut |_| Flow::CONTINUE, &mut ()).unwrap_err();
@@ -25,7 +26,11 @@ fn wrong(api: Api) -> Vec<(&'static str, &'static str, PluginError)> {
         ("windo", "window", make(r#"{"windo": "auto"}"#)),
         ("history_byte", "history_bytes", make(r#"{"history_byte": 1}"#)),
         ("directon", "direction", follow(r#"{"directon": "both"}"#)),
-        ("propertys", "properties", labels.write("/nowhere/x.dcm", Some(r#"{"propertys": ["vessel"]}"#)).unwrap_err()),
+        (
+            "propertys",
+            "properties",
+            labels.write("/nowhere/x.dcm", Some(r#"{"propertys": ["vessel"]}"#), &mut ()).unwrap_err(),
+        ),
         ("sorce", "source", run(r#"{"sorce": "1"}"#)),
         ("sekonds", "seconds", run(r#"{"source": "1", "limits": {"sekonds": 1}}"#)),
         ("reed", "read", run(r#"{"source": "1", "roots": {"reed": []}}"#)),
@@ -142,9 +147,13 @@ fn errors_say_what_they_are_about() {
             invalid(place_2.clone()),
             "{door}"
         );
-        assert_eq!(detail(session.remove_prompt(2, 1, 9).unwrap_err()), invalid(place_2), "{door}");
-        assert_eq!(detail(session.undo(99, 1).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
-        assert_eq!(detail(session.clear_slice(99, 1).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
+        assert_eq!(detail(session.remove_prompt(2, 1, Some(9), &mut ()).unwrap_err()), invalid(place_2), "{door}");
+        assert_eq!(
+            detail(session.remove_prompt(99, 1, None, &mut ()).unwrap_err()),
+            invalid(json!({"frame": 99})),
+            "{door}"
+        );
+        assert_eq!(detail(session.clear_slice(99, 1, &mut ()).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
         assert_eq!(detail(session.encode(99, &mut ()).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
         assert_eq!(detail(session.mask(99, 1).map(drop).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
         let none = session.mask(3, 1).map(drop).unwrap_err();

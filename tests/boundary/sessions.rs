@@ -31,7 +31,7 @@ fn a_click_is_answered_and_followed() {
         assert_eq!(seen, (0..frames).collect::<Vec<_>>(), "{door}");
         assert!(keep.unwrap().info().is_ok(), "{door}: a mask that was kept lives on");
         // the labels are the masks
-        let labels = session.labels().unwrap();
+        let labels = session.labels(&mut ()).unwrap();
         let stack = labels.view(Form::Labels).unwrap();
         let one = session.mask(2, 1).unwrap().view(Form::Dense).unwrap();
         let plane = one.shape().iter().product::<usize>();
@@ -59,13 +59,13 @@ fn corrections_are_taken_back() {
         let before = session.mask(2, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
         let outside = Prompt { labels: vec![0], points: vec![5.0, 5.0], ..click.clone() };
         session.prompt(&outside, &mut ()).unwrap();
-        session.undo(2, 1).unwrap();
+        session.remove_prompt(2, 1, None, &mut ()).unwrap();
         let after = session.mask(2, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
         assert_eq!(before, after, "{door}");
         session.prompt(&outside, &mut ()).unwrap();
-        session.remove_prompt(2, 1, 0).unwrap();
-        assert_eq!(session.remove_prompt(2, 1, 9).unwrap_err().code, "invalid_argument", "{door}");
-        session.clear_slice(2, 1).unwrap();
+        session.remove_prompt(2, 1, Some(0), &mut ()).unwrap();
+        assert_eq!(session.remove_prompt(2, 1, Some(9), &mut ()).unwrap_err().code, "invalid_argument", "{door}");
+        session.clear_slice(2, 1, &mut ()).unwrap();
         assert_eq!(session.mask(2, 1).unwrap_err().code, "not_found", "{door}");
         session.remove_object(1).unwrap();
         assert_eq!(session.remove_object(1).unwrap_err().code, "not_found", "{door}");
@@ -81,7 +81,7 @@ fn corrections_are_taken_back() {
 fn a_place_in_the_patient_is_the_same_as_its_pixel() {
     for (door, api) in both() {
         let volume = demo_volume(api);
-        let session = api.session(&volume, &mini(api), None).unwrap();
+        let session = api.session(&volume, &mini(api), None, &mut ()).unwrap();
         let pixels = Prompt { bounds: vec![10.0, 12.0, 40.0, 44.0], ..Prompt::click(3, 1, [30.0, 20.0]) };
         let place = |x, y| volume.to_patient([x, y, 3.0]).unwrap();
         let patient = Prompt {
@@ -109,7 +109,7 @@ fn a_drawn_mask_is_a_prompt() {
     for (door, api) in both() {
         let volume = demo_volume(api);
         let size = volume.frame(0).unwrap().shape();
-        let session = api.session(&volume, &mini(api), None).unwrap();
+        let session = api.session(&volume, &mini(api), None, &mut ()).unwrap();
         let drawn: Vec<u8> = (0..size[0] * size[1]).map(|at| u8::from(at % size[1] < 20)).collect();
         let prompt = |rows| Prompt {
             object: 1,
@@ -200,7 +200,7 @@ fn two_sessions_work_on_two_threads() {
     for (door, api) in both() {
         let (volume, model) = (demo_volume(api), mini(api));
         let one = |object: u32| {
-            let session = api.session(&volume, &model, None).unwrap();
+            let session = api.session(&volume, &model, None, &mut ()).unwrap();
             let mask = session.prompt(&Prompt::click(2, object, [30.0, 30.0]), &mut ()).unwrap();
             mask.view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec()
         };

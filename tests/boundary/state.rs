@@ -13,9 +13,9 @@ fn a_restored_session_goes_on_as_if_nothing_had_been() {
     for (door, api) in both() {
         let (session, click) = clicked(api);
         session.propagate(Some(r#"{"max_frames": 3}"#), &mut |_| Flow::CONTINUE, &mut ()).unwrap();
-        let state = session.save().unwrap();
+        let state = session.save(&mut ()).unwrap();
         let bytes = state.values::<u8>().unwrap();
-        let other = api.restore(&demo_volume(api), &mini(api), bytes, None).unwrap();
+        let other = api.restore(&demo_volume(api), &mini(api), bytes, None, &mut ()).unwrap();
         assert_eq!(logits(&session, 4), logits(&other, 4), "{door}");
         let more = Prompt { points: vec![60.0, 70.0], frame: 4, ..click };
         for session in [&session, &other] {
@@ -30,7 +30,7 @@ fn a_restored_session_goes_on_as_if_nothing_had_been() {
 fn foreign_bytes_are_refused() {
     for (door, api) in both() {
         let (session, _) = clicked(api);
-        let state = session.save().unwrap();
+        let state = session.save(&mut ()).unwrap();
         let bytes = state.values::<u8>().unwrap();
         let (volume, model) = (demo_volume(api), mini(api));
         let mut damaged = bytes.to_vec();
@@ -38,11 +38,11 @@ fn foreign_bytes_are_refused() {
         for (what, bad) in
             [("empty", &[][..]), ("half", &bytes[..bytes.len() / 2]), ("text", b"hello"), ("bit", &damaged)]
         {
-            let error = api.restore(&volume, &model, bad, None).unwrap_err();
+            let error = api.restore(&volume, &model, bad, None, &mut ()).unwrap_err();
             assert!(["format", "invalid_argument"].contains(&error.code.as_str()), "{door}, {what}: {error:?}");
         }
         let crop = super::data("demo/volume.nii.gz");
         let other = api.open_volume(&crop, Some(r#"{"crop": "0,0,128,128"}"#), &mut ()).unwrap();
-        assert!(api.restore(&other, &model, bytes, None).is_err(), "{door}: another volume");
+        assert!(api.restore(&other, &model, bytes, None, &mut ()).is_err(), "{door}: another volume");
     }
 }

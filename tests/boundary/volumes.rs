@@ -148,7 +148,7 @@ fn a_session_keeps_lent_memory_alive() {
     for (door, api) in both() {
         let values = Arc::new(vec![7u8; 3 * 32 * 32]);
         let volume = api.lend_volume(values.clone(), &[3, 32, 32], None).unwrap();
-        let session = api.session(&volume, &super::mini(api), None).unwrap();
+        let session = api.session(&volume, &super::mini(api), None, &mut ()).unwrap();
         drop(volume);
         assert_eq!(Arc::strong_count(&values), 2, "{door}");
         session.prompt(&sam_octa2_abi::Prompt::click(1, 1, [16.0, 16.0]), &mut ()).unwrap();

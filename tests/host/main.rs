@@ -7,7 +7,6 @@ mod attacks;
 mod check;
 #[cfg(unix)]
 mod clients;
-mod compat;
 mod demo;
 mod errors;
 mod gallery;

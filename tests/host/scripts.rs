@@ -128,13 +128,13 @@ fn undo_clear_remove_reset() {
         let log = [];
         let one = session.click(3, 20, 12);
         let two = session.click(3, 40, 30, #{positive: false});
-        log.push(session.undo(3, 1) == one && one != two && one.area > 0);
+        log.push(session.remove_prompt(3, 1) == one && one != two && one.area > 0);
         session.propagate(#{max_frames: 1});
         let tracked = session.labels().area(4, 1);
         session.click(4, 50, 40, #{positive: false});
         session.clear(4, 1);
         log.push(session.labels().area(4, 1) == tracked && tracked > 0);
-        log.push(session.undo(3, 1) == ());
+        log.push(session.remove_prompt(3, 1) == ());
         session.click(5, 10, 10, #{object: 2});
         session.remove(2);
         log.push(session.objects == [1]);

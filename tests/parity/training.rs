@@ -93,7 +93,7 @@ fn loss_and_gradients_are_the_references() {
             println!("{name} {mode}: loss {loss:.6}, reference {expected:.6}");
             assert!((loss - expected).abs() < 1e-4);
             for (parameter, tensor) in &trainee.parameters {
-                let gradient = tensor.grad();
+                let gradient = tensor.grad().to_device(tch::Device::Cpu); // where the fixture's are
                 let norm = case[mode]["grad_norms"][peft_name(parameter)].as_f64().unwrap();
                 let found = gradient.norm().double_value(&[]);
                 assert!((found - norm).abs() <= allowed * norm, "{name} {mode} {parameter}: {found} {norm}");

@@ -1,14 +1,15 @@
 //! Device and precision, and what concerns libtorch itself.
 //!
 //! `"auto", "cuda:0", "bf16" -> tch::Device, tch::Kind`. The library is linked to the CPU part of libtorch only; the CUDA part is
-//! opened when somebody wants it ([`load_cuda`]), so that one binary serves machines with and without a GPU.
+//! opened where there is a GPU that it has code for ([`cuda`]), so that one binary serves machines with and without a GPU.
+
+pub mod cuda;
+pub mod driver;
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::OnceLock;
 use tch::Kind;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,25 +21,34 @@ pub enum Device {
     /// the first GPU if there is one that works, else the CPU
     #[default]
     Auto,
-    /// the CPU; the CUDA part of libtorch is not even opened
+    /// the CPU
     Cpu,
     /// a GPU, or an error
     Cuda(usize),
 }
 
 impl Device {
-    /// The device that this means on this machine.
+    /// The device that this means on this machine; `auto` is the first GPU that this libtorch has code for.
     pub fn resolve(self) -> Result<tch::Device> {
+        let gpus = cuda::gpus(); // also for the CPU: after its first convolution the CUDA part comes too late
+        let refused = |why: String| Error::Device(format!("{self} cannot be used: {why}"));
         match self {
             Self::Cpu => Ok(tch::Device::Cpu),
-            Self::Auto => Ok(cuda_devices().map_or(tch::Device::Cpu, |_| tch::Device::Cuda(0))),
+            Self::Auto => {
+                let first = gpus.ok().and_then(|gpus| gpus.iter().position(|gpu| gpu.check().is_ok()));
+                Ok(first.map_or(tch::Device::Cpu, tch::Device::Cuda))
+            }
             Self::Cuda(index) => {
-                match cuda_devices().map_err(|why| Error::Device(format!("{self} cannot be used: {why}")))? {
-                    count if index < count => Ok(tch::Device::Cuda(index)),
-                    count => Err(Error::Device(format!(
-                        "{self} cannot be used: there are {count} CUDA devices, from cuda:0 on"
-                    ))),
-                }
+                let gpus = gpus.map_err(refused)?;
+                let count = gpus.len();
+                let gpu = gpus.get(index).ok_or_else(|| {
+                    refused(match count {
+                        1 => "there is one CUDA device, cuda:0".to_owned(),
+                        count => format!("there are {count} CUDA devices, cuda:0 to cuda:{}", count - 1),
+                    })
+                })?;
+                gpu.check().map_err(refused)?;
+                Ok(tch::Device::Cuda(index))
             }
         }
     }
@@ -80,7 +90,7 @@ pub fn cpu_likes_bf16() -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Precision {
-    /// `bf16` on a GPU, and on a CPU that multiplies it faster (AVX512-BF16, AMX); else, and for training on any CPU, `f32`
+    /// `bf16` on a GPU or CPU that multiplies it faster (compute capability 8.0; AVX512-BF16, AMX); else, and for training, `f32`
     #[default]
     Auto,
     /// 32 bits: equal to the Python reference
@@ -92,20 +102,31 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The type of number that this means on `device` for segmentation with SAM 2.
+    /// The type of number that this means on `device` for segmentation.
     pub fn resolve(self, device: tch::Device) -> Kind {
-        match (self, device) {
-            (Self::Auto, tch::Device::Cpu) if cpu_likes_bf16() => Kind::BFloat16,
-            _ => self.for_training(device),
+        let likes_bf16 = match device {
+            tch::Device::Cuda(index) => {
+                cuda::gpus().is_ok_and(|gpus| gpus.get(index).is_some_and(|gpu| gpu.likes_bf16()))
+            }
+            _ => cpu_likes_bf16(),
+        };
+        match self {
+            Self::Auto if likes_bf16 => Kind::BFloat16,
+            Self::Auto | Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+            Self::F16 => Kind::Half,
         }
     }
 
-    /// The type of number that this means on `device` for training, and for the small networks that are trained from a few slices.
-    pub fn for_training(self, device: tch::Device) -> Kind {
-        match (self, device) {
-            (Self::F32, _) | (Self::Auto, tch::Device::Cpu) => Kind::Float,
-            (Self::Bf16, _) | (Self::Auto, _) => Kind::BFloat16,
-            (Self::F16, _) => Kind::Half,
+    /// The type of number for training, and for the small networks that are trained from a few slices: `auto` is float32 everywhere, and the gradients of
+    /// half precision would need scaled losses.
+    pub fn for_training(self) -> Result<Kind> {
+        match self {
+            Self::Auto | Self::F32 => Ok(Kind::Float),
+            Self::Bf16 => Ok(Kind::BFloat16),
+            Self::F16 => Err(Error::Unsupported(
+                "training in f16 is not offered: small gradients vanish in it; take bf16, or f32".to_owned(),
+            )),
         }
     }
 
@@ -162,7 +183,7 @@ as_text!(Device, Precision);
 
 /// The devices of this machine by name, the CPU first. Looking for GPUs opens the CUDA part of libtorch where there is a driver.
 pub fn available() -> Vec<String> {
-    let gpus = (0..cuda_devices().unwrap_or(0)).map(|index| Device::Cuda(index).to_string());
+    let gpus = (0..cuda::gpus().map_or(0, <[_]>::len)).map(|index| Device::Cuda(index).to_string());
     std::iter::once(Device::Cpu.to_string()).chain(gpus).collect()
 }
 
@@ -180,73 +201,4 @@ pub fn set_threads(count: usize) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tch::set_num_threads(if count == 0 { cores } else { count } as i32);
     Ok(())
-}
-
-/// How many CUDA devices work, at least one, or why there is none.
-fn cuda_devices() -> Result<usize, String> {
-    find_driver()?;
-    load_cuda().map_err(str::to_owned)?;
-    match usize::try_from(tch::Cuda::device_count()) {
-        Ok(0) | Err(_) => Err(
-            "the CUDA part of libtorch is loaded, but finds no device, or this process had seeded or asked for CUDA before \
-             (then start it again with the device named first)"
-                .into(),
-        ),
-        Ok(count) => Ok(count),
-    }
-}
-
-/// Looks for NVIDIA's driver first: that costs nothing, the CUDA part of libtorch half a second.
-#[cfg(unix)]
-fn find_driver() -> Result<(), String> {
-    // SAFETY: the driver's own library; its initialisers are made for being opened by any program.
-    let driver = unsafe { libloading::Library::new("libcuda.so.1") };
-    driver.map(std::mem::forget).map_err(|_| "this machine has no NVIDIA driver (libcuda.so.1)".to_owned())
-}
-
-#[cfg(not(unix))]
-fn find_driver() -> Result<(), String> {
-    Ok(())
-}
-
-/// Opens the CUDA part of libtorch, once per process; the reason of a failure is kept.
-///
-/// libtorch asks once whether it is there and remembers the answer: after `tch::manual_seed` or any `tch::Cuda` call it comes too
-/// late for this process (measured; tensors made on the CPU before do no harm). So choose the device first, then seed.
-pub fn load_cuda() -> std::result::Result<(), &'static str> {
-    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED.get_or_init(|| open_cuda(&libtorch_folder()?)).as_ref().copied().map_err(String::as_str)
-}
-
-/// Where the libtorch lies that this process uses.
-fn libtorch_folder() -> Result<PathBuf, String> {
-    // any call, so that the linker keeps libtorch and the system has mapped it
-    let _ = tch::get_num_threads();
-    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
-    let mut paths = maps.lines().filter_map(|line| line.find('/').map(|start| Path::new(&line[start..])));
-    let library = paths.find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"));
-    let folder = library.and_then(Path::parent).ok_or("libtorch_cpu.so is not among the libraries of this process")?;
-    Ok(folder.to_path_buf())
-}
-
-#[cfg(unix)]
-fn open_cuda(folder: &Path) -> Result<(), String> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    let path = folder.join("libtorch_cuda.so");
-    if !path.is_file() {
-        return Err(format!("this libtorch has no CUDA part ({} is not there)", path.display()));
-    }
-    // SAFETY: the library belongs to the libtorch that is linked already; its initialisers register kernels and are made for this.
-    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
-    // registered kernels must never go away
-    library.map(std::mem::forget).map_err(|error| {
-        let reason = std::error::Error::source(&error).map(ToString::to_string);
-        let reason = reason.unwrap_or_else(|| error.to_string());
-        format!("{} (NVIDIA's libraries are fetched by `make setup CUDA=1`)", reason.lines().next().unwrap_or_default())
-    })
-}
-
-#[cfg(not(unix))]
-fn open_cuda(_folder: &Path) -> Result<(), String> {
-    Err("CUDA is loaded at run time on Unix only".into())
 }

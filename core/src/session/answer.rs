@@ -185,7 +185,7 @@ impl Session {
         prompted: bool,
     ) -> Slot {
         let memory = self.model.encode_memory(features, low_res, score, prompted);
-        self.store.put(memory.to_kind(self.settings.memory_kind_of(&self.model)))
+        self.store.put(memory.to_kind(self.settings.memory_kind_of(self.model.kind())))
     }
 
     /// Removes prompts and their answer from a slice; what was tracked there comes back.

@@ -32,7 +32,7 @@ pub use segment_all::{Found, segment_all};
 pub use step::{PromptStep, Step, short};
 
 use crate::features::{FeatureFolder, FeaturesInfo};
-use crate::guard::{guard, torch};
+use crate::guard::{guard, guard_twice, torch};
 use crate::intensity::{Intensity, Windows};
 use crate::model::Model;
 use crate::volume::Volume;
@@ -108,9 +108,9 @@ impl Default for Settings {
 
 impl Settings {
     /// What memories are rounded to with this model.
-    fn memory_kind_of(&self, model: &Model) -> Kind {
+    fn memory_kind_of(&self, own: Kind) -> Kind {
         self.memory_kind.unwrap_or(match self.compat {
-            Compat::Holding => model.kind(),
+            Compat::Holding => own,
             Compat::Reference => Kind::BFloat16,
         })
     }
@@ -231,6 +231,11 @@ impl Session {
         (self.slices.cached_bytes() + self.store.live_bytes(), self.store.file_bytes())
     }
 
+    /// Tensor work that changes nothing when it fails; where memory is full, without the features that are kept, once more.
+    fn compute<T>(&mut self, work: impl Fn(&mut Self) -> Result<T>) -> Result<T> {
+        guard_twice(self, Self::free_caches, work)
+    }
+
     /// Forgets the features of all slices; they are computed again when needed.
     pub fn free_caches(&mut self) {
         self.slices.clear();
@@ -239,7 +244,8 @@ impl Session {
     /// Encodes a slice now, so that the first prompt on it is answered at once.
     pub fn encode(&mut self, frame: usize) -> Result<()> {
         self.check_frame(frame)?;
-        guard(|| self.slices.features(&self.model, frame)).map(drop).map_err(|error| error.about(frame, None))
+        self.compute(|session| session.slices.features(&session.model, frame).map(drop))
+            .map_err(|error| error.about(frame, None))
     }
 
     /// Marks an object on a slice, and answers with its mask there. The object is added if it is new (1 to 65535).
@@ -258,7 +264,8 @@ impl Session {
             if session.find(object).is_none() {
                 session.objects.push(Arc::new(Object::new(object)));
             }
-            guard(|| session.answer(frame, object, Arc::new(marks)))?;
+            let marks = Arc::new(marks);
+            session.compute(|session| session.answer(frame, object, marks.clone()))?;
             session.mask(frame, object)
         })
     }
@@ -301,7 +308,8 @@ impl Session {
         left.remove(index);
         self.change(Step::RemovePrompt { frame, object, index }, |session| {
             session.take_prompts(at, frame);
-            left.into_iter().try_for_each(|marks| guard(|| session.answer(frame, object, marks)))
+            left.into_iter()
+                .try_for_each(|marks| session.compute(|session| session.answer(frame, object, marks.clone())))
         })
     }
 

@@ -4,7 +4,6 @@ use super::history::State;
 use super::masks::without_overlap;
 use super::object::{Object, Output, Remembered};
 use super::{Compat, ObjectMask, Session, Step, store};
-use crate::guard::guard;
 use crate::progress::{Flow, stoppable};
 use crate::prompts::{Direction, PromptFile};
 use crate::{Error, Result};
@@ -92,7 +91,7 @@ impl Session {
         mut each: impl FnMut(usize, Vec<ObjectMask>) -> Result<Flow>,
     ) -> Result<()> {
         for at in 0..self.objects.len() {
-            guard(|| self.remember(at))?;
+            self.compute(|session| session.remember(at))?;
         }
         for pass in passes {
             for (at, &frame) in pass.frames.iter().enumerate() {
@@ -100,7 +99,7 @@ impl Session {
                 if at % GIVE_BACK == GIVE_BACK - 1 {
                     store::give_back();
                 }
-                let masks = guard(|| self.advance(pass, frame))?;
+                let masks = self.compute(|session| session.advance(pass, frame))?;
                 if each(frame, masks)? == Flow::Cancel {
                     return Err(Error::Cancelled);
                 }

@@ -22,6 +22,7 @@ use super::store::Store;
 use super::{Session, Settings};
 use crate::guard::guard;
 use crate::model::Model;
+use crate::progress::check;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use document::Document;
@@ -49,12 +50,13 @@ impl Session {
             let (prefix, payload) = bytes.split_at_mut(PREFIX);
             prefix[..8].copy_from_slice(MAGIC);
             prefix[8..12].copy_from_slice(&VERSION.to_le_bytes());
-            prefix[12..].copy_from_slice(&Sha256::digest(payload));
+            prefix[12..].copy_from_slice(&digest(payload)?);
             Ok(bytes)
         })
     }
 
-    /// The session that was saved, on the same volume and with the same model (on any device). Of `settings` only the budgets count;
+    /// The session that was saved, on the same volume and with the same model (on any device, in any precision:
+    /// what was computed in another one is converted, and later answers differ as the precisions do). Of `settings` only the budgets count;
     /// everything that decides about results comes back as it was.
     ///
     /// Errors: bytes that are no session, damaged, cut short or from a newer program; another model or volume than it was saved with.
@@ -64,7 +66,9 @@ impl Session {
             let document: Document = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
             document.check(&model, &volume)?;
             let (settings, windows) = document.settings(settings)?;
-            reader.memory_kind = settings.memory_kind_of(&model);
+            let saved = document.kind()?;
+            reader.kinds = [saved, model.kind()];
+            reader.memory_kinds = [saved, model.kind()].map(|own| settings.memory_kind_of(own));
             let store = Store::default();
             let (objects, history) = document.states(&volume, &mut reader, &store, settings.state_bytes)?;
             reader.finish()?;
@@ -102,7 +106,7 @@ fn payload(bytes: &[u8]) -> Result<&[u8]> {
         }
     }
     let (prefix, payload) = bytes.split_at_checked(PREFIX).ok_or_else(cut)?;
-    if prefix[12..] == *Sha256::digest(payload) {
+    if prefix[12..] == digest(payload)? {
         return Ok(payload);
     }
     match SafeTensors::read_metadata(payload) {
@@ -113,6 +117,16 @@ fn payload(bytes: &[u8]) -> Result<&[u8]> {
         ) => Err(cut()),
         _ => Err(damaged("its checksum is wrong")),
     }
+}
+
+/// sha256, in pieces: a session of fifty objects has gigabytes.
+fn digest(payload: &[u8]) -> Result<[u8; 32]> {
+    let mut digest = Sha256::new();
+    for piece in payload.chunks(16 << 20) {
+        check()?;
+        digest.update(piece);
+    }
+    Ok(digest.finalize().into())
 }
 
 fn damaged<T: std::fmt::Display>(what: T) -> Error {

@@ -60,7 +60,7 @@ impl SegmenterRequest {
     /// Loads the network.
     pub fn load(&self) -> Result<Segmenter> {
         let device = self.place.device.resolve()?;
-        let kind = self.place.precision.for_training(device);
+        let kind = self.place.precision.kind().unwrap_or(Kind::Float); // no other type is compared with MONAI on a GPU
         let (path, tensors, config) = self.parts()?;
         let network = guard(|| SwinUnetr::new(Params::from_tensors(tensors, device, kind), config))
             .map_err(|error| error.in_file(&path))?;

@@ -7,6 +7,7 @@
 
 use super::request::FineTuneRequest;
 use super::step::Stepper;
+use crate::device::cuda;
 use crate::model::ModelConfig;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -105,16 +106,19 @@ pub fn memory(request: &FineTuneRequest, stepper: &Stepper) -> Result<Estimate> 
     let trainee = stepper.trainee;
     let encoder = trainee.trains_encoder();
     let trained: usize = trainee.parameters.iter().map(|(_, tensor)| tensor.numel()).sum();
-    let (resident, free) = machine();
+    let (resident, free) = match trainee.model.device() {
+        tch::Device::Cuda(index) => match cuda::memory(index) {
+            Some((free, _)) => (0.0, free as f64),
+            None => (0.0, f64::INFINITY),
+        },
+        _ => machine(),
+    };
     let bytes = |needs: Needs| resident + 12.0 * trained as f64 + needs.bytes(request, trainee.model.config());
     let needs = Needs::of(request, encoder);
     let needed = bytes(needs);
     let limit = request.run.memory_limit * GB;
-    let available = match trainee.model.device() {
-        _ if limit > 0.0 => Some(limit),
-        tch::Device::Cpu => Some(resident + free),
-        _ => None,
-    };
+    let available = if limit > 0.0 { limit } else { resident + free };
+    let available = available.is_finite().then_some(available);
     if let Some(available) = available.filter(|&available| needed > available) {
         let plain = Needs { keep_images: 0, keep_visits: 0, ..needs };
         let ways = [

@@ -123,7 +123,7 @@ impl FineTuneRequest {
     /// The model with its trained parts.
     pub(super) fn trainee(&self) -> Result<Trainee> {
         let (checkpoint, config, device) = self.model.parts()?;
-        let kind = self.model.place.precision.for_training(device);
+        let kind = self.model.place.precision.for_training()?;
         let weights::Checkpoint { path, tensors, adapters, .. } = checkpoint;
         crate::guard::guard(|| Trainee::new(tensors, adapters, config, self.adapt.clone(), device, kind, self.run.seed))
             .map_err(|error| Error::format(path, error.to_string()))

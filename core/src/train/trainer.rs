@@ -104,11 +104,23 @@ impl<'a> Clips<'a> {
             &mut self.request.course().sample(0, 0).rng,
         );
         let Ok(clip) = drawn else { return Ok(estimate) }; // the training will say what is wrong, or skip it
+        let device = self.stepper.trainee.model.device();
+        let finished = || {
+            if let tch::Device::Cuda(index) = device {
+                tch::Cuda::synchronize(index as i64)
+            }
+        };
+        if device.is_cuda() {
+            self.stepper.encode(&clip)?; // the first round chooses kernels
+            finished();
+        }
         let start = Instant::now();
         self.stepper.encode(&clip)?;
+        finished();
         let encoding = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let evaluated = self.stepper.evaluate(&clip, 0);
+        finished();
         let forward = start.elapsed().as_secs_f64();
         let run = &self.request.run;
         let clips = self.train.len() * run.clips_per_case * run.epochs;

@@ -72,6 +72,9 @@ pub enum Error {
     },
 }
 
+/// How the text of an [`Error::Torch`] begins where there was too little memory.
+pub const OUT_OF_MEMORY: &str = "out of memory";
+
 impl Error {
     /// An [`Error::Io`] for `path`, to be used with `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
@@ -105,6 +108,11 @@ impl Error {
             Self::About { error, .. } => error.cause(),
             error => error,
         }
+    }
+
+    /// Was there too little memory, of the machine or of a GPU?
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self.cause(), Self::Torch(text) if text.starts_with(OUT_OF_MEMORY))
     }
 
     /// The same error as one about a file; those that name one already, and a stop, stay as they are.

@@ -3,8 +3,9 @@
 use super::{Case, file, skip};
 use anyhow::{Context, ensure};
 use libloading::Library;
-use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use sam_octa2_abi::raw::Tables;
 use sam_octa2_abi::{Api, ExtensionError, Plugin};
+use std::ffi::c_void;
 use std::path::Path;
 
 /// The functions as they come through one door.
@@ -42,28 +43,11 @@ pub fn all(case: &Case) -> anyhow::Result<Vec<Door>> {
 
 /// The tables of the Rust interface, if the plugin has them all.
 fn extensions(plugin: &Plugin) -> anyhow::Result<Option<Tables>> {
-    macro_rules! table {
-        ($table:ty) => {
-            match plugin.extension::<$table>() {
-                Ok(table) => *table,
-                Err(ExtensionError::Missing { .. }) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-        };
+    match plugin.tables() {
+        Ok(tables) => Ok(Some(tables)),
+        Err(ExtensionError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    Ok(Some(Tables {
-        system: table!(System1),
-        volume: table!(Volume1),
-        model: table!(Model1),
-        session: table!(Session1),
-        mask: table!(Mask1),
-        script: table!(Script1),
-        history: match plugin.extension::<History1>() {
-            Ok(history) => Some(*history),
-            Err(ExtensionError::Missing { .. }) => None,
-            Err(error) => return Err(error.into()),
-        },
-    }))
 }
 
 /// The functions of the header by their names, if the library has any of them.
@@ -72,31 +56,13 @@ fn symbols(path: &Path) -> anyhow::Result<Option<Tables>> {
         return Ok(None);
     }
     let library = open(path)?;
-    macro_rules! table {
-        ($table:ident $room:literal: $($verb:ident)+) => {
-            $table {
-                $($verb: {
-                    let name = concat!("sam_octa2_", $room, stringify!($verb));
-                    // Safety: the types are those of the header.
-                    *unsafe { library.get(name.as_bytes()) }.with_context(|| format!("no function {name}"))?
-                },)+
-            }
-        };
-    }
-    let tables = Tables {
-        system: table!(System1 "": start capabilities task set_threads selftest text_free error_status error_code error_message
-            error_detail error_free cancel_new cancel_trigger cancel_free),
-        volume: table!(Volume1 "volume_": open lend info frame write to_index to_patient free),
-        model: table!(Model1 "model_": load describe free),
-        session: table!(Session1 "session_": create restore save describe encode prompt remove_prompt undo clear_slice
-            remove_object reset propagate mask labels free_caches free),
-        mask: table!(Mask1 "mask_": info view rle dlpack write retain free),
-        script: table!(Script1 "script_": create add_function share_volume share_labels volume labels run free),
-        history: match file::exports(path)?.contains("sam_octa2_history_undo") {
-            true => Some(table!(History1 "history_": undo redo describe script)),
-            false => None, // an older plugin
-        },
-    };
+    // Safety: the types are those of the header.
+    let tables = unsafe {
+        Tables::by_name(|name| {
+            let found = library.get::<*const c_void>(name.as_bytes()).with_context(|| format!("no function {name}"));
+            found.map(|symbol| *symbol)
+        })
+    }?;
     std::mem::forget(library); // never unloaded
     Ok(Some(tables))
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use object::elf::{DT_NEEDED, FileHeader64};
 use object::read::elf::{Dyn, ElfFile64, FileHeader, SectionHeader};
 use object::{Endianness, Object, ObjectSymbol};
+use sam_octa2_abi::raw::FUNCTIONS;
 use sam_octa2_abi::{ABI_VERSION, check_library_file};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -44,14 +45,6 @@ fn whole(case: &Case) -> anyhow::Result<String> {
     Ok(String::new())
 }
 
-/// The functions that the C header declares.
-fn header_functions() -> BTreeSet<String> {
-    let header = include_str!("../../../plugin/include/sam_octa2.h");
-    let declared = header.split("sam_octa2_").skip(1).filter_map(|rest| rest.split_once('(').map(|(name, _)| name));
-    let letters = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    declared.filter(letters).map(|name| format!("sam_octa2_{name}")).collect()
-}
-
 /// The symbols that a library exports; none where its format is not read here.
 pub fn exports(path: &Path) -> anyhow::Result<BTreeSet<String>> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
@@ -86,7 +79,8 @@ fn exports_the_header(case: &Case) -> anyhow::Result<String> {
     if !cfg!(target_os = "linux") {
         return skip("only the libraries of Linux are looked into");
     }
-    let (found, expected) = (exports(&case.path()?)?, header_functions());
+    let found = exports(&case.path()?)?;
+    let expected: BTreeSet<String> = FUNCTIONS.iter().map(|function| function.name.to_owned()).collect();
     ensure!(found.contains(LOADER_SYMBOL), "abi_stable's symbol is not there: no plugin for Rust viewers");
     let ours = |name: &&String| name.starts_with("sam_octa2_");
     let manifest = case.manifest()?;

@@ -3,7 +3,7 @@
 use super::doors::open;
 use super::{Case, Check, file, skip};
 use anyhow::{Context, bail, ensure};
-use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Volume1};
+use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Volume1};
 use sam_octa2_abi::{ABI_VERSION, Extension, ExtensionError, SelfTest1, Task1};
 use serde_json::Value;
 use std::ffi::{CStr, c_char};
@@ -40,7 +40,6 @@ pub const CHECKS: &[Check] = &[
     layout!(Session1, "session-layout", "sam_octa2.session/1"),
     layout!(Mask1, "mask-layout", "sam_octa2.mask/1"),
     layout!(Script1, "script-layout", "sam_octa2.script/1"),
-    layout!(History1, "history-layout", "sam_octa2.history/1"),
     Check {
         name: "consistent",
         title: "manifest agrees with what is there",
@@ -114,7 +113,7 @@ fn consistent(case: &Case) -> anyhow::Result<String> {
     for id in &declared {
         ensure!(plugin.has_extension(id), "`{id}` is in the manifest, but the plugin does not have it");
     }
-    let rooms = [System1::ID, Volume1::ID, Model1::ID, Session1::ID, Mask1::ID, Script1::ID, History1::ID];
+    let rooms = [System1::ID, Volume1::ID, Model1::ID, Session1::ID, Mask1::ID, Script1::ID];
     for id in [Task1::ID, SelfTest1::ID].into_iter().chain(rooms) {
         ensure!(declared.contains(&id) || !plugin.has_extension(id), "`{id}` is there, but not in the manifest");
     }

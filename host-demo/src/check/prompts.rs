@@ -61,13 +61,13 @@ fn prompts(case: &Case) -> anyhow::Result<String> {
         logits(&session, 1, 1)?;
         for frame in [SHAPE[0] as u64, u64::MAX] {
             expect_error(session.mask(frame, 1)).context("a mask of no slice")?;
-            expect_error(session.undo(frame, 1)).context("undo on no slice")?;
-            expect_error(session.clear_slice(frame, 1)).context("clear_slice of no slice")?;
+            expect_error(session.remove_prompt(frame, 1, None, &mut ())).context("undo on no slice")?;
+            expect_error(session.clear_slice(frame, 1, &mut ())).context("clear_slice of no slice")?;
             expect_error(session.encode(frame, &mut ())).context("encode of no slice")?;
         }
         expect_error(session.mask(1, 9)).context("a mask of no object")?;
         expect_error(session.remove_object(9)).context("removing no object")?;
-        expect_error(session.remove_prompt(1, 1, 99)).context("removing no prompt")?;
+        expect_error(session.remove_prompt(1, 1, Some(99), &mut ())).context("removing no prompt")?;
         raw_sizes(case, door)
     })
 }
@@ -91,7 +91,7 @@ fn raw_sizes(case: &Case, door: &Door) -> anyhow::Result<()> {
     };
     // Safety: handles and structs as the header says, but for their sizes.
     unsafe {
-        same("session_create", (t.session.create)(volume, model, null(), &raw mut session, none), 0)?;
+        same("session_create", (t.session.create)(volume, model, null(), null(), &raw mut session, none), 0)?;
         for (what, bad) in
             [("4 bytes", prompt(4, 1)), ("more points than can be", prompt(size_of::<PromptStruct>(), 1 << 60))]
         {
@@ -103,7 +103,7 @@ fn raw_sizes(case: &Case, door: &Door) -> anyhow::Result<()> {
         raw_error(t, "invalid_argument", |error| (t.session.propagate)(session, null(), &short, null(), error))
             .context("a sam_octa2_on_slice of 4 bytes")?;
         let mut view = ViewStruct { size: 8, ..ViewStruct::empty() };
-        raw_error(t, "invalid_argument", |error| (t.session.save)(session, &raw mut view, error))
+        raw_error(t, "invalid_argument", |error| (t.session.save)(session, null(), &raw mut view, error))
             .context("a sam_octa2_view of 8 bytes as the place of a state")?;
         same("session_mask", (t.session.mask)(session, 1, 1, &raw mut mask, none), 0)?;
         raw_error(t, "invalid_argument", |error| (t.mask.view)(mask, 0, &raw mut view, error))
@@ -169,7 +169,7 @@ fn drawn_mask(case: &Case) -> anyhow::Result<String> {
         };
         // Safety: handles and structs as the header says, or wrong as it allows.
         unsafe {
-            same("session_create", (t.session.create)(volume, model, null(), &raw mut session, none), 0)?;
+            same("session_create", (t.session.create)(volume, model, null(), null(), &raw mut session, none), 0)?;
             let lender = drawing()?;
             let plain = drawn(lender);
             same("a mask", (t.session.prompt)(session, &prompt(&plain), null(), &raw mut mask, none), 0)?;

@@ -34,7 +34,7 @@ pub const CHECKS: &[Check] = &[
         name: "history",
         title: "undo and redo go back and forth, past a propagation, to the same bits",
         level: 2,
-        needs: &["model", "history-layout"],
+        needs: &["model"],
         run: history,
     },
     Check { name: "busy", title: "a call from a callback gets busy", level: 2, needs: &["model"], run: busy },
@@ -86,7 +86,7 @@ pub fn both(case: &Case, door: &Door) -> anyhow::Result<(Volume, Model)> {
 /// A session on the volume.
 pub fn new(case: &Case, door: &Door) -> anyhow::Result<Session> {
     let (volume, model) = both(case, door)?;
-    Ok(door.api.session(&volume, &model, Some(r#"{"window": "0,255"}"#))?)
+    Ok(door.api.session(&volume, &model, Some(r#"{"window": "0,255"}"#), &mut ())?)
 }
 
 /// A click on the spot.
@@ -147,7 +147,8 @@ fn session(case: &Case) -> anyhow::Result<String> {
         same("objects", told["objects"].as_array().map(Vec::len), Some(1))?;
         for options in [r#"{"colour": 1}"#, r#"{"window": "bright"}"#, "[", r#"{"compat": "x"}"#] {
             let (volume, model) = both(case, door)?;
-            expect_code(door.api.session(&volume, &model, Some(options)), "invalid_argument").context(options)?;
+            expect_code(door.api.session(&volume, &model, Some(options), &mut ()), "invalid_argument")
+                .context(options)?;
         }
         for range in ["[", r#"{"direction": "up"}"#, r#"{"start": 99}"#, r#"{"start": -1}"#] {
             expect_error(session.propagate(Some(range), &mut go_on, &mut ())).context(range)?;
@@ -175,13 +176,13 @@ fn masks(case: &Case) -> anyhow::Result<String> {
         }
         let told = json_of(&mask.info()?)?;
         same("area", told["area"].as_u64(), Some(dense.iter().map(|&inside| u64::from(inside)).sum()))?;
-        let runs = json_of(&mask.rle()?)?["counts"]
+        let runs = json_of(&mask.rle(&mut ())?)?["counts"]
             .as_array()
             .map_or(0, |counts| counts.iter().filter_map(serde_json::Value::as_u64).sum());
         same("pixels of the run lengths", runs, dense.len() as u64)?;
-        let stack = session.labels()?;
+        let stack = session.labels(&mut ())?;
         expect_code(stack.view(Form::Logits), "unsupported")?;
-        expect_error(mask.write("/no/such/folder/x.nii", None))?;
+        expect_error(mask.write("/no/such/folder/x.nii", None, &mut ()))?;
         let copy = mask.clone();
         drop((mask, session));
         copy.info().context("a mask lives on without its session").map(|_| ())
@@ -193,12 +194,12 @@ fn memory(case: &Case) -> anyhow::Result<String> {
         let lender = picture()?;
         let volume = lend(door, &view(lender))?;
         let model = door.api.load_model(&case.model_request()?, &mut ())?;
-        let session = door.api.session(&volume, &model, None)?;
+        let session = door.api.session(&volume, &model, None, &mut ())?;
         drop((volume, model));
         session.prompt(&click(1), &mut ()).context("the session outlives its volume and model")?;
         session.propagate(None, &mut go_on, &mut ())?;
         let kept = session.mask(2, 1)?;
-        let labels = session.labels()?;
+        let labels = session.labels(&mut ())?;
         same("releases while the session is there", lender.releases(), 0)?;
         drop(session);
         labels.info().context("labels live on without their session")?;
@@ -216,7 +217,7 @@ fn determinism(case: &Case) -> anyhow::Result<String> {
             let before = logits(&session, 1, 1)?;
             let outside = Prompt { points: vec![5.0, 40.0], labels: vec![0], ..click(1) };
             session.prompt(&outside, &mut ())?;
-            session.undo(1, 1)?;
+            session.remove_prompt(1, 1, None, &mut ())?;
             same("bits after undo", logits(&session, 1, 1)? == before, true)?;
             session.prompt(&outside, &mut ())?;
             session.free_caches()?;
@@ -232,27 +233,26 @@ fn determinism(case: &Case) -> anyhow::Result<String> {
 fn history(case: &Case) -> anyhow::Result<String> {
     doors::each(case, |door| {
         let session = new(case, door)?;
-        let history = session.history()?;
-        expect_code(history.undo(), "invalid_argument").context("nothing to undo")?;
+        expect_code(session.undo(), "invalid_argument").context("nothing to undo")?;
         session.prompt(&click(1), &mut ())?;
         session.propagate(None, &mut go_on, &mut ())?;
         let tracked = logits(&session, 4, 1)?;
         session.prompt(&Prompt { frame: 4, points: vec![5.0, 40.0], labels: vec![0], ..click(1) }, &mut ())?;
         let corrected = logits(&session, 4, 1)?;
-        history.undo()?;
+        session.undo()?;
         same("bits after undo", logits(&session, 4, 1)? == tracked, true)?;
-        history.undo()?;
+        session.undo()?;
         expect_code(session.mask(4, 1), "not_found").context("the propagation is undone")?;
-        let undone = json_of(&history.undo()?)?;
+        let undone = json_of(&session.undo()?)?;
         same("the step undone", undone["op"].as_str(), Some("prompt"))?;
         for _ in 0..3 {
-            history.redo()?;
+            session.redo()?;
         }
         same("bits after redo", logits(&session, 4, 1)? == corrected, true)?;
-        expect_code(history.redo(), "invalid_argument").context("nothing to redo")?;
-        let told = json_of(&history.describe()?)?;
+        expect_code(session.redo(), "invalid_argument").context("nothing to redo")?;
+        let told = json_of(&session.history()?)?;
         same("steps in the record", told["record"].as_array().map(Vec::len), Some(9))?;
-        ensure!(history.script()?.contains("session.undo();"), "the script lacks a step");
+        ensure!(session.script(&mut ())?.contains("session.undo();"), "the script lacks a step");
         Ok(())
     })
 }
@@ -293,7 +293,7 @@ fn threads(case: &Case) -> anyhow::Result<String> {
     doors::each(case, |door| {
         let (volume, model) = both(case, door)?;
         let one = |object: u32| {
-            let session = door.api.session(&volume, &model, None)?;
+            let session = door.api.session(&volume, &model, None, &mut ())?;
             session.prompt(&click(object), &mut ())?;
             session.propagate(None, &mut go_on, &mut ())?;
             anyhow::Ok((logits(&session, 3, object)?, session))
@@ -322,12 +322,12 @@ fn threads(case: &Case) -> anyhow::Result<String> {
 fn state(case: &Case) -> anyhow::Result<String> {
     doors::each(case, |door| {
         let (volume, model) = both(case, door)?;
-        let session = door.api.session(&volume, &model, None)?;
+        let session = door.api.session(&volume, &model, None, &mut ())?;
         session.prompt(&click(1), &mut ())?;
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut go_on, &mut ())?;
-        let saved = session.save()?;
+        let saved = session.save(&mut ())?;
         let bytes = saved.values::<u8>().context("a state is not bytes")?.to_vec();
-        let other = door.api.restore(&volume, &model, &bytes, None)?;
+        let other = door.api.restore(&volume, &model, &bytes, None, &mut ())?;
         session.propagate(None, &mut go_on, &mut ())?;
         other.propagate(None, &mut go_on, &mut ()).context("the restored session")?;
         ensure!(logits(&session, 4, 1)? == logits(&other, 4, 1)?, "the restored session goes on in another way");
@@ -337,10 +337,12 @@ fn state(case: &Case) -> anyhow::Result<String> {
         let bad =
             [Vec::new(), vec![0], b"hello".to_vec(), cut(1), cut(4), cut(7), flipped, [&bytes[..], b"x"].concat()];
         for (at, bad) in bad.iter().enumerate() {
-            expect_error(door.api.restore(&volume, &model, bad, None)).with_context(|| format!("bad state {at}"))?;
+            expect_error(door.api.restore(&volume, &model, bad, None, &mut ()))
+                .with_context(|| format!("bad state {at}"))?;
         }
         let smaller = ViewStruct { shape: [3, 48, 64, 0], ..view(picture()?) };
-        expect_error(door.api.restore(&lend(door, &smaller)?, &model, &bytes, None)).context("another volume")?;
+        expect_error(door.api.restore(&lend(door, &smaller)?, &model, &bytes, None, &mut ()))
+            .context("another volume")?;
         Ok(())
     })
 }

@@ -92,25 +92,27 @@ fn random_text(case: &Case) -> anyhow::Result<String> {
 fn random_state(case: &Case) -> anyhow::Result<String> {
     doors::each(case, |door| {
         let (volume, model) = both(case, door)?;
-        let session = door.api.session(&volume, &model, None)?;
+        let session = door.api.session(&volume, &model, None, &mut ())?;
         session.prompt(&click(1), &mut ())?;
-        let saved = session.save()?;
+        let saved = session.save(&mut ())?;
         let good = saved.values::<u8>().context("a state is not bytes")?.to_vec();
         let mut noise = Noise::new(2);
         for round in 0..3 {
             let bad = noise.bytes(1 << 20);
-            expect_error(door.api.restore(&volume, &model, &bad, None)).with_context(|| format!("1 MB, {round}"))?;
+            expect_error(door.api.restore(&volume, &model, &bad, None, &mut ()))
+                .with_context(|| format!("1 MB, {round}"))?;
             // a good beginning, then noise
             let bad = [&good[..64.min(good.len())], &bad].concat();
-            expect_error(door.api.restore(&volume, &model, &bad, None)).with_context(|| format!("head, {round}"))?;
+            expect_error(door.api.restore(&volume, &model, &bad, None, &mut ()))
+                .with_context(|| format!("head, {round}"))?;
         }
         for _ in 0..100 {
             let (mut bad, at) = (good.clone(), noise.number() as usize % good.len());
             bad[at] ^= 1 << (noise.number() % 8);
-            expect_error(door.api.restore(&volume, &model, &bad, None))
+            expect_error(door.api.restore(&volume, &model, &bad, None, &mut ()))
                 .with_context(|| format!("a bit of byte {at}"))?;
         }
-        door.api.restore(&volume, &model, &good, None).context("the good state afterwards").map(|_| ())
+        door.api.restore(&volume, &model, &good, None, &mut ()).context("the good state afterwards").map(|_| ())
     })
 }
 
@@ -178,12 +180,12 @@ fn session_leak(case: &Case) -> anyhow::Result<String> {
     let Some(door) = doors.first() else { return skip("the plugin has no functions for it") };
     let (volume, model) = both(case, door)?;
     stays_flat(100, 24 << 20, || {
-        let session = door.api.session(&volume, &model, None)?;
+        let session = door.api.session(&volume, &model, None, &mut ())?;
         session.prompt(&click(1), &mut ())?;
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut go_on, &mut ())?;
-        let state = session.save()?;
-        drop(door.api.restore(&volume, &model, state.values::<u8>().context("no bytes")?, None)?);
-        session.labels().map(|_| ()).map_err(Into::into)
+        let state = session.save(&mut ())?;
+        drop(door.api.restore(&volume, &model, state.values::<u8>().context("no bytes")?, None, &mut ())?);
+        session.labels(&mut ()).map(|_| ()).map_err(Into::into)
     })?;
     Ok(String::new())
 }

@@ -24,7 +24,7 @@ mod loader;
 pub mod raw;
 
 pub use abi_stable;
-pub use api::{Api, CancelToken, Element, Form, History, Mask, Model, Prompt, Script, Session, Slice, View, Volume};
+pub use api::{Api, CancelToken, Element, Form, Mask, Model, Prompt, Script, Session, Slice, View, Volume};
 pub use error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
 pub use host::{Flow, HostCalls, HostObserver, Severity};
 pub use library_file::check_library_file;

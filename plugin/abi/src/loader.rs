@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::error::{ExtensionError, LoadError, LoadErrorKind, PluginError};
-use crate::raw::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+use crate::raw::Tables;
 use crate::{Extension, HostCalls, HostObserver, Root_Ref, SelfTest1, Task1, check_library_file};
 use abi_stable::library::{LibraryError, lib_header_from_path};
 use std::path::{Path, PathBuf};
@@ -59,21 +59,18 @@ impl Plugin {
 
     /// The plugin's functions beyond whole tasks: volumes, models, sessions, masks, scripts.
     pub fn api(&self) -> Result<Api, ExtensionError> {
-        let tables = Tables {
-            system: *self.extension::<System1>()?,
-            volume: *self.extension::<Volume1>()?,
-            model: *self.extension::<Model1>()?,
-            session: *self.extension::<Session1>()?,
-            mask: *self.extension::<Mask1>()?,
-            script: *self.extension::<Script1>()?,
-            history: match self.extension::<History1>() {
-                Ok(history) => Some(*history),
-                Err(ExtensionError::Missing { .. }) => None, // the plugin is older
-                Err(error) => return Err(error),
-            },
-        };
         // Safety: the plugin offers them under the ids of this interface, with its layouts.
-        Ok(unsafe { Api::from_tables(tables) })
+        Ok(unsafe { Api::from_tables(self.tables()?) })
+    }
+
+    /// The function tables behind [`Plugin::api`].
+    pub fn tables(&self) -> Result<Tables, ExtensionError> {
+        macro_rules! tables {
+            ($($(#[$about:meta])+ $room:ident $table:ident $id:literal $prefix:literal { $($functions:tt)+ })+) => {
+                Tables { $($room: *self.extension()?,)+ }
+            };
+        }
+        Ok(crate::functions!(tables))
     }
 
     /// The names of the tasks: a JSON array of strings.

@@ -11,31 +11,42 @@ mod service;
 mod task;
 
 use sam_octa2_abi::SelfTest1;
-use sam_octa2_abi::raw::{ENGINE_VERSION, Engine};
+use sam_octa2_abi::raw::{ENGINE_VERSION, Engine, Mask1, Model1, Script1, Session1, Volume1};
 use sam_octa2_boundary::{convert, guard};
 
 /// The libtorch that this library was built for (`tch` 0.26).
 const TORCH_VERSION: &str = "2.13.0";
 
-static ENGINE: Engine = Engine {
-    version: ENGINE_VERSION.as_ptr(),
-    version_length: ENGINE_VERSION.len(),
-    run_task: task::run,
-    selftest: SelfTest1 { panic: selftest::panic, echo: selftest::echo, sleep: selftest::sleep },
-    capabilities: c::system::capabilities,
-    run_c_task: c::system::task,
-    set_threads: c::system::set_threads,
-    run_selftest: c::system::selftest,
-    volume: c::volume::TABLE,
-    model: c::model::TABLE,
-    session: c::session::TABLE,
-    mask: c::mask::TABLE,
-    script: c::script::TABLE,
-    history: c::history::TABLE,
-};
+/// The functions of all rooms but `system`, most of which the other library does itself.
+macro_rules! engine {
+    ($(
+        $(#[$about:meta])+
+        $room:ident $table:ident $id:literal $prefix:literal {
+            $($(#[$doc:meta])+ $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)+
+        }
+    )+) => {
+        engine! { @rooms $($room $table { $($name)+ })+ }
+    };
+    (@rooms system $system:ident { $($done:ident)+ } $($room:ident $table:ident { $($name:ident)+ })+) => {
+        Engine {
+            version: ENGINE_VERSION.as_ptr(),
+            version_length: ENGINE_VERSION.len(),
+            run_task: task::run,
+            selftest: SelfTest1 { panic: selftest::panic, echo: selftest::echo, sleep: selftest::sleep },
+            capabilities: c::system::capabilities,
+            run_c_task: c::system::task,
+            set_threads: c::system::set_threads,
+            run_selftest: c::system::selftest,
+            $($room: $table { $($name: c::$room::$name),+ },)+
+        }
+    };
+}
+static ENGINE: Engine = sam_octa2_abi::functions!(engine);
 
 /// What `libsam_octa2.so` looks for.
 #[unsafe(no_mangle)]
 pub extern "C" fn sam_octa2_engine() -> *const Engine {
+    // before anything is computed: later it would come too late
+    std::panic::catch_unwind(sam_octa2_core::device::cuda::prepare).ok();
     &raw const ENGINE
 }

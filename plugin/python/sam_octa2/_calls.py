@@ -16,7 +16,7 @@ import time
 import weakref
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional, TypeVar
 
 from . import _abi
 from ._errors import Cancelled, SamOcta2Error
@@ -25,6 +25,8 @@ from .cancel import Cancel, _ambient
 
 #: ``progress(stage, done, total)``; ``False`` stops the call
 Progress = Callable[[str, int, int], Optional[bool]]
+
+_Answer = TypeVar("_Answer")
 
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 _PRINTED = 16
@@ -133,6 +135,18 @@ def calling(
         _running.pop(call.key, None)
     if call.raised is not None:
         raise call.raised
+
+
+def long(
+    kind: Callable[..., _Answer],
+    name: str,
+    *arguments: Any,
+    progress: Optional[Progress] = None,
+    cancel: Optional[Cancel] = None,
+) -> _Answer:
+    """A long call whose host comes last: ``long(library.handle, "session_labels", pointer, cancel=token)``."""
+    with calling(progress, cancel) as call:
+        return kind(name, *arguments, call.host)
 
 
 def _take_interrupts(call: Call) -> Callable[[], Any]:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Type, TypeVar,
 
 from . import _abi, _errors, _torch
 from ._errors import InvalidArgument, SamOcta2Error
+from ._functions import FUNCTIONS
 
 FILE = "libsam_octa2.so"
 VARIABLE = "SAM_OCTA2_PLUGIN"
@@ -67,7 +68,7 @@ class Library:
                 f"{file}: has version {version} of the C interface, but this package needs {_abi.VERSION}", status=-6
             )
         self._functions: Dict[str, Any] = {}
-        for name, (result, arguments) in _abi.FUNCTIONS.items():
+        for name, (result, arguments) in FUNCTIONS.items():
             try:
                 function = getattr(opened, f"sam_octa2_{name}")
             except AttributeError:

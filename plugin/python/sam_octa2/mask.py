@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _abi, _dlpack, _memory
+from ._calls import Progress, long
 from ._errors import InvalidArgument
 from ._library import Handle, PathLike, encoded, load, options
+from .cancel import Cancel
 
 if TYPE_CHECKING:
     from .volume import Volume
@@ -59,9 +61,9 @@ class _Result(Handle):
     def __dlpack_device__(self) -> Tuple[int, int]:
         return _dlpack.CPU
 
-    def rle(self) -> Any:
+    def rle(self, *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None) -> Any:
         """COCO run lengths: ``{"size": [rows, columns], "counts": [...]}``; of labels a list of these with `frame` and `object`."""
-        return load().json("mask_rle", self._pointer)
+        return long(load().json, "mask_rle", self._pointer, progress=progress, cancel=cancel)
 
 
 class Mask(_Result):
@@ -129,6 +131,8 @@ class Labels(_Result):
         description: Optional[str] = None,
         number: Optional[int] = None,
         algorithm: Optional[str] = None,
+        progress: Optional[Progress] = None,
+        cancel: Optional[Cancel] = None,
     ) -> None:
         """Writes ``.nii``, ``.nii.gz``, ``.npy``, ``.tif``, ``.json`` (COCO), ``.dcm`` (DICOM Segmentation of a DICOM volume), or a folder
         of PNGs. The options are what a ``.dcm`` says (docs/formats.md): `properties` such as ``["vessel", "2=faz"]``, ..."""
@@ -139,7 +143,7 @@ class Labels(_Result):
             number=number,
             algorithm=algorithm,
         )
-        load().call("mask_write", self._pointer, encoded(path), how)
+        long(load().call, "mask_write", self._pointer, encoded(path), how, progress=progress, cancel=cancel)
 
     def __repr__(self) -> str:
         return f"<Labels {' x '.join(map(str, self.shape))}, objects {json.dumps(self.objects)}>"

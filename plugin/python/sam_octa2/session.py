@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _abi, _memory
-from ._calls import Progress, calling, running
+from ._calls import Progress, calling, long, running
 from ._errors import Cancelled, InvalidArgument
 from ._library import Handle, PathLike, frame_number, load, object_number, options, whole
 from .cancel import Cancel
@@ -63,6 +63,7 @@ class Session(Handle):
         history_bytes: Optional[int] = None,
         features: Optional[PathLike] = None,
         features_bytes: Optional[int] = None,
+        cancel: Optional[Cancel] = None,
     ) -> None:
         how = options(
             window=window,
@@ -74,20 +75,21 @@ class Session(Handle):
             features=features,
             features_bytes=features_bytes,
         )
-        super().__init__(load().handle("session_create", volume._pointer, model._pointer, how))
+        super().__init__(long(load().handle, "session_create", volume._pointer, model._pointer, how, cancel=cancel))
 
     @classmethod
-    def restore(cls, volume: Volume, model: Model, state: Any, **how: Any) -> "Session":
+    def restore(
+        cls, volume: Volume, model: Model, state: Any, *,
+        progress: Optional[Progress] = None, cancel: Optional[Cancel] = None, **how: Any,
+    ) -> "Session":
         """The session that `save` wrote down. Volume and model must be the same; the options are those of a new session."""
         raw = np.frombuffer(state, np.uint8)
-        made = load().handle(
-            "session_restore", volume._pointer, model._pointer, raw.ctypes.data, raw.size, options(**how)
-        )
-        return cls._of(made)
+        given = (volume._pointer, model._pointer, raw.ctypes.data, raw.size, options(**how))
+        return cls._of(long(load().handle, "session_restore", *given, progress=progress, cancel=cancel))
 
-    def save(self) -> bytes:
+    def save(self, *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None) -> bytes:
         """Everything that the session knows."""
-        return _memory.array_of(load().view("session_save", self._pointer)).tobytes()
+        return _memory.array_of(long(load().view, "session_save", self._pointer, progress=progress, cancel=cancel)).tobytes()
 
     def describe(self) -> Dict[str, Any]:
         """Objects with their prompts and slices, memory in use, window."""
@@ -184,41 +186,34 @@ class Session(Handle):
 
     # taking back
 
-    def undo(self, frame: Optional[int] = None, object: int = 1) -> Dict[str, Any]:
-        """Takes the last step back, whatever it was: a prompt, a propagation, ...; all is as it was before, bit for bit. Returns the step.
-
-        With a slice: removes the last prompt of an object there, wherever it stands, which is a step of its own.
-        """
-        if frame is None:
-            undone: Dict[str, Any] = load().json("history_undo", self._pointer)
-            return undone
-        load().call("session_undo", self._pointer, frame_number(frame), object_number(object))
-        done: Dict[str, Any] = self.history()["done"][-1]
-        return done
+    def undo(self) -> Dict[str, Any]:
+        """Takes the last step back, whatever it was: a prompt, a propagation, ...; all is as it was before, bit for bit. Returns the step."""
+        undone: Dict[str, Any] = load().json("session_undo", self._pointer)
+        return undone
 
     def redo(self) -> Dict[str, Any]:
         """Does the step again that was undone last, without computing it again. Returns the step."""
-        done: Dict[str, Any] = load().json("history_redo", self._pointer)
+        done: Dict[str, Any] = load().json("session_redo", self._pointer)
         return done
 
     def history(self) -> Dict[str, Any]:
         """`done`: the steps in force; `undo`: how many of them can be undone; `undone`: those that can be redone, the next one first;
         `record`: all that was done, in order."""
-        told: Dict[str, Any] = load().json("history_describe", self._pointer)
+        told: Dict[str, Any] = load().json("session_history", self._pointer)
         return told
 
-    def script(self) -> str:
+    def script(self, *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None) -> str:
         """The session as a script that does the same again (`Script.run`, `host-demo run`)."""
-        return load().text("history_script", self._pointer)
+        return long(load().text, "session_script", self._pointer, progress=progress, cancel=cancel)
 
-    def remove_prompt(self, frame: int, index: int, object: int = 1) -> None:
-        """Removes one prompt of an object on a slice; `index` counts from 0 in the order given."""
-        at = whole("prompt", index, 0, 2**63)
-        load().call("session_remove_prompt", self._pointer, frame_number(frame), object_number(object), at)
+    def remove_prompt(self, frame: int, index: Optional[int] = None, object: int = 1) -> None:
+        """Removes one prompt of an object on a slice: `index` counts from 0 in the order given; without it, the last one."""
+        at = 2**64 - 1 if index is None else whole("prompt", index, 0, 2**63)
+        long(load().call, "session_remove_prompt", self._pointer, frame_number(frame), object_number(object), at)
 
     def clear(self, frame: int, object: int = 1) -> None:
         """Takes back all prompts of an object on a slice; what was tracked there comes back."""
-        load().call("session_clear_slice", self._pointer, frame_number(frame), object_number(object))
+        long(load().call, "session_clear_slice", self._pointer, frame_number(frame), object_number(object))
 
     def remove_object(self, object: int) -> None:
         """Removes an object with all its prompts and masks."""
@@ -238,9 +233,9 @@ class Session(Handle):
         """The mask of an object on a slice."""
         return Mask._of(load().handle("session_mask", self._pointer, frame_number(frame), object_number(object)))
 
-    def labels(self) -> Labels:
+    def labels(self, *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None) -> Labels:
         """All masks as one stack of object numbers, on the grid of the volume."""
-        return Labels._of(load().handle("session_labels", self._pointer))
+        return Labels._of(long(load().handle, "session_labels", self._pointer, progress=progress, cancel=cancel))
 
     # following
 

@@ -90,7 +90,7 @@ class Segmenter:
     def take_back(self, frame: int, object: int) -> None:
         """Takes back the last prompt of an object on a slice."""
         self.take_paint()
-        self.session.undo(frame, object)
+        self.session.remove_prompt(frame, object=object)
         self._drawn.pop((frame, object), None)
         self.repaint(frame)
 

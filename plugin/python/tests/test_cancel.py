@@ -52,11 +52,11 @@ def stops(call, least):
     assert not _calls._running
 
 
-def test_every_long_call(session, tmp_path):
+def test_every_long_call(session, volume, model, tmp_path):
     def prompt(**how):
         session.free_caches()
         session.prompt(1, object=2, points=[(131, 126)], **how)
-        session.undo(1, 2)
+        session.remove_prompt(1, object=2)
 
     def encode(**how):
         session.free_caches()
@@ -66,6 +66,10 @@ def test_every_long_call(session, tmp_path):
     stops(encode, 15)
     session.click(0, 131, 126)
     stops(lambda **how: session.propagate(max_frames=2, **how), 30)
+    for verb in (session.labels, session.save, session.script, session.labels().rle):
+        stops(verb, 2)
+    state = session.save()
+    stops(lambda **how: Session.restore(volume, model, state, **how), 2)
     stops(lambda **how: Model.load(MODEL, CONFIG, device="cpu", **how), 20)
     stops(lambda **how: Volume.open(DEMO, **how), 2)
     stops(lambda **how: Volume.open(DEMO).write(tmp_path / "copy.nii.gz", **how), 2)

@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT
 
 from sam_octa2 import _abi, _errors
+from sam_octa2._functions import FUNCTIONS
 
 HEADER = (ROOT / "plugin/include/sam_octa2.h").read_text()
 CODE = re.sub(r"//[^\n]*|/\*.*?\*/", "", HEADER, flags=re.DOTALL)
@@ -54,9 +55,9 @@ def split(parameter):
 
 def test_functions():
     declared = re.findall(r"^(\w[\w ]*[\s*])sam_octa2_(\w+)\(([^)]*)\);", CODE, re.MULTILINE)
-    assert {name for _, name, _ in declared} == set(_abi.FUNCTIONS)
+    assert {name for _, name, _ in declared} == set(FUNCTIONS)
     for answer, name, parameters in declared:
-        result, arguments = _abi.FUNCTIONS[name]
+        result, arguments = FUNCTIONS[name]
         assert same(answer, result), name
         wanted = [] if parameters.strip() == "void" else [split(p) for p in parameters.split(",")]
         assert len(wanted) == len(arguments), name

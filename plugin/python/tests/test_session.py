@@ -127,7 +127,7 @@ def test_an_exception_of_a_callback_comes_out(session):
 def test_taking_back(session):
     first = session.click(0, 131, 126).numpy("logits")
     session.click(0, 20, 20, positive=False)
-    session.undo(0)
+    session.remove_prompt(0)
     np.testing.assert_array_equal(session.mask_of(0).numpy("logits"), first)
     session.click(0, 20, 20, positive=False)
     session.remove_prompt(0, 1)
@@ -157,7 +157,8 @@ def test_steps_are_undone_and_redone(session, volume, model):
     session.redo()
     assert session.redo()["text"] == "propagation forward"
     np.testing.assert_array_equal(session.labels().numpy(), labels)
-    assert session.undo(0, 1)["op"] == "remove_prompt"
+    session.remove_prompt(0)
+    assert session.history()["done"][-1]["op"] == "remove_prompt"
     session.undo()
     other = Session.restore(volume, model, session.save())
     assert other.history() == session.history()

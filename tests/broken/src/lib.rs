@@ -11,7 +11,7 @@ mod volume;
 use abi_stable::export_root_module;
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{RNone, ROption, RSome, RStr, RString};
-use sam_octa2_abi::raw::{History1, Mask1, Model1, Script1, Session1, System1, Volume1};
+use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Volume1};
 use sam_octa2_abi::{Extension, ExtensionPtr, Plugin, Root, Root_Ref, SelfTest1, Task1};
 use std::sync::LazyLock;
 
@@ -60,7 +60,6 @@ extern "C" fn get_extension(id: RStr<'_>) -> ROption<ExtensionPtr> {
         Session1::ID => RSome(ExtensionPtr::new(&*session::TABLE)),
         Mask1::ID => RSome(ExtensionPtr::new(real::<Mask1>())),
         Script1::ID => RSome(ExtensionPtr::new(&*script::TABLE)),
-        History1::ID => RSome(ExtensionPtr::new(real::<History1>())),
         id if defect("any-id") && id.starts_with("sam_octa2.task") => RSome(ExtensionPtr::new(real::<Task1>())),
         _ => RNone,
     }

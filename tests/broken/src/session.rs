@@ -46,8 +46,9 @@ unsafe extern "C" fn takes_any_state(
     _: *const u8,
     _: usize,
     options: *const c_char,
+    host: *const HostStruct,
     session: *mut *mut Session,
     error: Error,
 ) -> Status {
-    unsafe { (real::<Session1>().create)(volume, model, options, session, error) }
+    unsafe { (real::<Session1>().create)(volume, model, options, host, session, error) }
 }

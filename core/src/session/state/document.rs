@@ -17,6 +17,7 @@ use crate::{Error, Result};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use tch::Kind;
 
 /// bytes that the history may always add to a saved session
 const HISTORY: u64 = 4 << 20;
@@ -97,14 +98,6 @@ impl Document {
         if self.model != model.fingerprint() {
             return Err(Error::invalid("the session was saved with another model (other weights or configuration)"));
         }
-        let precision = kind_of(self.precision);
-        if precision != Some(model.kind()) {
-            return Err(Error::invalid(format!(
-                "the session was saved with a model in {:?}, this one computes in {:?}",
-                self.precision,
-                model.kind()
-            )));
-        }
         if self.shape != volume.shape() {
             return Err(Error::invalid(format!(
                 "the session was saved with another volume, of shape {:?}; this one is {:?} (frames, rows, columns, channels)",
@@ -120,6 +113,11 @@ impl Document {
             ));
         }
         Ok(())
+    }
+
+    /// What the model computed in.
+    pub fn kind(&self) -> Result<Kind> {
+        kind_of(self.precision).ok_or_else(|| damaged(format!("the type {:?}", self.precision)))
     }
 
     /// The settings that decide about results, with the budgets of `settings`.

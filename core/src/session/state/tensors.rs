@@ -6,6 +6,7 @@ use super::{damaged, unwritable};
 use crate::Result;
 use crate::guard::torch;
 use crate::model::Model;
+use crate::progress::check;
 use crate::weights::{dtype_of, kind_of};
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
@@ -86,6 +87,7 @@ impl<'a> Parts<'a> {
         bytes.extend((header.len() as u64).to_le_bytes());
         bytes.extend(header.as_bytes());
         for (_, part) in &self.0 {
+            check()?;
             bytes.extend(part.bytes()?);
         }
         Ok(bytes)
@@ -98,8 +100,10 @@ pub(super) struct Reader<'a> {
     data: &'a [u8],
     taken: usize,
     model: &'a Model,
-    /// what memories were rounded to
-    pub memory_kind: Kind,
+    /// what the model computed in when the session was saved, and computes in now
+    pub kinds: [Kind; 2],
+    /// what memories were rounded to, and are rounded to now
+    pub memory_kinds: [Kind; 2],
 }
 
 impl<'a> Reader<'a> {
@@ -109,27 +113,30 @@ impl<'a> Reader<'a> {
         let document = metadata.metadata().as_ref().and_then(|metadata| metadata.get(DOCUMENT)).cloned();
         let document = document.ok_or_else(|| damaged("its document is missing"))?;
         let data = payload.get(8 + header..).unwrap_or_default();
-        Ok((Self { metadata, data, taken: 0, model, memory_kind: model.kind() }, document))
+        Ok((
+            Self { metadata, data, taken: 0, model, kinds: [model.kind(); 2], memory_kinds: [model.kind(); 2] },
+            document,
+        ))
     }
 
     /// The answer that was written under `name`.
     pub fn output(&mut self, name: &str, store: &Store) -> Result<Output> {
         let config = self.model.config();
-        let (width, own) = (config.hidden_dim(), self.model.kind());
+        let width = config.hidden_dim();
         // the decoder's masks, and those that the user drew
         let low_res =
             |shape: &[i64]| [config.low_res_size(), config.image_size / 4].iter().any(|&n| shape == [1, 1, n, n]);
-        let low_res = self.tensor(&format!("{name}.low_res"), Kind::Float, low_res)?;
-        let obj_ptr = self.tensor(&format!("{name}.obj_ptr"), own, |shape| shape == [1, width])?;
-        let score = self.tensor(&format!("{name}.score"), Kind::Float, |shape| shape == [1, 1])?;
-        let iou = self.tensor(&format!("{name}.iou"), Kind::Float, |shape| shape == [1, 1])?;
+        let low_res = self.tensor(&format!("{name}.low_res"), [Kind::Float; 2], low_res)?;
+        let obj_ptr = self.tensor(&format!("{name}.obj_ptr"), self.kinds, |shape| shape == [1, width])?;
+        let score = self.tensor(&format!("{name}.score"), [Kind::Float; 2], |shape| shape == [1, 1])?;
+        let iou = self.tensor(&format!("{name}.iou"), [Kind::Float; 2], |shape| shape == [1, 1])?;
         torch(|| Ok(Output::of([low_res, obj_ptr, score, iou], store)))
     }
 
     /// A memory.
     pub fn memory(&mut self, name: &str, store: &Store) -> Result<Slot> {
         let (side, mem_dim) = (self.model.config().memory_size(), self.model.config().mem_dim());
-        Ok(store.put(self.tensor(name, self.memory_kind, |shape| shape == [1, mem_dim, side, side])?))
+        Ok(store.put(self.tensor(name, self.memory_kinds, |shape| shape == [1, mem_dim, side, side])?))
     }
 
     /// A mask that the user drew.
@@ -141,17 +148,18 @@ impl<'a> Reader<'a> {
         Ok(Mask { rows, columns, pixels: bytes.iter().map(|&byte| byte == 1).collect() })
     }
 
-    fn tensor(&mut self, name: &str, kind: Kind, expected: impl Fn(&[i64]) -> bool) -> Result<Tensor> {
+    fn tensor(&mut self, name: &str, [kind, now]: [Kind; 2], expected: impl Fn(&[i64]) -> bool) -> Result<Tensor> {
         let device = self.model.device();
         let (info, bytes) = self.take(name)?;
         let shape = info.shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect::<Vec<_>>();
         if kind_of(info.dtype) != Some(kind) || !expected(&shape) {
             return Err(damaged(format!("{name} has the shape {shape:?} and the type {:?}", info.dtype)));
         }
-        torch(|| Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_device(device))
+        torch(|| Tensor::f_from_data_size(bytes, &shape, kind)?.f_to_device(device)?.f_to_kind(now))
     }
 
     fn take(&mut self, name: &str) -> Result<(&TensorInfo, &'a [u8])> {
+        check()?;
         self.taken += 1;
         let missing = || damaged(format!("{name} is missing"));
         let info = self.metadata.info(name).ok_or_else(missing)?;

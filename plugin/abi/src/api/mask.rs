@@ -1,9 +1,10 @@
 //! Results.
 
+use super::host::with_host;
 use super::view::View;
 use super::{Api, c_text, optional, pointer};
-use crate::PluginError;
 use crate::raw::{ViewStruct, form, opaque};
+use crate::{HostObserver, PluginError};
 
 /// In which form to look at a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +60,9 @@ impl Mask {
     }
 
     /// COCO run lengths, as JSON.
-    pub fn rle(&self) -> Result<String, PluginError> {
-        self.api.text(|reply, error| unsafe { (self.api.tables.mask.rle)(self.handle, reply, error) })
+    pub fn rle(&self, host: &mut dyn HostObserver) -> Result<String, PluginError> {
+        let rle = self.api.tables.mask.rle;
+        with_host(host, |host| self.api.text(|reply, error| unsafe { rle(self.handle, host, reply, error) }))
     }
 
     /// A DLPack tensor; whoever takes it calls its deleter.
@@ -70,10 +72,11 @@ impl Mask {
     }
 
     /// Writes a stack of labels in the format of the path's ending.
-    pub fn write(&self, path: &str, options: Option<&str>) -> Result<(), PluginError> {
-        let (path, options) = (c_text(path)?, optional(options)?);
-        self.api
-            .call(|error| unsafe { (self.api.tables.mask.write)(self.handle, path.as_ptr(), pointer(&options), error) })
+    pub fn write(&self, path: &str, options: Option<&str>, host: &mut dyn HostObserver) -> Result<(), PluginError> {
+        let (path, options, write) = (c_text(path)?, optional(options)?, self.api.tables.mask.write);
+        with_host(host, |host| {
+            self.api.call(|error| unsafe { write(self.handle, path.as_ptr(), pointer(&options), host, error) })
+        })
     }
 }
 

@@ -5,13 +5,12 @@
 //! let api = Plugin::load("libsam_octa2.so".as_ref())?.api()?;
 //! let volume = api.open_volume("stack.nii.gz", None, &mut ())?;
 //! let model = api.load_model(r#"{"model": "tiny"}"#, &mut ())?;
-//! let session = api.session(&volume, &model, None)?;
+//! let session = api.session(&volume, &model, None, &mut ())?;
 //! let mask = session.prompt(&Prompt::click(3, 1, [120.0, 80.0]), &mut ())?;
 //! session.propagate(None, &mut |slice| sam_octa2_abi::Flow::CONTINUE, &mut ())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod history;
 mod host;
 mod mask;
 mod script;
@@ -19,7 +18,6 @@ mod session;
 mod view;
 mod volume;
 
-pub use history::History;
 pub use host::CancelToken;
 pub use mask::{Form, Mask};
 pub use script::Script;

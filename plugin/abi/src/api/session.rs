@@ -5,7 +5,9 @@ use super::mask::Mask;
 use super::view::{View, lent};
 use super::volume::{Model, Volume};
 use super::{Api, optional, pointer};
-use crate::raw::{OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, ViewStruct, opaque};
+use crate::raw::{
+    Failure, HostStruct, OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, Status, ViewStruct, opaque,
+};
 use crate::{Flow, HostObserver, PluginError};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,10 +67,18 @@ unsafe impl Sync for Session {}
 
 impl Api {
     /// A session; `options` as of `sam_octa2_session_create`.
-    pub fn session(&self, volume: &Volume, model: &Model, options: Option<&str>) -> Result<Session, PluginError> {
-        let options = optional(options)?;
-        let handle = self.make(|session, error| unsafe {
-            (self.tables.session.create)(volume.handle, model.handle, pointer(&options), session, error)
+    pub fn session(
+        &self,
+        volume: &Volume,
+        model: &Model,
+        options: Option<&str>,
+        host: &mut dyn HostObserver,
+    ) -> Result<Session, PluginError> {
+        let (options, create) = (optional(options)?, self.tables.session.create);
+        let handle = with_host(host, |host| {
+            self.make(|session, error| unsafe {
+                create(volume.handle, model.handle, pointer(&options), host, session, error)
+            })
         })?;
         Ok(Session { api: *self, handle })
     }
@@ -80,11 +90,14 @@ impl Api {
         model: &Model,
         state: &[u8],
         options: Option<&str>,
+        host: &mut dyn HostObserver,
     ) -> Result<Session, PluginError> {
-        let options = optional(options)?;
-        let handle = self.make(|session, error| unsafe {
-            let (data, length, options) = (state.as_ptr(), state.len(), pointer(&options));
-            (self.tables.session.restore)(volume.handle, model.handle, data, length, options, session, error)
+        let (options, restore) = (optional(options)?, self.tables.session.restore);
+        let handle = with_host(host, |host| {
+            self.make(|session, error| unsafe {
+                let (data, length, options) = (state.as_ptr(), state.len(), pointer(&options));
+                restore(volume.handle, model.handle, data, length, options, host, session, error)
+            })
         })?;
         Ok(Session { api: *self, handle })
     }
@@ -152,15 +165,18 @@ impl Session {
     }
 
     /// All masks as one stack of object numbers.
-    pub fn labels(&self) -> Result<Mask, PluginError> {
-        let make = |mask, error| unsafe { (self.api.tables.session.labels)(self.handle, mask, error) };
-        Ok(Mask::new(self.api, self.api.make(make)?))
+    pub fn labels(&self, host: &mut dyn HostObserver) -> Result<Mask, PluginError> {
+        let labels = self.api.tables.session.labels;
+        let made =
+            with_host(host, |host| self.api.make(|mask, error| unsafe { labels(self.handle, host, mask, error) }))?;
+        Ok(Mask::new(self.api, made))
     }
 
     /// Everything that the session knows, as bytes.
-    pub fn save(&self) -> Result<View, PluginError> {
+    pub fn save(&self, host: &mut dyn HostObserver) -> Result<View, PluginError> {
         let mut view = ViewStruct::empty();
-        self.api.call(|error| unsafe { (self.api.tables.session.save)(self.handle, &raw mut view, error) })?;
+        let save = self.api.tables.session.save;
+        with_host(host, |host| self.api.call(|error| unsafe { save(self.handle, host, &raw mut view, error) }))?;
         Ok(View::new(view))
     }
 
@@ -169,27 +185,50 @@ impl Session {
         self.api.text(|reply, error| unsafe { (self.api.tables.session.describe)(self.handle, reply, error) })
     }
 
+    /// Takes the last step back, whatever it was. The step as JSON.
+    pub fn undo(&self) -> Result<String, PluginError> {
+        self.api.text(|reply, error| unsafe { (self.api.tables.session.undo)(self.handle, reply, error) })
+    }
+
+    /// Does the step again that was undone last. The step as JSON.
+    pub fn redo(&self) -> Result<String, PluginError> {
+        self.api.text(|reply, error| unsafe { (self.api.tables.session.redo)(self.handle, reply, error) })
+    }
+
+    /// What was done: `done`, `undo`, `undone` and `record`, as JSON (`sam_octa2_session_history`).
+    pub fn history(&self) -> Result<String, PluginError> {
+        self.api.text(|reply, error| unsafe { (self.api.tables.session.history)(self.handle, reply, error) })
+    }
+
+    /// The session as a script that does the same again.
+    pub fn script(&self, host: &mut dyn HostObserver) -> Result<String, PluginError> {
+        let script = self.api.tables.session.script;
+        with_host(host, |host| self.api.text(|reply, error| unsafe { script(self.handle, host, reply, error) }))
+    }
+
     /// Computes the features of a slice now.
     pub fn encode(&self, frame: u64, host: &mut dyn HostObserver) -> Result<(), PluginError> {
-        with_host(host, |host| {
-            self.api.call(|error| unsafe { (self.api.tables.session.encode)(self.handle, frame, host, error) })
+        self.long(host, |host, error| unsafe { (self.api.tables.session.encode)(self.handle, frame, host, error) })
+    }
+
+    /// Removes one prompt of an object on a slice: one of those given, or the last.
+    pub fn remove_prompt(
+        &self,
+        frame: u64,
+        object: u32,
+        index: Option<u64>,
+        host: &mut dyn HostObserver,
+    ) -> Result<(), PluginError> {
+        let remove = self.api.tables.session.remove_prompt;
+        self.long(host, |host, error| unsafe {
+            remove(self.handle, frame, object, index.unwrap_or(u64::MAX), host, error)
         })
     }
 
-    /// Removes one prompt of an object on a slice.
-    pub fn remove_prompt(&self, frame: u64, object: u32, index: u64) -> Result<(), PluginError> {
-        let remove = self.api.tables.session.remove_prompt;
-        self.api.call(|error| unsafe { remove(self.handle, frame, object, index, error) })
-    }
-
-    /// Removes the last prompt of an object on a slice, wherever it stands; [`Session::history`] undoes steps.
-    pub fn undo(&self, frame: u64, object: u32) -> Result<(), PluginError> {
-        self.api.call(|error| unsafe { (self.api.tables.session.undo)(self.handle, frame, object, error) })
-    }
-
     /// Takes back all prompts of an object on a slice.
-    pub fn clear_slice(&self, frame: u64, object: u32) -> Result<(), PluginError> {
-        self.api.call(|error| unsafe { (self.api.tables.session.clear_slice)(self.handle, frame, object, error) })
+    pub fn clear_slice(&self, frame: u64, object: u32, host: &mut dyn HostObserver) -> Result<(), PluginError> {
+        let clear = self.api.tables.session.clear_slice;
+        self.long(host, |host, error| unsafe { clear(self.handle, frame, object, host, error) })
     }
 
     /// Removes an object.
@@ -205,6 +244,14 @@ impl Session {
     /// Gives up what can be computed again.
     pub fn free_caches(&self) -> Result<(), PluginError> {
         self.api.call(|error| unsafe { (self.api.tables.session.free_caches)(self.handle, error) })
+    }
+
+    fn long(
+        &self,
+        host: &mut dyn HostObserver,
+        function: impl FnOnce(*const HostStruct, Failure) -> Status,
+    ) -> Result<(), PluginError> {
+        with_host(host, |host| self.api.call(|error| function(host, error)))
     }
 }
 

@@ -2,7 +2,7 @@
 //! `libsam_octa2_engine.so` beside it, which needs libtorch and is opened by the first call that needs a model or a script. Not for hosts, not published:
 //! both files belong to one build, and `version` says so.
 
-use super::{ErrorBox, History1, HostStruct, Mask1, Model1, Script1, Session1, Status, Volume1};
+use super::{ErrorBox, HostStruct, Mask1, Model1, Script1, Session1, Status, Volume1};
 use crate::{HostCalls, PluginError, SelfTest1};
 use abi_stable::std_types::{RResult, RStr, RString};
 use std::ffi::c_char;
@@ -11,7 +11,7 @@ use std::ffi::c_char;
 pub const ENGINE_SYMBOL: &str = "sam_octa2_engine";
 
 /// What both libraries must agree on.
-pub const ENGINE_VERSION: &str = concat!("sam_octa2 engine 2, interface ", env!("CARGO_PKG_VERSION"));
+pub const ENGINE_VERSION: &str = concat!("sam_octa2 engine 3, interface ", env!("CARGO_PKG_VERSION"));
 
 /// Everything that the engine does.
 #[repr(C)]
@@ -38,7 +38,6 @@ pub struct Engine {
     pub session: Session1,
     pub mask: Mask1,
     pub script: Script1,
-    pub history: History1,
 }
 
 // Safety: functions, and a text that lives for ever.

@@ -6,13 +6,13 @@
 
 mod engine;
 mod error;
-mod tables;
+mod functions;
 mod types;
 
 pub use engine::{ENGINE_SYMBOL, ENGINE_VERSION, Engine};
 pub use error::ErrorBox;
-pub use tables::{History1, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
+pub use functions::{FUNCTIONS, FunctionInfo, Mask1, Model1, Script1, Session1, System1, Tables, Volume1};
 pub use types::{
-    Cancel, DTYPES, FunctionStruct, Handle, HostStruct, OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct,
-    ReplyStruct, Sized1, Status, ViewStruct, form, opaque, status,
+    Cancel, DTYPES, Failure, FunctionStruct, Handle, HostStruct, OnSliceStruct, Out, PROMPT_PATIENT, PROMPT_REPLACE,
+    PromptStruct, Reply, ReplyStruct, Sized1, Status, Text, ViewStruct, form, opaque, status,
 };

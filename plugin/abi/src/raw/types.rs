@@ -10,6 +10,18 @@ pub type Status = i32;
 /// A pointer to something of the plugin's.
 pub type Handle<T> = *mut T;
 
+/// Where a function puts a new handle.
+pub type Out<T> = *mut Handle<T>;
+
+/// C text in UTF-8, ended by a zero.
+pub type Text = *const c_char;
+
+/// Where a function puts a text of its own.
+pub type Reply = *mut *mut c_char;
+
+/// Where a function puts its error.
+pub type Failure = *mut *mut super::ErrorBox;
+
 /// What handles point to; only the plugin looks inside.
 pub mod opaque {
     use abi_stable::StableAbi;

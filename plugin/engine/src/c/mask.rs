@@ -1,17 +1,14 @@
 //! `sam_octa2_mask_...`
 
-use super::{Place, entry, optional, parse, text};
+use super::{Place, entry, long_as, options, text};
 use crate::convert;
 use crate::service::{MASKS, MaskValue, dlpack, view};
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::opaque::{DlTensor, Mask};
-use sam_octa2_abi::raw::{ErrorBox, Mask1, Status, ViewStruct};
-use std::ffi::c_char;
+use sam_octa2_abi::raw::{Failure, Handle, HostStruct, Reply, Status, Text, ViewStruct};
 use std::path::Path;
 
-pub const TABLE: Mask1 = Mask1 { info, view: view_of, rle, dlpack: dlpack_of, write, retain, free };
-
-unsafe extern "C" fn info(mask: *mut Mask, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn info(mask: Handle<Mask>, reply: Reply, error: Failure) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
         reply.give_text(&MASKS.get(mask)?.info().to_string());
@@ -19,27 +16,25 @@ unsafe extern "C" fn info(mask: *mut Mask, reply: *mut *mut c_char, error: *mut 
     })
 }
 
-unsafe extern "C" fn view_of(mask: *mut Mask, form: u32, view: *mut ViewStruct, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn view(mask: Handle<Mask>, form: u32, view: *mut ViewStruct, error: Failure) -> Status {
     entry(error, || {
         let place = Place::of_view(view)?;
         place.give_sized(view::share(MASKS.get(mask)?.shared(form)?))
     })
 }
 
-unsafe extern "C" fn rle(mask: *mut Mask, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
-    entry(error, || {
-        let reply = Place::new("reply", reply)?;
-        reply.give_text(&MASKS.get(mask)?.rle().to_string());
-        Ok(())
-    })
+pub unsafe extern "C" fn rle(mask: Handle<Mask>, host: *const HostStruct, reply: Reply, error: Failure) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long_as("rle", host, error, |_| {
+            let reply = Place::new("reply", reply)?;
+            reply.give_text(&MASKS.get(mask)?.rle().to_string());
+            Ok(())
+        })
+    }
 }
 
-unsafe extern "C" fn dlpack_of(
-    mask: *mut Mask,
-    form: u32,
-    tensor: *mut *mut DlTensor,
-    error: *mut *mut ErrorBox,
-) -> Status {
+pub unsafe extern "C" fn dlpack(mask: Handle<Mask>, form: u32, tensor: *mut *mut DlTensor, error: Failure) -> Status {
     entry(error, || {
         let place = Place::new("tensor", tensor)?;
         place.give(dlpack::export(MASKS.get(mask)?.shared(form)?));
@@ -47,33 +42,33 @@ unsafe extern "C" fn dlpack_of(
     })
 }
 
-unsafe extern "C" fn write(
-    mask: *mut Mask,
-    path: *const c_char,
-    options: *const c_char,
-    error: *mut *mut ErrorBox,
+pub unsafe extern "C" fn write(
+    mask: Handle<Mask>,
+    path: Text,
+    option_json: Text,
+    host: *const HostStruct,
+    error: Failure,
 ) -> Status {
-    entry(error, || {
-        // Safety: the header's rules.
-        let (path, options) = unsafe { (Path::new(text("path", path)?), optional("options", options)?) };
-        match (&*MASKS.get(mask)?, options) {
-            (MaskValue::Stack(labels), None) => labels.write(path, &Default::default()).map_err(convert::error),
-            (MaskValue::Stack(labels), Some(json)) => {
-                labels.write(path, &parse("options", json)?).map_err(convert::error)
+    // Safety: the header's rules.
+    unsafe {
+        long_as("write", host, error, |_| {
+            let (path, options) = (Path::new(text("path", path)?), options("options", option_json)?);
+            match &*MASKS.get(mask)? {
+                MaskValue::Stack(labels) => labels.write(path, &options).map_err(convert::error),
+                MaskValue::Slice(_) => Err(PluginError::new(
+                    "unsupported",
+                    "only a stack of labels can be written (sam_octa2_session_labels), not the mask of a slice",
+                )),
             }
-            (MaskValue::Slice(_), _) => Err(PluginError::new(
-                "unsupported",
-                "only a stack of labels can be written (sam_octa2_session_labels), not the mask of a slice",
-            )),
-        }
-    })
+        })
+    }
 }
 
-unsafe extern "C" fn retain(mask: *mut Mask) -> *mut Mask {
+pub unsafe extern "C" fn retain(mask: Handle<Mask>) -> *mut Mask {
     MASKS.get(mask).map_or(std::ptr::null_mut(), |mask| MASKS.add(mask))
 }
 
-unsafe extern "C" fn free(mask: *mut Mask) {
+pub unsafe extern "C" fn free(mask: Handle<Mask>) {
     entry(std::ptr::null_mut(), || {
         MASKS.remove(mask);
         Ok(())

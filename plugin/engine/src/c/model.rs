@@ -5,19 +5,11 @@ use crate::convert::{self, ToHost};
 use crate::script::ModelValue;
 use crate::service::MODELS;
 use sam_octa2_abi::raw::opaque::Model;
-use sam_octa2_abi::raw::{ErrorBox, HostStruct, Model1, Status};
+use sam_octa2_abi::raw::{Failure, Handle, HostStruct, Out, Reply, Status, Text};
 use sam_octa2_core::loader::ModelRequest;
 use serde_json::json;
-use std::ffi::c_char;
 
-pub const TABLE: Model1 = Model1 { load, describe, free };
-
-unsafe extern "C" fn load(
-    request: *const c_char,
-    host: *const HostStruct,
-    model: *mut *mut Model,
-    error: *mut *mut ErrorBox,
-) -> Status {
+pub unsafe extern "C" fn load(request: Text, host: *const HostStruct, model: Out<Model>, error: Failure) -> Status {
     // Safety: the header's rules.
     unsafe {
         long(host, error, |calls| {
@@ -29,7 +21,7 @@ unsafe extern "C" fn load(
     }
 }
 
-unsafe extern "C" fn describe(model: *mut Model, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn describe(model: Handle<Model>, reply: Reply, error: Failure) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
         let loaded = &MODELS.get(model)?.loaded;
@@ -46,7 +38,7 @@ unsafe extern "C" fn describe(model: *mut Model, reply: *mut *mut c_char, error:
     })
 }
 
-unsafe extern "C" fn free(model: *mut Model) {
+pub unsafe extern "C" fn free(model: Handle<Model>) {
     entry(std::ptr::null_mut(), || {
         MODELS.remove(model);
         Ok(())

@@ -5,24 +5,21 @@ use crate::convert;
 use crate::script::{ScriptValue, Thing};
 use crate::service::{MASKS, MaskValue, SCRIPTS, VOLUMES};
 use sam_octa2_abi::raw::opaque::{Mask, Script, Volume};
-use sam_octa2_abi::raw::{ErrorBox, FunctionStruct, HostStruct, Script1, Status};
-use std::ffi::c_char;
+use sam_octa2_abi::raw::{Failure, FunctionStruct, Handle, HostStruct, Out, Reply, Status, Text};
 use std::sync::Arc;
 
-pub const TABLE: Script1 = Script1 { create, add_function, share_volume, share_labels, volume, labels, run, free };
-
-unsafe extern "C" fn create(script: *mut *mut Script, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn create(script: Out<Script>, error: Failure) -> Status {
     entry(error, || {
         Place::new("script", script)?.give(SCRIPTS.add(ScriptValue::default()));
         Ok(())
     })
 }
 
-unsafe extern "C" fn add_function(
-    script: *mut Script,
-    declaration: *const c_char,
+pub unsafe extern "C" fn add_function(
+    script: Handle<Script>,
+    declaration: Text,
     function: *const FunctionStruct,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     entry(error, || {
         // Safety: the header's rules.
@@ -38,11 +35,11 @@ unsafe extern "C" fn add_function(
     })
 }
 
-unsafe extern "C" fn share_volume(
-    script: *mut Script,
-    volume: *mut Volume,
+pub unsafe extern "C" fn share_volume(
+    script: Handle<Script>,
+    volume: Handle<Volume>,
     id: *mut u64,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     entry(error, || {
         let place = Place::new("id", id)?;
@@ -54,11 +51,11 @@ unsafe extern "C" fn share_volume(
     })
 }
 
-unsafe extern "C" fn share_labels(
-    script: *mut Script,
-    labels: *mut Mask,
+pub unsafe extern "C" fn share_labels(
+    script: Handle<Script>,
+    labels: Handle<Mask>,
     id: *mut u64,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     entry(error, || {
         let place = Place::new("id", id)?;
@@ -74,12 +71,7 @@ unsafe extern "C" fn share_labels(
     })
 }
 
-unsafe extern "C" fn volume(
-    script: *mut Script,
-    id: u64,
-    volume: *mut *mut Volume,
-    error: *mut *mut ErrorBox,
-) -> Status {
+pub unsafe extern "C" fn volume(script: Handle<Script>, id: u64, volume: Out<Volume>, error: Failure) -> Status {
     entry(error, || {
         let place = Place::new("volume", volume)?;
         match SCRIPTS.get(script)?.shown(id)? {
@@ -92,7 +84,7 @@ unsafe extern "C" fn volume(
     })
 }
 
-unsafe extern "C" fn labels(script: *mut Script, id: u64, labels: *mut *mut Mask, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn labels(script: Handle<Script>, id: u64, labels: Out<Mask>, error: Failure) -> Status {
     entry(error, || {
         let place = Place::new("labels", labels)?;
         match SCRIPTS.get(script)?.shown(id)? {
@@ -105,12 +97,12 @@ unsafe extern "C" fn labels(script: *mut Script, id: u64, labels: *mut *mut Mask
     })
 }
 
-unsafe extern "C" fn run(
-    script: *mut Script,
-    request: *const c_char,
+pub unsafe extern "C" fn run(
+    script: Handle<Script>,
+    request: Text,
     host: *const HostStruct,
-    reply: *mut *mut c_char,
-    error: *mut *mut ErrorBox,
+    reply: Reply,
+    error: Failure,
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
@@ -123,7 +115,7 @@ unsafe extern "C" fn run(
     }
 }
 
-unsafe extern "C" fn free(script: *mut Script) {
+pub unsafe extern "C" fn free(script: Handle<Script>) {
     entry(std::ptr::null_mut(), || {
         SCRIPTS.remove(script);
         Ok(())

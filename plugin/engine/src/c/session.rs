@@ -1,87 +1,85 @@
 //! `sam_octa2_session_...`
 
-use super::{Checked, Place, entry, long, long_as, number, options, sized};
+use super::{Place, entry, long, long_as, number, options, sized};
 use crate::convert::{self, ToHost};
+use crate::service::history;
 use crate::service::mask::{Shared, Values};
 use crate::service::session::{RangeOptions, SessionOptions, Work};
 use crate::service::view;
 use crate::service::{MASKS, MODELS, MaskValue, SESSIONS, VOLUMES, prompt as prompts};
 use sam_octa2_abi::raw::opaque::{Mask, Model, Session, Volume};
-use sam_octa2_abi::raw::{ErrorBox, HostStruct, OnSliceStruct, PromptStruct, Session1, Status, ViewStruct};
+use sam_octa2_abi::raw::{
+    Failure, Handle, HostStruct, OnSliceStruct, Out, PromptStruct, Reply, Status, Text, ViewStruct,
+};
 use sam_octa2_core::progress::{Flow, Observer, Progress, unwatched};
 use sam_octa2_core::session::SliceResult;
-use std::ffi::c_char;
+use serde_json::Value;
 use std::sync::Arc;
 
-pub const TABLE: Session1 = Session1 {
-    create,
-    restore,
-    save,
-    describe,
-    encode,
-    prompt,
-    remove_prompt,
-    undo,
-    clear_slice,
-    remove_object,
-    reset,
-    propagate,
-    mask,
-    labels,
-    free_caches,
-    free,
-};
-
-unsafe extern "C" fn create(
-    volume: *mut Volume,
-    model: *mut Model,
-    option_json: *const c_char,
-    session: *mut *mut Session,
-    error: *mut *mut ErrorBox,
+pub unsafe extern "C" fn create(
+    volume: Handle<Volume>,
+    model: Handle<Model>,
+    option_json: Text,
+    host: *const HostStruct,
+    session: Out<Session>,
+    error: Failure,
 ) -> Status {
-    entry(error, || {
-        let place = Place::new("session", session)?;
-        // Safety: the header's rules.
-        let options: SessionOptions = unsafe { options("options", option_json) }?;
-        let work = Work::new(&*VOLUMES.get(volume)?, &*MODELS.get(model)?, &options)?;
-        place.give(SESSIONS.add(work));
-        Ok(())
-    })
+    // Safety: the header's rules.
+    unsafe {
+        long_as("create", host, error, |_| {
+            let place = Place::new("session", session)?;
+            let options: SessionOptions = options("options", option_json)?;
+            let work = Work::new(&*VOLUMES.get(volume)?, &*MODELS.get(model)?, &options)?;
+            place.give(SESSIONS.add(work));
+            Ok(())
+        })
+    }
 }
 
-unsafe extern "C" fn restore(
-    volume: *mut Volume,
-    model: *mut Model,
+pub unsafe extern "C" fn restore(
+    volume: Handle<Volume>,
+    model: Handle<Model>,
     state: *const u8,
     length: usize,
-    option_json: *const c_char,
-    session: *mut *mut Session,
-    error: *mut *mut ErrorBox,
+    option_json: Text,
+    host: *const HostStruct,
+    session: Out<Session>,
+    error: Failure,
 ) -> Status {
-    entry(error, || {
-        let place = Place::new("session", session)?;
-        // Safety: the header's rules.
-        let options: SessionOptions = unsafe { options("options", option_json) }?;
-        let state = match state.is_null() {
-            true => return Err(convert::invalid("`state` is null")),
-            false => unsafe { std::slice::from_raw_parts(state, length) },
-        };
-        let work = Work::restored(&*VOLUMES.get(volume)?, &*MODELS.get(model)?, state, &options)?;
-        place.give(SESSIONS.add(work));
-        Ok(())
-    })
+    // Safety: the header's rules.
+    unsafe {
+        long_as("restore", host, error, |_| {
+            let place = Place::new("session", session)?;
+            let options: SessionOptions = options("options", option_json)?;
+            let state = match state.is_null() {
+                true => return Err(convert::invalid("`state` is null")),
+                false => std::slice::from_raw_parts(state, length),
+            };
+            let work = Work::restored(&*VOLUMES.get(volume)?, &*MODELS.get(model)?, state, &options)?;
+            place.give(SESSIONS.add(work));
+            Ok(())
+        })
+    }
 }
 
-unsafe extern "C" fn save(session: *mut Session, view: *mut ViewStruct, error: *mut *mut ErrorBox) -> Status {
-    entry(error, || {
-        let place = Place::of_view(view)?;
-        let bytes = SESSIONS.get(session)?.with(|session| session.save())?;
-        let shape = vec![bytes.len()];
-        place.give_sized(view::share(Shared { values: Values::U8(Arc::new(bytes)), shape, affine: None }))
-    })
+pub unsafe extern "C" fn save(
+    session: Handle<Session>,
+    host: *const HostStruct,
+    view: *mut ViewStruct,
+    error: Failure,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long_as("save", host, error, |_| {
+            let place = Place::of_view(view)?;
+            let bytes = SESSIONS.get(session)?.with(|session| session.save())?;
+            let shape = vec![bytes.len()];
+            place.give_sized(view::share(Shared { values: Values::U8(Arc::new(bytes)), shape, affine: None }))
+        })
+    }
 }
 
-unsafe extern "C" fn describe(session: *mut Session, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn describe(session: Handle<Session>, reply: Reply, error: Failure) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
         let told = SESSIONS.get(session)?.with(|session| session.describe())?;
@@ -91,11 +89,11 @@ unsafe extern "C" fn describe(session: *mut Session, reply: *mut *mut c_char, er
     })
 }
 
-unsafe extern "C" fn encode(
-    session: *mut Session,
+pub unsafe extern "C" fn encode(
+    session: Handle<Session>,
     frame: u64,
     host: *const HostStruct,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
@@ -110,12 +108,12 @@ unsafe extern "C" fn encode(
     }
 }
 
-unsafe extern "C" fn prompt(
-    session: *mut Session,
+pub unsafe extern "C" fn prompt(
+    session: Handle<Session>,
     prompt: *const PromptStruct,
     host: *const HostStruct,
-    mask: *mut *mut Mask,
-    error: *mut *mut ErrorBox,
+    mask: Out<Mask>,
+    error: Failure,
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
@@ -143,48 +141,118 @@ unsafe extern "C" fn prompt(
 
 /// A verb of the session that needs no more than numbers.
 fn verb(
-    session: *mut Session,
-    error: *mut *mut ErrorBox,
+    session: Handle<Session>,
+    error: Failure,
     work: impl FnOnce(&mut sam_octa2_core::session::Session) -> sam_octa2_core::Result<()>,
 ) -> Status {
     entry(error, || SESSIONS.get(session)?.with(work))
 }
 
-unsafe extern "C" fn remove_prompt(
-    session: *mut Session,
+/// One that computes.
+unsafe fn long_verb(
+    session: Handle<Session>,
+    host: *const HostStruct,
+    error: Failure,
+    work: impl FnOnce(&mut sam_octa2_core::session::Session) -> sam_octa2_core::Result<()>,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe { long_as("prompt", host, error, |_| SESSIONS.get(session)?.with(work)) }
+}
+
+pub unsafe extern "C" fn remove_prompt(
+    session: Handle<Session>,
     frame: u64,
     object: u32,
     index: u64,
-    error: *mut *mut ErrorBox,
+    host: *const HostStruct,
+    error: Failure,
 ) -> Status {
-    verb(session, error, |session| session.remove_prompt(frame as usize, object, index as usize))
+    // Safety: the header's rules.
+    unsafe {
+        long_verb(session, host, error, |session| match index {
+            u64::MAX => session.remove_last_prompt(frame as usize, object),
+            index => session.remove_prompt(frame as usize, object, index as usize),
+        })
+    }
 }
 
-unsafe extern "C" fn undo(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {
-    verb(session, error, |session| session.remove_last_prompt(frame as usize, object))
+pub unsafe extern "C" fn clear_slice(
+    session: Handle<Session>,
+    frame: u64,
+    object: u32,
+    host: *const HostStruct,
+    error: Failure,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe { long_verb(session, host, error, |session| session.clear_slice(frame as usize, object)) }
 }
 
-unsafe extern "C" fn clear_slice(session: *mut Session, frame: u64, object: u32, error: *mut *mut ErrorBox) -> Status {
-    verb(session, error, |session| session.clear_slice(frame as usize, object))
-}
-
-unsafe extern "C" fn remove_object(session: *mut Session, object: u32, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn remove_object(session: Handle<Session>, object: u32, error: Failure) -> Status {
     verb(session, error, |session| session.remove_object(object))
 }
 
-unsafe extern "C" fn reset(session: *mut Session, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn reset(session: Handle<Session>, error: Failure) -> Status {
     verb(session, error, |session| {
         session.reset();
         Ok(())
     })
 }
 
-unsafe extern "C" fn propagate(
-    session: *mut Session,
-    range: *const c_char,
+pub unsafe extern "C" fn undo(session: Handle<Session>, reply: Reply, error: Failure) -> Status {
+    back_or_forth(session, reply, error, |session| session.undo().map(history::step))
+}
+
+pub unsafe extern "C" fn redo(session: Handle<Session>, reply: Reply, error: Failure) -> Status {
+    back_or_forth(session, reply, error, |session| session.redo().map(history::step))
+}
+
+/// Undo or redo; `reply` may be null.
+fn back_or_forth(
+    session: Handle<Session>,
+    reply: Reply,
+    error: Failure,
+    work: impl FnOnce(&mut sam_octa2_core::session::Session) -> sam_octa2_core::Result<Value>,
+) -> Status {
+    entry(error, || {
+        let step = SESSIONS.get(session)?.with(work)?;
+        if !reply.is_null() {
+            Place::new("reply", reply)?.give_text(&step.to_string());
+        }
+        Ok(())
+    })
+}
+
+pub unsafe extern "C" fn history(session: Handle<Session>, reply: Reply, error: Failure) -> Status {
+    entry(error, || {
+        let reply = Place::new("reply", reply)?;
+        let told = SESSIONS.get(session)?.with(|session| Ok(history::steps(&session.history())))?;
+        reply.give_text(&told.to_string());
+        Ok(())
+    })
+}
+
+pub unsafe extern "C" fn script(
+    session: Handle<Session>,
+    host: *const HostStruct,
+    reply: Reply,
+    error: Failure,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long_as("script", host, error, |_| {
+            let reply = Place::new("reply", reply)?;
+            reply.give_text(&SESSIONS.get(session)?.script()?);
+            Ok(())
+        })
+    }
+}
+
+pub unsafe extern "C" fn propagate(
+    session: Handle<Session>,
+    range: Text,
     on_slice: *const OnSliceStruct,
     host: *const HostStruct,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
@@ -220,12 +288,12 @@ fn tell(on_slice: &OnSliceStruct, size: [usize; 2], slice: &SliceResult) -> sam_
     Ok(if answer == 0 { Flow::Continue } else { Flow::Cancel })
 }
 
-unsafe extern "C" fn mask(
-    session: *mut Session,
+pub unsafe extern "C" fn mask(
+    session: Handle<Session>,
     frame: u64,
     object: u32,
-    mask: *mut *mut Mask,
-    error: *mut *mut ErrorBox,
+    mask: Out<Mask>,
+    error: Failure,
 ) -> Status {
     entry(error, || {
         let (place, frame) = (Place::new("mask", mask)?, number("frame", frame)?);
@@ -238,23 +306,30 @@ unsafe extern "C" fn mask(
     })
 }
 
-unsafe extern "C" fn labels(session: *mut Session, mask: *mut *mut Mask, error: *mut *mut ErrorBox) -> Status {
-    entry(error, || {
-        let place: Place<*mut Mask> = Place::new("mask", mask)?;
-        let labels: Checked<_> = SESSIONS.get(session)?.labels();
-        place.give(MASKS.add(labels?));
-        Ok(())
-    })
+pub unsafe extern "C" fn labels(
+    session: Handle<Session>,
+    host: *const HostStruct,
+    mask: Out<Mask>,
+    error: Failure,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        long_as("labels", host, error, |_| {
+            let place = Place::new("mask", mask)?;
+            place.give(MASKS.add(SESSIONS.get(session)?.labels()?));
+            Ok(())
+        })
+    }
 }
 
-unsafe extern "C" fn free_caches(session: *mut Session, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn free_caches(session: Handle<Session>, error: Failure) -> Status {
     verb(session, error, |session| {
         session.free_caches();
         Ok(())
     })
 }
 
-unsafe extern "C" fn free(session: *mut Session) {
+pub unsafe extern "C" fn free(session: Handle<Session>) {
     entry(std::ptr::null_mut(), || {
         SESSIONS.remove(session);
         Ok(())

@@ -18,6 +18,7 @@ pub unsafe extern "C" fn capabilities(reply: *mut *mut c_char, error: *mut *mut 
         let all = json!({
             "torch": TORCH_VERSION,
             "devices": device::available(),
+            "no_gpu": device::cuda::gpus().err(),
             "precisions": ["auto", "f32", "bf16", "f16"],
             "threads": device::threads(),
             "models": loader::list(&[]),

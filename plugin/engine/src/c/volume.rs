@@ -6,22 +6,19 @@ use crate::script::VolumeValue;
 use crate::service::mask::{Shared, Values, affine};
 use crate::service::{VOLUMES, view};
 use sam_octa2_abi::raw::opaque::Volume;
-use sam_octa2_abi::raw::{ErrorBox, HostStruct, Status, ViewStruct, Volume1};
+use sam_octa2_abi::raw::{Failure, Handle, HostStruct, Out, Reply, Status, Text, ViewStruct};
 use sam_octa2_core::io;
 use sam_octa2_core::job::InputRequest;
 use serde_json::{Map, Value};
-use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
 
-pub const TABLE: Volume1 = Volume1 { open, lend, info, frame, write, to_index, to_patient, free };
-
-unsafe extern "C" fn open(
-    path: *const c_char,
-    option_json: *const c_char,
+pub unsafe extern "C" fn open(
+    path: Text,
+    option_json: Text,
     host: *const HostStruct,
-    volume: *mut *mut Volume,
-    error: *mut *mut ErrorBox,
+    volume: Out<Volume>,
+    error: Failure,
 ) -> Status {
     // Safety: the header's rules.
     unsafe {
@@ -43,7 +40,7 @@ fn request(path: &str, mut options: Map<String, Value>) -> super::Checked<InputR
     parse("options", &Value::from(options).to_string())
 }
 
-unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn lend(view: *const ViewStruct, volume: Out<Volume>, error: Failure) -> Status {
     entry(error, || {
         // Safety: the header's rules.
         let lent = unsafe {
@@ -55,7 +52,7 @@ unsafe extern "C" fn lend(view: *const ViewStruct, volume: *mut *mut Volume, err
     })
 }
 
-unsafe extern "C" fn info(volume: *mut Volume, reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
+pub unsafe extern "C" fn info(volume: Handle<Volume>, reply: Reply, error: Failure) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
         let opened = VOLUMES.get(volume)?;
@@ -76,12 +73,7 @@ unsafe extern "C" fn info(volume: *mut Volume, reply: *mut *mut c_char, error: *
     })
 }
 
-unsafe extern "C" fn frame(
-    volume: *mut Volume,
-    frame: u64,
-    view: *mut ViewStruct,
-    error: *mut *mut ErrorBox,
-) -> Status {
+pub unsafe extern "C" fn frame(volume: Handle<Volume>, frame: u64, view: *mut ViewStruct, error: Failure) -> Status {
     entry(error, || {
         let place = Place::of_view(view)?;
         let opened = VOLUMES.get(volume)?;
@@ -94,12 +86,7 @@ unsafe extern "C" fn frame(
     })
 }
 
-unsafe extern "C" fn write(
-    volume: *mut Volume,
-    path: *const c_char,
-    host: *const HostStruct,
-    error: *mut *mut ErrorBox,
-) -> Status {
+pub unsafe extern "C" fn write(volume: Handle<Volume>, path: Text, host: *const HostStruct, error: Failure) -> Status {
     // Safety: the header's rules.
     unsafe {
         long_as("write", host, error, |calls| {
@@ -111,11 +98,11 @@ unsafe extern "C" fn write(
     }
 }
 
-unsafe extern "C" fn to_index(
-    volume: *mut Volume,
+pub unsafe extern "C" fn to_index(
+    volume: Handle<Volume>,
     patient: *const f64,
     index: *mut f64,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     entry(error, || {
         let place = Place::new("index", index.cast::<[f64; 3]>())?;
@@ -126,11 +113,11 @@ unsafe extern "C" fn to_index(
     })
 }
 
-unsafe extern "C" fn to_patient(
-    volume: *mut Volume,
+pub unsafe extern "C" fn to_patient(
+    volume: Handle<Volume>,
     index: *const f64,
     patient: *mut f64,
-    error: *mut *mut ErrorBox,
+    error: Failure,
 ) -> Status {
     entry(error, || {
         let place = Place::new("patient", patient.cast::<[f64; 3]>())?;
@@ -153,7 +140,7 @@ unsafe fn three(name: &str, numbers: *const f64) -> super::Checked<[f64; 3]> {
     }
 }
 
-unsafe extern "C" fn free(volume: *mut Volume) {
+pub unsafe extern "C" fn free(volume: Handle<Volume>) {
     entry(std::ptr::null_mut(), || {
         VOLUMES.remove(volume);
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::library::Library;
-use super::session::{SessionValue, removed};
+use super::session::SessionValue;
 use super::values::{Checked, Fallible, native};
 use crate::service::history::{step, steps};
 use rhai::{Dynamic, NativeCallContext};
@@ -26,14 +26,6 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             "session.undo().text",
             |call: NativeCallContext, session: &mut SessionValue| -> Fallible<Dynamic> {
                 native(&call, || session.lock()?.undo().map(step).map_err(Into::into).and_then(value))
-            },
-        )
-        .function(
-            "undo(session: Session, frame: int, object: int) -> Map #{frame, object, iou, score, area}",
-            "The same as `remove_prompt(frame, object)`, a step of its own.",
-            "session.undo(3, 1)",
-            |call: NativeCallContext, session: &mut SessionValue, frame: Dynamic, object: Dynamic| -> Fallible<Dynamic> {
-                native(&call, || removed(session, "undo", &frame, &object, None))
             },
         )
         .function(
