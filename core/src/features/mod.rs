@@ -9,6 +9,7 @@
 mod file;
 mod room;
 
+use crate::device::cuda;
 use crate::guard::torch;
 use crate::io::{TEMPORARY, spare_file};
 use crate::model::{ImageFeatures, Model};
@@ -60,6 +61,16 @@ pub struct FeaturesInfo {
     pub problem: Option<String>,
 }
 
+/// Where the numbers are made, as far as they depend on it: GPUs of different models differ in the last bits.
+fn processor(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => {
+            cuda::gpus().ok().and_then(|gpus| gpus.get(index)).map_or("gpu".into(), |gpu| gpu.name.clone())
+        }
+        _ => "cpu".to_owned(),
+    }
+}
+
 impl FeatureFolder {
     /// Features of `model` in a folder, which is created; `weights` names the weights of its image encoder. What all its files take stays below
     /// `most` bytes, also where several programs work on it: the files used longest ago go first. Other files are left alone.
@@ -91,7 +102,7 @@ impl FeatureFolder {
             "{VERSION} {} {weights} {:?} {}",
             env!("CARGO_PKG_VERSION"),
             model.kind(),
-            if model.device() == Device::Cpu { "cpu" } else { "gpu" },
+            processor(model.device()),
         );
         Ok(Self { room, form, model, found: AtomicUsize::new(0), problem: OnceLock::new() })
     }

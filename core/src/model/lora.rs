@@ -25,15 +25,25 @@ impl Training {
 
     /// `x` with a share of its elements set to 0 and the others raised to keep the mean.
     fn dropout(&self, x: &Tensor, share: f64) -> Tensor {
-        let mut bits = vec![0u8; 2 * x.numel()];
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(rng) if share > 0.0 => rng.fill_bytes(&mut bits),
+        let keys = match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(rng) if share > 0.0 => [rng.next_u32(), rng.next_u32()].map(i64::from),
             _ => return x.shallow_clone(),
-        }
-        let limit = (share * 65536.0) as i64 + i64::from(i16::MIN); // the numbers are spread evenly over 16 bits
-        let keep = Tensor::from_data_size(&bits, &x.size(), Kind::Int16).ge(limit);
-        x * (keep.to_device(x.device()).to_kind(x.kind()) / (1.0 - share))
+        };
+        let places = Tensor::arange(x.numel() as i64, (Kind::Int64, x.device()));
+        let numbers = keys.iter().fold(places, |numbers, &key| mixed(&numbers.bitwise_xor(key)));
+        let keep = numbers.ge((share * f64::from(u32::MAX)) as i64).view(x.size().as_slice());
+        x * (keep.to_kind(x.kind()) / (1.0 - share))
     }
+}
+
+/// A hash of 32 bits, each in an int64 (the low-bias integer hash of C. Wellons' prospector): the same numbers on every device, made where they
+/// are needed. No product reaches 2^63.
+fn mixed(x: &Tensor) -> Tensor {
+    const ALL: i64 = 0xffff_ffff;
+    let shifted = |x: &Tensor, by: i64| x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(by));
+    let x = (shifted(x, 16) * 0x21f0_aaad_i64).bitwise_and(ALL);
+    let x = (shifted(&x, 15) * 0x735a_2d97_i64).bitwise_and(ALL);
+    shifted(&x, 15)
 }
 
 /// The adapter of one layer.

@@ -3,7 +3,7 @@
 //! single layers (`sparse::train`).
 //!
 //! Every sample draws from a random source of its own, made from the seed, the epoch and its number, so that a run that was stopped and goes
-//! on is the same run.
+//! on is the same run; on a CPU to the last bit, on a GPU as far as its sums are repeatable (docs/gpu.md).
 
 use super::data::BadData;
 use super::optimizer::{Adam, OptimizerConfig};

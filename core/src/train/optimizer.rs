@@ -198,7 +198,8 @@ impl Adam {
 
     fn gradient_norm(&self) -> f64 {
         let squares = self.parameters.iter().map(|(_, parameter)| parameter.grad()).filter(Tensor::defined);
-        squares.map(|gradient| gradient.square().sum(Kind::Double).double_value(&[])).sum::<f64>().sqrt()
+        let squares: Vec<Tensor> = squares.map(|gradient| gradient.square().sum(Kind::Double)).collect();
+        if squares.is_empty() { 0.0 } else { Tensor::stack(&squares, 0).sum(Kind::Double).sqrt().double_value(&[]) } // one wait for a GPU
     }
 
     /// What it remembers, by name, and the steps taken: to go on later.
