@@ -280,36 +280,36 @@ int32_t sam_octa2_volume_lend(const struct sam_octa2_view *view,
                               sam_octa2_error **error);
 
 // `[any thread; blocks]` Shape, type, spacing, affine (RAS+), format, as JSON. Nothing is read for it that was not read before.
-int32_t sam_octa2_volume_info(sam_octa2_volume **volume,
+int32_t sam_octa2_volume_info(sam_octa2_volume *volume,
                               char **reply,
                               sam_octa2_error **error);
 
 // `[any thread; blocks]` The values of one slice, rows, columns and channels, in the volume's own type. Release the view when done.
-int32_t sam_octa2_volume_frame(sam_octa2_volume **volume,
+int32_t sam_octa2_volume_frame(sam_octa2_volume *volume,
                                uint64_t frame,
                                struct sam_octa2_view *view,
                                sam_octa2_error **error);
 
 // `[any thread; blocks]` Writes the volume in the format of the path's ending. The file appears whole or not at all.
-int32_t sam_octa2_volume_write(sam_octa2_volume **volume,
+int32_t sam_octa2_volume_write(sam_octa2_volume *volume,
                                const char *path,
                                const struct sam_octa2_host *host,
                                sam_octa2_error **error);
 
 // `[any thread]` Millimetres in the patient (RAS+, three numbers) to a voxel index (x = column, y = row, z = frame; fractions stay).
-int32_t sam_octa2_volume_to_index(sam_octa2_volume **volume,
+int32_t sam_octa2_volume_to_index(sam_octa2_volume *volume,
                                   const double *patient,
                                   double *index,
                                   sam_octa2_error **error);
 
 // `[any thread]` A voxel index (x, y, z) to millimetres in the patient (RAS+).
-int32_t sam_octa2_volume_to_patient(sam_octa2_volume **volume,
+int32_t sam_octa2_volume_to_patient(sam_octa2_volume *volume,
                                     const double *index,
                                     double *patient,
                                     sam_octa2_error **error);
 
 // `[any thread]` Frees a handle; sessions made from it live on. Null does nothing.
-void sam_octa2_volume_free(sam_octa2_volume **volume);
+void sam_octa2_volume_free(sam_octa2_volume *volume);
 
 // `[any thread; blocks]` Loads a model. `request`: JSON `{"model": NAME or FILE, "model_config"?, "device"?, "precision"?, "weights_dirs"?}`.
 // Several sessions may share one model.
@@ -319,24 +319,24 @@ int32_t sam_octa2_model_load(const char *request,
                              sam_octa2_error **error);
 
 // `[any thread]` Its file, device, precision, input size and fingerprint, as JSON.
-int32_t sam_octa2_model_describe(sam_octa2_model **model, char **reply, sam_octa2_error **error);
+int32_t sam_octa2_model_describe(sam_octa2_model *model, char **reply, sam_octa2_error **error);
 
 // `[any thread]` Frees a handle; sessions made from it live on. Null does nothing.
-void sam_octa2_model_free(sam_octa2_model **model);
+void sam_octa2_model_free(sam_octa2_model *model);
 
 // `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
 // (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), `features`
 // (a folder that keeps features of encoded slices for later sessions) and `features_bytes` (what its files may take), or null. Nothing is computed yet.
-int32_t sam_octa2_session_create(sam_octa2_volume **volume,
-                                 sam_octa2_model **model,
+int32_t sam_octa2_session_create(sam_octa2_volume *volume,
+                                 sam_octa2_model *model,
                                  const char *options,
                                  const struct sam_octa2_host *host,
                                  sam_octa2_session **session,
                                  sam_octa2_error **error);
 
 // `[any thread; blocks]` The session that `sam_octa2_session_save` wrote down; volume and model must be the same. Options as for create.
-int32_t sam_octa2_session_restore(sam_octa2_volume **volume,
-                                  sam_octa2_model **model,
+int32_t sam_octa2_session_restore(sam_octa2_volume *volume,
+                                  sam_octa2_model *model,
                                   const uint8_t *state,
                                   size_t length,
                                   const char *options,
@@ -345,29 +345,29 @@ int32_t sam_octa2_session_restore(sam_octa2_volume **volume,
                                   sam_octa2_error **error);
 
 // `[any thread; blocks]` Everything that the session knows, as bytes (a view of one dimension). Release the view when done.
-int32_t sam_octa2_session_save(sam_octa2_session **session,
+int32_t sam_octa2_session_save(sam_octa2_session *session,
                                const struct sam_octa2_host *host,
                                struct sam_octa2_view *view,
                                sam_octa2_error **error);
 
 // `[any thread]` Objects, prompts, slices with masks, memory in use, window, as JSON.
-int32_t sam_octa2_session_describe(sam_octa2_session **session, char **reply, sam_octa2_error **error);
+int32_t sam_octa2_session_describe(sam_octa2_session *session, char **reply, sam_octa2_error **error);
 
 // `[any thread; blocks]` Computes the features of a slice now, so that the first prompt on it is answered at once.
-int32_t sam_octa2_session_encode(sam_octa2_session **session,
+int32_t sam_octa2_session_encode(sam_octa2_session *session,
                                  uint64_t frame,
                                  const struct sam_octa2_host *host,
                                  sam_octa2_error **error);
 
 // `[any thread; blocks]` Marks an object on a slice; `mask` (may be null) gets the answer there. An object that is new is added.
-int32_t sam_octa2_session_prompt(sam_octa2_session **session,
+int32_t sam_octa2_session_prompt(sam_octa2_session *session,
                                  const struct sam_octa2_prompt *prompt,
                                  const struct sam_octa2_host *host,
                                  sam_octa2_mask **mask,
                                  sam_octa2_error **error);
 
 // `[any thread; blocks]` Removes one prompt of an object on a slice: `index` counts from 0 in the order given; UINT64_MAX: the last one.
-int32_t sam_octa2_session_remove_prompt(sam_octa2_session **session,
+int32_t sam_octa2_session_remove_prompt(sam_octa2_session *session,
                                         uint64_t frame,
                                         uint32_t object,
                                         uint64_t index,
@@ -375,138 +375,138 @@ int32_t sam_octa2_session_remove_prompt(sam_octa2_session **session,
                                         sam_octa2_error **error);
 
 // `[any thread; blocks]` Takes back all prompts of an object on a slice; what was tracked there comes back.
-int32_t sam_octa2_session_clear_slice(sam_octa2_session **session,
+int32_t sam_octa2_session_clear_slice(sam_octa2_session *session,
                                       uint64_t frame,
                                       uint32_t object,
                                       const struct sam_octa2_host *host,
                                       sam_octa2_error **error);
 
 // `[any thread]` Removes an object with all its prompts and masks.
-int32_t sam_octa2_session_remove_object(sam_octa2_session **session, uint32_t object, sam_octa2_error **error);
+int32_t sam_octa2_session_remove_object(sam_octa2_session *session, uint32_t object, sam_octa2_error **error);
 
 // `[any thread]` Removes all objects.
-int32_t sam_octa2_session_reset(sam_octa2_session **session, sam_octa2_error **error);
+int32_t sam_octa2_session_reset(sam_octa2_session *session, sam_octa2_error **error);
 
 // `[any thread; blocks]` Follows all objects through the stack. `range`: JSON with any of `direction` (`forward`, `backward`, `both`), `start`,
 // `max_frames`, or null. `on_slice` may be null. Cancelled, what is done stays.
-int32_t sam_octa2_session_propagate(sam_octa2_session **session,
+int32_t sam_octa2_session_propagate(sam_octa2_session *session,
                                     const char *range,
                                     const struct sam_octa2_on_slice *on_slice,
                                     const struct sam_octa2_host *host,
                                     sam_octa2_error **error);
 
 // `[any thread; blocks]` The mask of an object on a slice.
-int32_t sam_octa2_session_mask(sam_octa2_session **session,
+int32_t sam_octa2_session_mask(sam_octa2_session *session,
                                uint64_t frame,
                                uint32_t object,
                                sam_octa2_mask **mask,
                                sam_octa2_error **error);
 
 // `[any thread; blocks]` All masks as one stack of object numbers, on the grid of the volume as it was opened.
-int32_t sam_octa2_session_labels(sam_octa2_session **session,
+int32_t sam_octa2_session_labels(sam_octa2_session *session,
                                  const struct sam_octa2_host *host,
                                  sam_octa2_mask **mask,
                                  sam_octa2_error **error);
 
 // `[any thread]` Gives up what can be computed again.
-int32_t sam_octa2_session_free_caches(sam_octa2_session **session, sam_octa2_error **error);
+int32_t sam_octa2_session_free_caches(sam_octa2_session *session, sam_octa2_error **error);
 
 // `[any thread]` Takes the last step back, whatever it was: everything is as it was before, bit for bit. `reply` (may be null) gets the step as
 // JSON: `op`, what was given, and a `text` to be read. An error where there is nothing to undo, or where the state was given up for
 // `history_bytes` (an option of the session) or after 500 steps.
-int32_t sam_octa2_session_undo(sam_octa2_session **session,
+int32_t sam_octa2_session_undo(sam_octa2_session *session,
                                char **reply,
                                sam_octa2_error **error);
 
 // `[any thread]` Does the step again that was undone last, without computing it again. A step of another kind since leaves nothing to redo.
 // `reply` as for undo.
-int32_t sam_octa2_session_redo(sam_octa2_session **session,
+int32_t sam_octa2_session_redo(sam_octa2_session *session,
                                char **reply,
                                sam_octa2_error **error);
 
 // `[any thread]` JSON: `done` (the steps in force), `undo` (how many of them can be undone), `undone` (those that can be redone, the next one
 // first), `record` (all that was done, in order, undo and redo included).
-int32_t sam_octa2_session_history(sam_octa2_session **session,
+int32_t sam_octa2_session_history(sam_octa2_session *session,
                                   char **reply,
                                   sam_octa2_error **error);
 
 // `[any thread; blocks]` The session as the text of a script that does the same again (task `script`), with the fingerprints of volume, model and
 // labels. Reads the whole volume once.
-int32_t sam_octa2_session_script(sam_octa2_session **session,
+int32_t sam_octa2_session_script(sam_octa2_session *session,
                                  const struct sam_octa2_host *host,
                                  char **reply,
                                  sam_octa2_error **error);
 
 // `[any thread]` Frees a session. A call that is at work in it on another thread still comes to its end. Masks made from it live on. Null does
 // nothing.
-void sam_octa2_session_free(sam_octa2_session **session);
+void sam_octa2_session_free(sam_octa2_session *session);
 
 // `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape` and `objects`.
-int32_t sam_octa2_mask_info(sam_octa2_mask **mask, char **reply, sam_octa2_error **error);
+int32_t sam_octa2_mask_info(sam_octa2_mask *mask, char **reply, sam_octa2_error **error);
 
 // `[any thread]` The values as shared read-only memory: `form` is one of SAM_OCTA2_FORM_.... Release the view when done.
-int32_t sam_octa2_mask_view(sam_octa2_mask **mask,
+int32_t sam_octa2_mask_view(sam_octa2_mask *mask,
                             uint32_t form,
                             struct sam_octa2_view *view,
                             sam_octa2_error **error);
 
 // `[any thread; blocks]` COCO run lengths as JSON: of a slice `{"size": [rows, columns], "counts": [...]}`, of a stack a list of these with `frame` and
 // `object`.
-int32_t sam_octa2_mask_rle(sam_octa2_mask **mask,
+int32_t sam_octa2_mask_rle(sam_octa2_mask *mask,
                            const struct sam_octa2_host *host,
                            char **reply,
                            sam_octa2_error **error);
 
 // `[any thread]` The same values as a DLPack tensor (`DLManagedTensorVersioned`, CPU, with DLPack's flag for
 // read-only memory, which some consumers pass over: copy for those): its own deleter frees it.
-int32_t sam_octa2_mask_dlpack(sam_octa2_mask **mask,
+int32_t sam_octa2_mask_dlpack(sam_octa2_mask *mask,
                               uint32_t form,
                               struct DLManagedTensorVersioned **tensor,
                               sam_octa2_error **error);
 
 // `[any thread; blocks]` Writes a stack of object numbers in the format of the path's ending. `options`: JSON (docs/formats.md) or null.
-int32_t sam_octa2_mask_write(sam_octa2_mask **mask,
+int32_t sam_octa2_mask_write(sam_octa2_mask *mask,
                              const char *path,
                              const char *options,
                              const struct sam_octa2_host *host,
                              sam_octa2_error **error);
 
 // `[any thread]` Another handle to the same mask, to keep one that was lent to a callback. Null gives null.
-sam_octa2_mask **sam_octa2_mask_retain(sam_octa2_mask **mask);
+sam_octa2_mask *sam_octa2_mask_retain(sam_octa2_mask *mask);
 
 // `[any thread]` Frees a handle; views of it live on. Null does nothing.
-void sam_octa2_mask_free(sam_octa2_mask **mask);
+void sam_octa2_mask_free(sam_octa2_mask *mask);
 
 // `[any thread]` A script engine. One run at a time; another one meanwhile gets SAM_OCTA2_BUSY.
 int32_t sam_octa2_script_create(sam_octa2_script **script, sam_octa2_error **error);
 
 // `[any thread]` Lets scripts call `viewer::NAME`. `declaration`: JSON `{"name", "doc"?, "parameters"?: [{"name", "optional"?}]}`.
-int32_t sam_octa2_script_add_function(sam_octa2_script **script,
+int32_t sam_octa2_script_add_function(sam_octa2_script *script,
                                       const char *declaration,
                                       const struct sam_octa2_function *function,
                                       sam_octa2_error **error);
 
 // `[any thread, also from a function of the host]` Lends a volume to scripts: `{"handle": id}` in arguments and results stands for it, until a run
 // has ended, and afterwards as long as `volume` is not freed.
-int32_t sam_octa2_script_share_volume(sam_octa2_script **script,
-                                      sam_octa2_volume **volume,
+int32_t sam_octa2_script_share_volume(sam_octa2_script *script,
+                                      sam_octa2_volume *volume,
                                       uint64_t *id,
                                       sam_octa2_error **error);
 
 // `[any thread, also from a function of the host]` The same for a stack of object numbers.
-int32_t sam_octa2_script_share_labels(sam_octa2_script **script,
-                                      sam_octa2_mask **labels,
+int32_t sam_octa2_script_share_labels(sam_octa2_script *script,
+                                      sam_octa2_mask *labels,
                                       uint64_t *id,
                                       sam_octa2_error **error);
 
 // `[any thread, also from a function of the host]` The volume that a script gave as `{"handle": id}`.
-int32_t sam_octa2_script_volume(sam_octa2_script **script,
+int32_t sam_octa2_script_volume(sam_octa2_script *script,
                                 uint64_t id,
                                 sam_octa2_volume **volume,
                                 sam_octa2_error **error);
 
 // `[any thread, also from a function of the host]` The labels that a script gave as `{"handle": id}`.
-int32_t sam_octa2_script_labels(sam_octa2_script **script,
+int32_t sam_octa2_script_labels(sam_octa2_script *script,
                                 uint64_t id,
                                 sam_octa2_mask **labels,
                                 sam_octa2_error **error);
@@ -514,14 +514,14 @@ int32_t sam_octa2_script_labels(sam_octa2_script **script,
 // `[any thread; blocks]` Runs a script. `request`: JSON `{"path" or "source", "args"?, "limits"?, "roots"?, "library"?, "keep"?}` (docs/abi.md); the reply is
 // `{"result": its last value}`. `roots`, `{"read"?: [folders], "write"?: [folders]}`: what it does not name is denied; without it the script reads and
 // writes whatever the process may. What it shows lives until the next run.
-int32_t sam_octa2_script_run(sam_octa2_script **script,
+int32_t sam_octa2_script_run(sam_octa2_script *script,
                              const char *request,
                              const struct sam_octa2_host *host,
                              char **reply,
                              sam_octa2_error **error);
 
 // `[any thread]` Frees the engine. Null does nothing.
-void sam_octa2_script_free(sam_octa2_script **script);
+void sam_octa2_script_free(sam_octa2_script *script);
 
 #ifdef __cplusplus
 }  // extern "C"

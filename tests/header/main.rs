@@ -31,9 +31,14 @@ fn short(function: &FunctionInfo) -> &'static str {
     function.name.trim_start_matches("sam_octa2_")
 }
 
+/// A type without the blanks that `stringify!` puts into it.
+fn plain(kind: &str) -> String {
+    [("* ", "*"), (" < ", "<"), (" >", ">")].iter().fold(kind.to_owned(), |kind, (from, to)| kind.replace(from, to))
+}
+
 /// A function as it would be exported, with the types spelt out that cbindgen does not look up.
 fn as_rust(function: &FunctionInfo) -> String {
-    let spelt = |kind: &str| match kind.split_once('<') {
+    let spelt = |kind: &str| match plain(kind).split_once('<') {
         Some(("Handle", of)) => format!("*mut {}", of.trim_end_matches('>')),
         Some((_, of)) => format!("*mut *mut {}", of.trim_end_matches('>')),
         None => match kind {
@@ -53,7 +58,7 @@ fn as_rust(function: &FunctionInfo) -> String {
 
 /// The same list for ctypes.
 fn python() -> String {
-    let spelt = |kind: &str| match kind {
+    let spelt = |kind: &str| match plain(kind).as_str() {
         "" => "None",
         "Status" => "c_int32",
         "u32" => "c_uint32",

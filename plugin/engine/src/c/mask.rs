@@ -28,7 +28,7 @@ pub unsafe extern "C" fn rle(mask: Handle<Mask>, host: *const HostStruct, reply:
     unsafe {
         long_as("rle", host, error, |_| {
             let reply = Place::new("reply", reply)?;
-            reply.give_text(&MASKS.get(mask)?.rle().to_string());
+            reply.give_text(&MASKS.get(mask)?.rle()?.to_string());
             Ok(())
         })
     }

@@ -5,6 +5,7 @@ use crate::script::LabelsValue;
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::form;
 use sam_octa2_core::io::Rle;
+use sam_octa2_core::progress::check;
 use sam_octa2_core::session::ObjectMask;
 use sam_octa2_core::volume::{Geometry, Labels};
 use serde_json::{Value, json};
@@ -135,23 +136,21 @@ impl MaskValue {
     }
 
     /// COCO run lengths.
-    pub fn rle(&self) -> Value {
-        match self {
-            Self::Slice(mask) => json!(mask.rle()),
-            Self::Stack(stack) => {
-                let labels = &stack.labels;
-                let objects = labels.objects();
-                let one = |frame: usize, object: u16| {
-                    let slice = labels.frame(frame);
-                    slice.contains(&object).then(|| {
-                        let rle = Rle::encode(labels.rows, labels.columns, |index| slice[index] == object, false);
-                        json!({"frame": frame, "object": object, "size": rle.size, "counts": rle.counts})
-                    })
-                };
-                let slices = (0..labels.frames).flat_map(|frame| objects.iter().filter_map(move |&o| one(frame, o)));
-                Value::Array(slices.collect())
+    pub fn rle(&self) -> Result<Value, PluginError> {
+        let stack = match self {
+            Self::Slice(mask) => return Ok(json!(mask.rle())),
+            Self::Stack(stack) => &stack.labels,
+        };
+        let (objects, mut slices) = (stack.objects(), Vec::new());
+        for frame in 0..stack.frames {
+            check().map_err(convert::error)?;
+            let slice = stack.frame(frame);
+            for &object in objects.iter().filter(|object| slice.contains(object)) {
+                let rle = Rle::encode(stack.rows, stack.columns, |index| slice[index] == object, false);
+                slices.push(json!({"frame": frame, "object": object, "size": rle.size, "counts": rle.counts}));
             }
         }
+        Ok(Value::Array(slices))
     }
 }
 
