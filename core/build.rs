@@ -1,15 +1,15 @@
-//! Compiles the functions of libtorch that tch does not pass on (`src/device/shim.cpp`).
+//! Tells the linker where libtorch lies, so that nobody needs LD_LIBRARY_PATH, and compiles the functions of libtorch that tch does not pass on
+//! (`src/device/shim.cpp`).
 
-use std::env::var;
 use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-changed=src/device/shim.cpp");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    println!("cargo:rerun-if-env-changed=LIBTORCH_INCLUDE");
-    let Some(libtorch) = var("LIBTORCH_INCLUDE").or_else(|_| var("LIBTORCH")).map(PathBuf::from).ok() else {
+    let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
         panic!("LIBTORCH names no libtorch; `make setup` fetches one")
     };
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", libtorch.display());
     cc::Build::new()
         .cpp(true)
         .std("c++20")

@@ -19,17 +19,17 @@ static int run(char **arguments, char *request, sam_octa2_volume **volume, sam_o
     prompt.points = point;
     if (failed(sam_octa2_volume_open(arguments[1], NULL, NULL, volume, &error)) ||
         failed(sam_octa2_model_load(request, NULL, model, &error)) ||
-        failed(sam_octa2_session_create(*volume, *model, NULL, session, &error)) ||
+        failed(sam_octa2_session_create(*volume, *model, NULL, NULL, session, &error)) ||
         failed(sam_octa2_session_prompt(*session, &prompt, NULL, NULL, &error)) ||
         failed(sam_octa2_session_propagate(*session, "{\"max_frames\": 3}", NULL, NULL, &error)) ||
-        failed(sam_octa2_session_labels(*session, labels, &error)) ||
+        failed(sam_octa2_session_labels(*session, NULL, labels, &error)) ||
         failed(sam_octa2_mask_view(*labels, SAM_OCTA2_FORM_LABELS, &view, &error)) ||
         failed(sam_octa2_mask_info(*labels, &told, &error)))
         return 1;
     printf("%d x %d x %d, %s\n", (int)view.shape[0], (int)view.shape[1], (int)view.shape[2], told);
     sam_octa2_text_free(told);
     view.release(view.owner);
-    return failed(sam_octa2_mask_write(*labels, arguments[4], NULL, &error));
+    return failed(sam_octa2_mask_write(*labels, arguments[4], NULL, NULL, &error));
 }
 
 int main(int count, char **arguments) {

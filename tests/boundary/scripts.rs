@@ -59,8 +59,8 @@ fn volumes_and_labels_go_as_handles() {
             let session = new_session(volume, model);
             session.click(2, 30, 30);
             viewer::show(volume);
-            viewer::show(session.labels(&mut ()));
-            #{volume: volume, labels: session.labels(&mut ())}"#;
+            viewer::show(session.labels());
+            #{volume: volume, labels: session.labels()}"#;
         let args = json!({"volume": {"handle": id}, "model": super::data("parity/mini21.pt"),
             "config": super::data("parity/mini21.yaml")});
         let result = json(&script.run(&source(text, args), &mut ()).unwrap())["result"].clone();
