@@ -5,6 +5,7 @@ use super::attention::attention;
 use super::config::{Activation, HieraBlock, HieraConfig};
 use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, channels_first, channels_last, in_training};
 use super::params::Params;
+use crate::progress::checkpoint;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Tensor};
@@ -196,7 +197,9 @@ impl Hiera {
     pub fn first_half(&self, image: &Tensor) -> HalfWay {
         let x = self.patch_embed.proj.forward(&channels_first(&channels_last(image).contiguous()));
         let x = channels_last(&x).contiguous();
+        checkpoint();
         let x = &x + self.position(x.size()[1], x.size()[2]);
+        checkpoint();
         self.run(HalfWay { x, stages: Vec::new() }, 0..self.middle)
     }
 

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::features::FeatureFolder;
 use crate::intensity::Windows;
 use crate::model::{ImageFeatures, Model};
+use crate::progress::check;
 use crate::volume::Volume;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ impl Slices {
             return Ok(features);
         }
         let image = prepare_among(&mut self.grey, &self.volume, frame, self.windows, model.config().input())?;
+        check()?;
         let mut encode = || {
             let features = model.encode_image(&image);
             self.encoded += 1;
