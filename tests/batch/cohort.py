@@ -71,8 +71,8 @@ def hashes(out):
     return found
 
 
-def check(folder, out, count, bad, reference=None):
-    """Every case once in the table, bad ones with their reason, no half file, and a second run does nothing."""
+def check(folder, out, count, bad, reference=None, more=()):
+    """Every case once in the table, bad ones with their reason, no half file, and a second run (with the options `more` of the first) does nothing."""
     out = Path(out)
     status = subprocess.run([HOST, "batch", "status", out, "--manifest", Path(folder) / "cases.csv", "--json"], capture_output=True, text=True)
     told = json.loads(status.stdout)
@@ -93,7 +93,7 @@ def check(folder, out, count, bad, reference=None):
     assert {name for name in named if not name.endswith("log.txt")} == recorded, "no file that no record names"
     assert reference is None or found == reference, "other results than in one process"
     before = {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()}
-    again = subprocess.run(batch(folder, out, "--resume"), capture_output=True, text=True)
+    again = subprocess.run(batch(folder, out, "--resume", *more), capture_output=True, text=True)
     assert again.returncode == 3 and f"0 done, {len(bad)} failed, {count} passed over" in again.stderr, again.stderr[-500:]
     assert before == {path.name: path.stat().st_mtime_ns for path in (out / "records").iterdir()}, "a second run did something"
     return found, told

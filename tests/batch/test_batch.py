@@ -75,7 +75,7 @@ def by_snakemake(program, folder, count, bad, reference):
     text = (folder / "snakemake.log").read_text(errors="replace")
     assert run.returncode == 0, text[-3000:]
     assert killed == 3, f"only {killed} could be killed"
-    cohort.check(folder / "cohort", out, count, bad, reference)
+    cohort.check(folder / "cohort", out, count, bad, reference, ["--set", "pause=0.02"])
     assert (out / "measurements.csv").exists() and (out / "cohort.html").exists()
     again = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert again.returncode == 0 and "rule shard" not in again.stderr, again.stderr[-2000:]

@@ -104,7 +104,7 @@ def main():
         try:
             with box.Slurm(folder / "slurm") as slurm:
                 trouble(slurm, folder, disk, count, chance)
-            found, told = cohort.check(folder / "cohort", disk.folder / "out", count, bad, reference)
+            found, told = cohort.check(folder / "cohort", disk.folder / "out", count, bad, reference, ["--set", "pause=0.03"])
         finally:
             disk.close()
         say(f"{len(found)} cases: {told['done']} done, {len(told['failed'])} failed as they should, {len(told['doubled'])} done more than once; the bits are equal")
