@@ -133,6 +133,7 @@ impl Plan {
             grant("read", tasks::text(path.parent().unwrap_or(path))?);
         }
         request["roots"] = roots;
+        request["keep_models"] = json!(true);
         request["args"] = json!(args);
         Ok(Request::Run(request))
     }
