@@ -1,6 +1,7 @@
 # make demo   fetch libtorch, build, segment a phantom and measure the result   make test    all tests
 #             DEMO_INPUT=scan.nii.gz: a volume of your own; DEMO_SET="field=3.0 axis=y": other arguments of scripts/demo.rhai
 # make build  target/release/{host-demo,libsam_octa2.so}                         make setup   libtorch only; CUDA=1 adds NVIDIA's libraries
+# make test-batch   a cohort through Snakemake, with faults                      make test-slurm   the same on a Slurm that it starts (docs/batch.md)
 # make bench  speed next to nibabel and SimpleITK, and what scripts cost; PYTHON_PEERS=/path/to/python takes a Python that has them
 # make bench BENCH=inference   segmentation next to the Python reference           make bench-gate   is it slower than docs/bench says?
 # make evaluate   accuracy on labelled data: MODEL=nano OCTA500=DIR ENFACE=DIR PHANTOMS=2 (docs: scripts/evaluate.rhai)
@@ -20,7 +21,7 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
+.PHONY: test-batch test-slurm evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -67,6 +68,19 @@ test-gpu: build
 	@$(HOST) segment tests/data/demo/volume.nii.gz --prompts tests/data/demo/prompts.json --model $(PARITY)/mini21.pt \
 	    --model-config $(PARITY)/mini21.yaml --device cuda:0 --precision f32 --out $(OUT)/gpu.nii.gz --quiet
 	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
+
+# Many tiny cases through Snakemake on this machine, while runs are killed.
+test-batch: build tests/batch/venv/ready
+	tests/batch/venv/bin/python tests/batch/test_batch.py $(CASES)
+
+# The same as an array on a real Slurm of two nodes in this box: installs it where it can, starts it, stops it. Needs root.
+test-slurm: build
+	$(PYTHON) tests/batch/test_slurm.py $(CASES)
+
+tests/batch/venv/ready: tests/batch/requirements.txt
+	@$(PYTHON) -m venv tests/batch/venv
+	@tests/batch/venv/bin/pip install --quiet -r tests/batch/requirements.txt
+	@touch $@
 
 # Every part is tests/bench/PART.py and writes docs/bench/PART.json; BENCH="volumes ..." chooses.
 bench: build $(if $(filter .bench-venv/%,$(PYTHON_PEERS)),.bench-venv/ready)

@@ -9,8 +9,20 @@ pub type Code = u8;
 pub const SUCCESS: Code = 0;
 /// something failed
 pub const FAILURE: Code = 1;
+/// what was typed is wrong
+pub const USAGE: Code = 2;
+/// of many cases some failed
+pub const SOME_FAILED: Code = 3;
+/// and here all
+pub const ALL_FAILED: Code = 4;
+/// input that will not be better next time
+pub const BAD_DATA: Code = 65;
+/// the machine's fault (a full disk): try again
+pub const TEMPORARY: Code = 75;
 /// stopped by Ctrl-C
 pub const CANCELLED: Code = 130;
+/// stopped by SIGTERM
+pub const TERMINATED: Code = 143;
 
 /// What a script gave to `exit(code)`, if it ended so.
 pub fn of_script(report: &Value) -> Option<Code> {

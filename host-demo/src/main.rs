@@ -1,7 +1,8 @@
 //! The demo host: drives the SAM-OCTA2 plugin from a terminal, as a viewer would. It knows the plugin's interface and nothing else.
 //!
-//! `cli (what was typed) -> find (the plugin) -> tasks | repl | check -> exit code`
+//! `cli (what was typed) -> find (the plugin) -> tasks | batch | repl | check -> exit code`
 
+mod batch;
 mod check;
 mod cli;
 mod exit;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let code = run(&cli).unwrap_or_else(|error| fail(&error));
     let code = if code == exit::SUCCESS && !output::finished() { exit::FAILURE } else { code };
     match cli.command {
-        Command::Task(_) | Command::Repl(_) => exit::at_once(code),
+        Command::Task(_) | Command::Repl(_) | Command::Batch(_) | Command::BatchWorker { .. } => exit::at_once(code),
         Command::Plugin { .. } => ExitCode::from(code), // what happens at the end belongs to what is checked
     }
 }
@@ -36,6 +37,8 @@ fn run(cli: &Cli) -> anyhow::Result<Code> {
         Command::Plugin { command: PluginCommand::RunCheck { name, case } } => {
             Ok(check::one_in_this_process(case, name))
         }
+        Command::Batch(options) => batch::run(cli, options),
+        Command::BatchWorker { threads } => batch::worker(cli, *threads),
         Command::Repl(options) => repl::run(cli, options),
         Command::Task(task) => tasks::run(cli, task),
     }

@@ -101,7 +101,8 @@ impl Stop {
     }
 }
 
-fn is_ignored(signal: i32) -> bool {
+/// Was the program started with this signal ignored (`nohup`)?
+pub fn is_ignored(signal: i32) -> bool {
     // Safety: only asks what is set, into memory of the right type.
     unsafe {
         let mut set: libc::sigaction = std::mem::zeroed();

@@ -100,7 +100,7 @@ pub fn bounds(bounds: &Bounds, own: Option<&Path>, set: &[(String, String)]) -> 
 
 /// Where a script may read and write: the current folder, what the user named with `--set` (a file that is not there yet: its folder)
 /// and `--allow`; to read also its own folder, the weights, and the folder in which a pattern of `--set` begins.
-fn roots(own: Option<&Path>, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
+pub fn roots(own: Option<&Path>, set: &[(String, String)], allow: &[PathBuf]) -> anyhow::Result<Value> {
     let here = std::env::current_dir().context("the current folder cannot be told")?;
     let mut write = vec![here];
     write.extend(allow.iter().cloned());

@@ -1,5 +1,5 @@
 //! Everything in `scripts/`, run through the built host. Small model, random weights: what is checked is what must hold for any weights (`demo` has the
-//! tests with trained ones).
+//! tests with trained ones, `batch` those of batch.rhai).
 
 use crate::scripts::{demo, gallery, info, root};
 use crate::util::Host;
@@ -29,6 +29,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "faz.rhai",
         "fine_tune.rhai",
         "fine_tune_enface.rhai",
+        "folds.rhai",
         "from_scratch.rhai",
         "inspect.rhai",
         "layers.rhai",
@@ -179,69 +180,6 @@ fn layers_are_learnt_and_proposed() {
     assert!(epochs.len() == 2 && epochs[1].contains("Dice 0."), "{stdout}");
     assert!(stdout.contains("best: epoch") && stdout.contains("of 12 slices: layers-output/region.nii.gz"), "{stdout}");
     assert_eq!(info(&host, "layers-output/strips")["shape"], json!([12, 32, 128, 3]));
-}
-
-#[test]
-fn batch_goes_on_where_it_was_left() {
-    let host = Host::new();
-    fs::create_dir(host.path("in")).unwrap();
-    fs::copy(root().join("tests/data/demo/volume.nii.gz"), host.path("in/good.nii.gz")).unwrap();
-    host.file("in/bad.nii.gz", "no volume");
-    let data = root().join("tests/data");
-    let set = |key: &str, path: &str| format!("{key}={}", data.join(path).display());
-    let sets = [
-        "inputs=in/*.nii.gz".to_owned(),
-        set("prompts", "demo/prompts.json"),
-        set("model", "parity/mini21.pt"),
-        set("config", "parity/mini21.yaml"),
-    ];
-    let script = root().join("scripts/batch.rhai").display().to_string();
-    let mut arguments = vec!["run", &script];
-    sets.iter().for_each(|set| arguments.extend(["--set", set]));
-    let first = host.run(&arguments).ok();
-    assert!(first.contains("good: 2 objects") && first.contains("bad: in/bad.nii.gz"), "{first}");
-    let table = || fs::read_to_string(host.path("batch-output/areas.csv")).unwrap();
-    let complete = table();
-    assert_eq!(complete.lines().count(), 3);
-    assert!(host.run(&arguments).ok().contains("good: done before"));
-    assert_eq!(table(), complete, "a run with nothing to do keeps the table");
-
-    // another volume, whose name looks like a number: a run of its own adds its rows
-    fs::rename(host.path("in/good.nii.gz"), host.path("in/007.nii.gz")).unwrap();
-    let mut other = arguments.clone();
-    other[3] = "inputs=in/0*.nii.gz";
-    host.run(&other).ok();
-    let both = table();
-    assert!(complete.lines().all(|line| both.contains(line)) && both.lines().count() == 5, "{both}");
-    fs::remove_file(host.path("batch-output/good.nii.gz")).unwrap();
-    host.run(&other).ok();
-    assert_eq!(table().lines().filter(|line| line.contains("007")).count(), 2, "{}", table());
-}
-
-#[test]
-fn batch_says_what_it_cannot_do() {
-    let host = Host::new();
-    let script = root().join("scripts/batch.rhai").display().to_string();
-    let other = tempfile::tempdir().unwrap();
-    for folder in ["a", "b"] {
-        fs::create_dir(other.path().join(folder)).unwrap();
-        fs::write(other.path().join(folder).join("scan.npy"), "").unwrap();
-    }
-    let run = |inputs: String| {
-        host.run(&[
-            "run",
-            &script,
-            "--set",
-            &format!("inputs={inputs}"),
-            "--set",
-            "prompts=p.json",
-            "--set",
-            "model=nano",
-        ])
-    };
-    run("gone/*.nii.gz".to_owned()).fails_with(&["no file fits gone/*.nii.gz"]);
-    run(format!("{}/*.nii.gz", other.path().display())).fails_with(&["no file fits"]);
-    run(format!("{}/*/*.npy", other.path().display())).fails_with(&["would both become batch-output/scan.nii.gz"]);
 }
 
 #[test]

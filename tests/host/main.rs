@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 mod attacks;
+#[cfg(unix)]
+mod batch;
 mod check;
 #[cfg(unix)]
 mod clients;

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 /// folder of DICOM files. Results go to stdout; progress, warnings and errors to stderr. Ctrl-C stops after the step under way and
 /// keeps what is done; a second Ctrl-C ends at once.
 ///
-/// Exit codes: 0 done, 1 error, 2 wrong usage, 130 stopped by Ctrl-C.
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 130 stopped by Ctrl-C; batch has more.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -69,6 +69,28 @@ const EXAMPLES: &str = "Examples:
 pub enum Command {
     #[command(flatten)]
     Task(Task),
+
+    /// Do the same with many volumes, and with many processes: a cohort
+    ///
+    /// MANIFEST is a table (CSV, TSV) or JSON Lines with at least `case` and `volume`, or a folder of volumes. Each case runs on its own: what
+    /// crashes, hangs or takes too much fails that case and no other. Its files come whole into DIR/results/CASE, then its record into
+    /// DIR/records. Results are the same bits whatever the number of shards. Messages go to stderr.
+    ///
+    /// Exit codes: 0 all done (also an empty shard), 1 error, 2 wrong usage, 3 some cases failed, 4 all failed, 65 a manifest that cannot be
+    /// read (do not try again), 75 the machine's fault, as a full disk (try again with --resume), 130 and 143 stopped by Ctrl-C and SIGTERM
+    /// (go on with --resume).
+    #[command(after_long_help = "Examples:
+  host-demo batch cases.csv --out results --model nano --no-prompts --resume
+  host-demo batch cases.csv --out results --script measure.rhai --set field=3.0 --shard 0/4
+  parallel -j2 host-demo batch cases.csv --out results --model nano --no-prompts --shard {}/8 --resume ::: $(seq 0 7)
+  host-demo batch status results && host-demo batch merge results --csv measurements.csv --html cohort.html")]
+    Batch(crate::batch::Options),
+    /// What a run of batch does its cases in
+    #[command(hide = true)]
+    BatchWorker {
+        #[arg(long)]
+        threads: u32,
+    },
 
     /// Write a script line by line and see what each line does
     ///

@@ -8,12 +8,14 @@ mod components;
 mod distance;
 pub(crate) mod filters;
 pub mod octa;
+mod quality;
 
 pub use clean::{fill_holes, remove_small, smooth};
 pub use compare::{Comparison, compare, compare_labels, dice, dice_labels};
 pub use components::{Connectivity, components};
 pub(crate) use components::{find, unite};
 pub use distance::{boundary, squared_distances};
+pub use quality::{Quality, quality};
 
 use crate::volume::Labels;
 

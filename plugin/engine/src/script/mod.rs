@@ -14,6 +14,7 @@ mod files;
 mod history;
 mod judging;
 mod kept;
+mod kept_models;
 mod kinds;
 mod labels;
 mod library;
@@ -53,6 +54,7 @@ use caught::Caught;
 use engine::HostRef;
 use files::{Files, Roots};
 use kept::Kept;
+use kept_models::KeptModels;
 use library::{Library, Room};
 use limits::Limits;
 use modules::Modules;
@@ -91,6 +93,9 @@ pub struct ScriptRequest {
     /// what the script leaves behind (variables, functions) is there for the next script with `keep`
     #[serde(default)]
     pub keep: bool,
+    /// models that the script loads are there for the next script of this engine with `keep_models`, which then need not load them
+    #[serde(default)]
+    keep_models: bool,
 }
 
 /// What native functions may need besides their arguments.
@@ -116,6 +121,8 @@ pub struct Context {
     pub exit: Arc<OnceLock<Dynamic>>,
     /// the name that its messages carry
     pub script: String,
+    /// models of the script before it, and those that it loads
+    pub models: Arc<KeptModels>,
 }
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
@@ -165,7 +172,12 @@ pub fn run_with(
     // Safety: the engine and the values of the script, which alone get clones of it, end with this function.
     let host = unsafe { HostRef::new(host) };
     let arguments = Arc::new(Arguments::new(request.args.clone(), side.clone()));
-    let context = request.context(host, arguments, &path)?;
+    let mut context = request.context(host, arguments, &path)?;
+    let models = side.models();
+    if request.keep_models {
+        context.models = models.clone();
+    }
+    let _end = models.on_end();
     side.grant(&context);
     let script = errors::Script { path: &path, source: &source, limits: request.limits, context: &context };
     let mut engine = engine::new(&request.limits, &context);
@@ -201,7 +213,8 @@ impl ScriptRequest {
         let watch = Arc::new(Watch::new(host, self.limits));
         let (limits, script) = (self.limits, path.display().to_string());
         let (caught, exit) = (Caught::default(), Arc::default());
-        Ok(Context { host, arguments, files, modules, watch, limits, tokens, caught, exit, script })
+        let models = Arc::default();
+        Ok(Context { host, arguments, files, modules, watch, limits, tokens, caught, exit, script, models })
     }
 
     /// The script and the name that its errors carry.

@@ -4,6 +4,7 @@ use super::Context;
 use super::engine::HostRef;
 use super::errors::Failure;
 use super::files::Files;
+use super::kept_models::KeptModels;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::values::{Checked, Fallible, Options, float64, int, native, text, typed};
@@ -28,6 +29,7 @@ pub struct ModelValue {
 /// Makes models known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
+    let (kept, same_kept) = (context.models.clone(), context.models.clone());
     library.engine().register_type_with_name::<ModelValue>("Model");
     library
         .room("Model", "")
@@ -37,11 +39,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              configuration file; `adapter`: what fine-tuning has learnt for it; `device`: `auto` `cpu` `cuda` `cuda:N`; `precision`: `auto` `f32` `bf16` `f16`.",
             "load_model(arg(\"model\"), #{config: arg(\"config\"), device: \"cpu\"})",
             move |call: NativeCallContext, name: Dynamic, options: Dynamic| -> Fallible<ModelValue> {
-                native(&call, || ModelValue::load(host, &files, &name, Some(&options)))
+                native(&call, || ModelValue::load(host, (&files, &kept), &name, Some(&options)))
             },
         )
         .also("load_model", move |call: NativeCallContext, name: Dynamic| -> Fallible<ModelValue> {
-            native(&call, || ModelValue::load(host, &same, &name, None))
+            native(&call, || ModelValue::load(host, (&same, &same_kept), &name, None))
         })
         .function(
             "models() -> Array [#{name, path, url}]",
@@ -118,7 +120,12 @@ impl ModelValue {
         Ok(Map::from([("vessels".into(), labels(found.vessels)), ("faz".into(), labels(found.faz))]))
     }
 
-    fn load(host: HostRef, files: &Files, name: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
+    fn load(
+        host: HostRef,
+        (files, models): (&Files, &KeptModels),
+        name: &Dynamic,
+        options: Option<&Dynamic>,
+    ) -> Checked<Self> {
         let name = text("load_model: name", name)?;
         let mut request = ModelRequest { model: name, ..ModelRequest::default() };
         if let Some(options) = options {
@@ -137,7 +144,10 @@ impl ModelValue {
             files.opened(path);
             Ok::<_, Failure>(())
         })?;
-        Ok(Self::of(&request, &mut ToHost(host.calls()))?)
+        let observer = &mut ToHost(host.calls());
+        observer.step("load", 0, 1)?;
+        let name = request.model.as_str().into();
+        Ok(Self { name, loaded: models.load(&request)? })
     }
 
     /// Loads what a request names.

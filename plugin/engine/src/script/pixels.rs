@@ -6,6 +6,7 @@ use super::values::{Checked, Fallible, Options, float64, native, text, told, who
 use super::volume::VolumeValue;
 use super::{Context, labels::LabelsValue};
 use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext, Position};
+use sam_octa2_core::measure;
 use sam_octa2_core::progress::stoppable;
 use sam_octa2_core::volume::{Axis, Projection, Volume};
 use std::ops::Range;
@@ -59,6 +60,15 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
         .also("statistics", |call: NativeCallContext, volume: &mut VolumeValue| -> Fallible<Map> {
             native(&call, || told(&volume.volume.statistics(0..volume.volume.frames)?))
         })
+        .function(
+            "quality(volume: Volume) -> Map #{signal, motion}",
+            "How good the picture is, by its mean projection. `signal`: how far vessels stand out from the noise; `motion`: how far the worst line stands \
+             out from those around it, as lines do that were scanned while the eye moved. To compare pictures of one device; docs/measurements.md.",
+            "volume.quality().signal",
+            |call: NativeCallContext, volume: &mut VolumeValue| -> Fallible<Map> {
+                native(&call, || told(&measure::quality(&volume.volume)?))
+            },
+        )
         .function(
             "values(volume: Volume, frame: int) -> Array",
             "The values of a slice, row by row, as a list of rows (colour: red, green, blue by turns).",

@@ -3,6 +3,7 @@
 use super::errors::{self, Failure};
 use super::files::Files;
 use super::kept::Kept;
+use super::kept_models::KeptModels;
 use super::labels::LabelsValue;
 use super::values::Checked;
 use super::volume::VolumeValue;
@@ -39,6 +40,8 @@ pub struct HostSide {
     files: Mutex<Arc<Files>>,
     /// looks after it
     watch: Mutex<Option<Arc<Watch>>>,
+    /// models of the last script, if it was to keep them
+    models: Arc<KeptModels>,
 }
 
 #[derive(Default)]
@@ -294,6 +297,11 @@ impl HostSide {
             return Value::Object(map.iter().map(|(key, value)| (key.to_string(), self.told(value))).collect());
         }
         rhai::serde::from_dynamic::<Value>(value).unwrap_or_else(|_| Value::String(value.to_string()))
+    }
+
+    /// What scripts of this engine keep.
+    pub fn models(&self) -> Arc<KeptModels> {
+        self.models.clone()
     }
 
     /// A script begins.

@@ -1,0 +1,493 @@
+//! A run: the cases of one shard, one after the other, in a worker; results are hashed and put into their place on a thread of its own while the
+//! next case computes.
+//!
+//! `manifest -> shard -> (resume: is its record true?) -> worker -> finisher (files, then record, then journal)`
+
+use super::child::{Answer, Starter, Worker};
+use super::cores;
+use super::fingerprint::Fingerprint;
+use super::manifest::{self, Case};
+use super::options::RunOptions;
+use super::record::{Circumstances, Kind, Reason, Record, SCHEMA, Status};
+use super::shard::Part;
+use super::store::{Scratch, Store, host};
+use super::work::Plan;
+use crate::exit::{self, Code};
+use crate::observer::is_ignored;
+use crate::{find, output};
+use anyhow::Context;
+use sam_octa2_abi::Severity;
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Warnings of a case that its record keeps.
+const MOST_WARNINGS: usize = 20;
+/// Bytes of what a case prints that are kept.
+const MOST_LOG: usize = 1 << 20;
+/// Workers that a case may end by a crash before it has failed: the first may have been ended by chance.
+const ATTEMPTS: u32 = 2;
+/// Errors of the system that say nothing about the case: the disk is full or gone, too many files are open, ...
+const TEMPORARY: [i32; 8] =
+    [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ESTALE, libc::EROFS, libc::EIO];
+
+/// What engines tell their processes, for the record.
+const ENGINE: [&str; 6] = [
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_RESTART_COUNT",
+    "JOB_COMPLETION_INDEX",
+    "SLURMD_NODENAME",
+];
+
+/// `host-demo batch MANIFEST`
+pub fn run(options: &RunOptions, plugin: Option<&Path>, quiet: bool) -> anyhow::Result<Code> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let part = match options.shard.resolve(variable) {
+        Ok(part) => part,
+        Err(text) => return wrong(exit::USAGE, &text),
+    };
+    let all = match manifest::read(options.manifest()) {
+        Ok(all) => all,
+        Err(error) => return wrong(exit::BAD_DATA, &format!("{error:#}")),
+    };
+    let cases = part.of(all.clone());
+    if options.list {
+        cases.iter().try_for_each(|case| output::line(&case.case))?;
+        return Ok(exit::SUCCESS);
+    }
+    let starter =
+        Starter { plugin: find::plugin(plugin)?, threads: options.threads.unwrap_or_else(|| cores::threads(variable)) };
+    let mut worker = starter.start()?;
+    let plan = match Plan::new(options, &starter.plugin, &mut worker) {
+        Ok(plan) => plan,
+        Err(error) => return wrong(exit::USAGE, &format!("{error:#}")),
+    };
+    if let Some((case, lacks)) = cases.iter().map(|case| (case, plan.lacks(case))).find(|(_, lacks)| !lacks.is_empty())
+    {
+        let text = format!(
+            "the script needs `{}`, which {} does not have: a column of the manifest, or --set",
+            lacks.join("`, `"),
+            case.case
+        );
+        return wrong(exit::USAGE, &text);
+    }
+    if options.dry_run {
+        let store = Store::open(options.out()).ok();
+        return show(&cases, |case| described(store.as_ref(), &plan, case, options));
+    }
+    let store = match Store::create(options.out()) {
+        Ok(store) => store,
+        Err(error) => return wrong(exit::TEMPORARY, &format!("{error:#}")),
+    };
+    Run { options, store, plan, part, starter, quiet, stop: Stop::listen()? }.all(&all, cases, worker)
+}
+
+/// Ends a run before it begins.
+fn wrong(code: Code, text: &str) -> anyhow::Result<Code> {
+    output::note(&format!("error: {text}"));
+    Ok(code)
+}
+
+fn show(cases: &[Case], what: impl Fn(&Case) -> String) -> anyhow::Result<Code> {
+    cases.iter().try_for_each(|case| output::line(&format!("{}\t{}", case.case, what(case))))?;
+    Ok(exit::SUCCESS)
+}
+
+/// What a run would do with a case.
+fn described(store: Option<&Store>, plan: &Plan, case: &Case, options: &RunOptions) -> String {
+    if let Some(status) = store.filter(|_| options.resume).and_then(|store| settled(store, plan, case, options)) {
+        return match status {
+            Status::Done => "done".to_owned(),
+            Status::Failed => "failed before; --retry-failed would do it again".to_owned(),
+        };
+    }
+    match case.files().into_iter().find(|(_, path)| !path.exists()) {
+        Some((column, path)) => format!("would fail: {column}: there is no {}", path.display()),
+        None => "to do".to_owned(),
+    }
+}
+
+/// How a case ended, if its record stands for what would be done now.
+fn settled(store: &Store, plan: &Plan, case: &Case, options: &RunOptions) -> Option<Status> {
+    let record = store.record(&case.case)?;
+    if record.key != plan.key(case) || (record.status == Status::Failed && options.retry_failed) {
+        return None;
+    }
+    let now = case.files();
+    let there: Vec<_> = now.iter().filter(|(_, path)| path.exists()).collect();
+    if there.len() != record.inputs.len() {
+        return None;
+    }
+    let same = |(column, path): &&(&str, &Path)| {
+        record.inputs.get(*column).is_some_and(|input| input.holds(path, options.verify).unwrap_or(false))
+    };
+    (there.iter().all(|pair| same(&pair)) && store.has_outputs(&record, options.verify)).then_some(record.status)
+}
+
+/// What signals ask for: to end the case under way, keep what is done, and end.
+#[derive(Clone)]
+struct Stop {
+    signalled: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let (signalled, signal): (Arc<AtomicBool>, Arc<AtomicUsize>) = Default::default();
+        for name in [SIGTERM, SIGHUP, SIGINT].into_iter().filter(|&name| name != SIGHUP || !is_ignored(name)) {
+            let code = 128 + name;
+            signal_hook::flag::register_usize(name, signal.clone(), usize::try_from(code)?)?;
+            if name == SIGINT {
+                signal_hook::flag::register_conditional_shutdown(name, code, signalled.clone())?; // a second Ctrl-C
+            }
+            signal_hook::flag::register(name, signalled.clone())?;
+        }
+        Ok(Self { signalled, signal })
+    }
+
+    fn asked(&self) -> bool {
+        self.signalled.load(SeqCst)
+    }
+
+    fn code(&self) -> Code {
+        Code::try_from(self.signal.load(SeqCst)).unwrap_or(exit::TERMINATED)
+    }
+}
+
+/// All that stays the same from case to case.
+struct Run<'a> {
+    options: &'a RunOptions,
+    store: Store,
+    plan: Plan,
+    part: Part,
+    starter: Starter,
+    quiet: bool,
+    stop: Stop,
+}
+
+/// A case whose work is over: what goes into its place.
+struct Finished {
+    record: Record,
+    files: PathBuf,
+}
+
+/// What finishers and the run tell each other.
+#[derive(Default)]
+struct Tally {
+    done: AtomicUsize,
+    failed: AtomicUsize,
+    /// what keeps results from being written; nothing more is begun
+    broken: Mutex<Option<String>>,
+}
+
+impl Tally {
+    fn break_off(&self, why: String) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
+    fn why_broken(&self) -> Option<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Run<'_> {
+    fn all(&self, all: &[Case], cases: Vec<Case>, worker: Worker) -> anyhow::Result<Code> {
+        let (tally, total) = (Tally::default(), cases.len());
+        let prepared = self.prepare(all);
+        let (scratch, journal) = match prepared {
+            Err(error) if is_temporary(&error) => return wrong(exit::TEMPORARY, &format!("{error:#}")),
+            prepared => prepared?,
+        };
+        let passed = std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(2);
+            scope.spawn(|| self.finish(&scratch, journal, receiver, &tally));
+            self.go_through(cases, worker, &scratch, &sender, &tally)
+        })?;
+        drop(scratch);
+        let (done, failed) = (tally.done.load(SeqCst), tally.failed.load(SeqCst));
+        self.say(&format!("shard {}: {done} done, {failed} failed, {passed} passed over ({total} cases)", self.part));
+        if let Some(why) = tally.why_broken() {
+            return wrong(
+                exit::TEMPORARY,
+                &format!("{why}; nothing was lost, start again with --resume when it is mended"),
+            );
+        }
+        if self.stop.asked() {
+            return Ok(self.stop.code());
+        }
+        Ok(match failed {
+            0 => exit::SUCCESS,
+            _ if failed == total => exit::ALL_FAILED,
+            _ => exit::SOME_FAILED,
+        })
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            output::note(text);
+        }
+    }
+
+    fn prepare(&self, all: &[Case]) -> anyhow::Result<(Scratch, super::store::Journal)> {
+        let scratch = self.store.scratch()?;
+        let journal = self.store.journal(self.part)?;
+        if !journal.alone {
+            output::note(&format!(
+                "warning: another process does shard {} now: the results are the same, the work is done twice",
+                self.part
+            ));
+        }
+        let about = json!({"schema": "sam_octa2.batch/1", "cases": all.len(), "settings": self.plan.settings});
+        self.store.keep(all, &about, &scratch)?;
+        Ok((scratch, journal))
+    }
+
+    /// Every case in turn; how many were done or failed before.
+    fn go_through(
+        &self,
+        cases: Vec<Case>,
+        first: Worker,
+        scratch: &Scratch,
+        sender: &SyncSender<Finished>,
+        tally: &Tally,
+    ) -> anyhow::Result<usize> {
+        let (mut worker, mut passed, total) = (Some(first), 0, cases.len());
+        for (at, case) in cases.into_iter().enumerate() {
+            let failed_fast = self.options.fail_fast && tally.failed.load(SeqCst) > 0;
+            if self.stop.asked() || tally.why_broken().is_some() || failed_fast {
+                break;
+            }
+            if let Some(status) = self.settled(&case) {
+                passed += 1;
+                tally.failed.fetch_add(usize::from(status == Status::Failed), SeqCst);
+                continue;
+            }
+            let files = scratch.folder.join(format!("{at}"));
+            match self.one(&case, &files, &mut worker) {
+                Ok(Some(record)) => {
+                    let Record { status, error, run, .. } = &record;
+                    let how =
+                        error.as_ref().map_or_else(|| "done".to_owned(), |error| format!("failed: {}", error.message));
+                    self.say(&format!("[{}/{total}] {}: {how} ({:.1} s)", at + 1, case.case, run.seconds));
+                    let failed = *status == Status::Failed;
+                    tally.failed.fetch_add(usize::from(failed), SeqCst);
+                    if sender.send(Finished { record, files }).is_err() {
+                        break; // the finisher said why
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if is_temporary(&error) => tally.break_off(format!("{}: {error:#}", case.case)),
+                Err(error) => return Err(error.context(case.case)),
+            }
+        }
+        Ok(passed)
+    }
+
+    fn settled(&self, case: &Case) -> Option<Status> {
+        self.options.resume.then(|| settled(&self.store, &self.plan, case, self.options)).flatten()
+    }
+
+    /// Does one case; `None`: the run is to stop. An error is one of this machine, not of the case.
+    fn one(&self, case: &Case, files: &Path, worker: &mut Option<Worker>) -> anyhow::Result<Option<Record>> {
+        let (clock, started) = (Instant::now(), chrono::Utc::now());
+        let mut record = self.blank(case);
+        record.run.started = started.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        if let Err(reason) = fingerprints(case, &mut record.inputs) {
+            record.error = Some(reason);
+        } else {
+            let request = self.plan.request(case, files)?;
+            loop {
+                let _ = std::fs::remove_dir_all(files);
+                std::fs::create_dir_all(files).with_context(|| files.display().to_string())?;
+                record.run.attempts += 1;
+                let mut log = Log::default();
+                let mut ready = match worker.take() {
+                    Some(ready) => ready,
+                    None => self.starter.start()?,
+                };
+                let told = |severity, text: String| {
+                    if !self.plan.is_unread_column(&text, case) {
+                        log.add(severity, text);
+                    }
+                };
+                let answer = ready.ask(&request, self.plan.limits, told, || self.stop.asked());
+                if matches!(answer, Answer::Done { .. } | Answer::Failed { .. }) {
+                    *worker = Some(ready);
+                }
+                record.warnings = std::mem::take(&mut log.warnings);
+                match answer {
+                    Answer::Stopped => return Ok(None),
+                    Answer::Ended { .. } if record.run.attempts < ATTEMPTS => continue,
+                    answer => self.outcome(answer, &mut record)?,
+                }
+                log.save(files)?;
+                break;
+            }
+        }
+        if record.error.is_some() {
+            record.status = Status::Failed;
+            let _ = std::fs::remove_dir_all(files); // no half results beside a reason
+        }
+        std::fs::create_dir_all(files).with_context(|| files.display().to_string())?;
+        record.run.seconds = clock.elapsed().as_secs_f64();
+        Ok(Some(record))
+    }
+
+    fn blank(&self, case: &Case) -> Record {
+        let engine = ENGINE.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+        let (pid, shard, threads) = (std::process::id(), self.part.to_string(), self.starter.threads);
+        Record {
+            schema: SCHEMA.to_owned(),
+            case: case.case.clone(),
+            status: Status::Done,
+            error: None,
+            values: case.values.clone(),
+            result: Value::Null,
+            inputs: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            warnings: Vec::new(),
+            key: self.plan.key(case),
+            settings: self.plan.settings.clone(),
+            run: Circumstances { host: host(), pid, shard, threads, engine, ..Circumstances::default() },
+        }
+    }
+
+    /// What an answer says about the case.
+    fn outcome(&self, answer: Answer, record: &mut Record) -> anyhow::Result<()> {
+        let limits = self.plan.limits;
+        let reason = |kind, message: String| Some(Reason { kind, message, code: String::new() });
+        let mb = |bytes: u64| bytes.div_ceil(1 << 20);
+        match answer {
+            Answer::Done { mut report, peak } => {
+                (record.result, record.run.peak_memory_bytes) = (report["result"].take(), peak);
+                if let Some(code) = report["exit"].as_u64().filter(|&code| code != 0) {
+                    record.error = reason(Kind::Error, format!("the script ended with exit({code})"));
+                }
+            }
+            Answer::Failed { code, message, detail, peak } => {
+                if let Some(number) = temporary(&detail, &message) {
+                    return Err(io::Error::from_raw_os_error(number)).context(message);
+                }
+                let kind = match detail["kind"].as_str() {
+                    Some("limit") if message.contains("seconds") => Kind::Time,
+                    Some("limit") if message.contains("memory") => Kind::Memory,
+                    _ => Kind::Error,
+                };
+                record.run.peak_memory_bytes = peak;
+                record.error = Some(Reason { kind, message, code });
+            }
+            Answer::TooLong { seconds, peak } => {
+                let most = limits.seconds.unwrap_or_default();
+                record.run.peak_memory_bytes = peak;
+                record.error = reason(Kind::Time, format!("ended after {seconds:.0} s; --max-seconds allows {most}"));
+            }
+            Answer::TooMuch { bytes } => {
+                let most = mb(limits.memory_bytes.unwrap_or_default());
+                record.run.peak_memory_bytes = Some(bytes);
+                record.error = reason(
+                    Kind::Memory,
+                    format!("ended when it had taken {} MB more; --max-memory allows {most}", mb(bytes)),
+                );
+            }
+            Answer::Ended { how, peak } => {
+                record.run.peak_memory_bytes = peak;
+                record.error =
+                    reason(Kind::Crash, format!("the process that did it ended with {how}, {ATTEMPTS} times"));
+            }
+            Answer::Stopped => {}
+        }
+        Ok(())
+    }
+
+    /// Puts results into their place, one case after the other.
+    fn finish(
+        &self,
+        scratch: &Scratch,
+        mut journal: super::store::Journal,
+        finished: Receiver<Finished>,
+        tally: &Tally,
+    ) {
+        let run = format!("{}.{}", host(), std::process::id());
+        for Finished { record, files } in finished {
+            let (case, failed) = (record.case.clone(), record.status == Status::Failed);
+            let published = self.store.publish(record, &files, scratch).and_then(|record| {
+                let line = record.line(&run);
+                journal.append(&line)?;
+                serde_json::to_string(&line).map_err(io::Error::other)
+            });
+            match published {
+                Ok(line) => {
+                    tally.done.fetch_add(usize::from(!failed), SeqCst);
+                    if self.options.json {
+                        output::line_of_work(&line);
+                    }
+                }
+                Err(error) => {
+                    tally.break_off(format!("{case}: the results cannot be put into their place: {error}"));
+                    return; // the sender sees it
+                }
+            }
+        }
+    }
+}
+
+/// Size, time and hash of the files of a case. What is missing is its failure; hashing brings them into the system's memory, too.
+fn fingerprints(case: &Case, into: &mut BTreeMap<String, Fingerprint>) -> Result<(), Reason> {
+    for (column, path) in case.files() {
+        let fingerprint = Fingerprint::of(path).map_err(|error| {
+            let message = format!("{column}: {}: {error}", path.display());
+            Reason { kind: Kind::Error, message, code: "io".to_owned() }
+        })?;
+        into.insert(column.to_owned(), fingerprint);
+    }
+    Ok(())
+}
+
+/// The system's error in the plugin's answer, if it is one that says nothing about the case.
+fn temporary(detail: &Value, message: &str) -> Option<i32> {
+    let told = detail["os_error"].as_i64().and_then(|number| i32::try_from(number).ok());
+    let written = || message.rsplit_once("(os error ")?.1.split(')').next()?.parse().ok();
+    told.or_else(written).filter(|number| TEMPORARY.contains(number))
+}
+
+fn is_temporary(error: &anyhow::Error) -> bool {
+    let number = |error: &io::Error| error.raw_os_error().is_some_and(|number| TEMPORARY.contains(&number));
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(number))
+}
+
+/// What a case says while it runs.
+#[derive(Default)]
+struct Log {
+    warnings: Vec<String>,
+    text: String,
+}
+
+impl Log {
+    fn add(&mut self, severity: u8, text: String) {
+        let is = |one: Severity| severity == one.number();
+        if self.text.len() + text.len() < MOST_LOG {
+            self.text += &text;
+            self.text.push('\n');
+        }
+        if (is(Severity::WARN) || is(Severity::ERROR)) && self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(text);
+        }
+    }
+
+    /// As `log.txt` beside the results, if there is any.
+    fn save(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join("log.txt");
+        if self.text.is_empty() || !folder.is_dir() {
+            return Ok(());
+        }
+        std::fs::write(&path, &self.text).with_context(|| path.display().to_string())
+    }
+}
