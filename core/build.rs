@@ -3,12 +3,11 @@
 
 use std::path::PathBuf;
 
-fn main() {
+fn main() -> Result<(), &'static str> {
     println!("cargo:rerun-if-changed=src/device/shim.cpp");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
-        panic!("LIBTORCH names no libtorch; `make setup` fetches one")
-    };
+    let libtorch = std::env::var_os("LIBTORCH").map(PathBuf::from);
+    let libtorch = libtorch.ok_or("LIBTORCH names no libtorch; `make setup` fetches one")?;
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}/lib", libtorch.display());
     cc::Build::new()
         .cpp(true)
@@ -18,4 +17,5 @@ fn main() {
         .include(libtorch.join("include/torch/csrc/api/include"))
         .file("src/device/shim.cpp")
         .compile("sam_octa2_shim");
+    Ok(())
 }

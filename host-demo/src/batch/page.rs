@@ -80,7 +80,8 @@ fn short(number: f64) -> String {
 fn relative(file: &Path, folder: &Path) -> PathBuf {
     let (mut to, mut from) = (file.components().peekable(), folder.components().peekable());
     while to.peek().is_some() && to.peek() == from.peek() {
-        (to.next(), from.next());
+        to.next();
+        from.next();
     }
     let up = from.map(|_| Component::ParentDir);
     up.chain(to).collect()

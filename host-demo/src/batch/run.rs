@@ -129,7 +129,7 @@ fn settled(store: &Store, plan: &Plan, case: &Case, options: &RunOptions) -> Opt
     let same = |(column, path): &&(&str, &Path)| {
         record.inputs.get(*column).is_some_and(|input| input.holds(path, options.verify).unwrap_or(false))
     };
-    (there.iter().all(|pair| same(&pair)) && store.has_outputs(&record, options.verify)).then_some(record.status)
+    (there.iter().all(same) && store.has_outputs(&record, options.verify)).then_some(record.status)
 }
 
 /// What signals ask for: to end the case under way, keep what is done, and end.
