@@ -135,7 +135,7 @@ fn a_cohort_from_manifest_to_table() {
     );
     assert_eq!(record["inputs"]["volume"]["sha256"].as_str().unwrap().len(), 64);
     assert!(record["outputs"]["labels.nii.gz"]["bytes"].as_u64().unwrap() > 0);
-    assert!(record["settings"]["libraries"].as_object().unwrap().len() >= 1, "{record}");
+    assert!(!record["settings"]["libraries"].as_object().unwrap().is_empty(), "{record}");
     host.run(&["batch", "status", "out", "--manifest", "cases.csv"]).ok();
     let table = table(&host);
     assert_eq!(table.len(), 5);
@@ -214,7 +214,7 @@ fn a_failed_case_fails_alone_and_says_why() {
 
 #[test]
 fn what_takes_too_long_or_too_much_fails_alone() {
-    let slow = "if arg(\"case\") == \"c00\" { loop {} } 1";
+    let slow = "if arg(\"case\") == \"c00\" { loop { sleep(0.01) } } 1";
     let host = cohort(2, slow);
     ends_with(run(&host, &["--max-seconds", "10"]), 3, "seconds");
     assert_eq!(record(&host, "c00")["error"]["kind"], "time");
