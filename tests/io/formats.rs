@@ -67,6 +67,47 @@ const ROWS: &[Row] = &[
         ],
     ),
     row(
+        "NRRD `.nrrd`",
+        "every integer and float type, both byte orders, raw and gzip; detached headers (`.nhdr`), skipped lines and bytes",
+        "pynrrd, SimpleITK",
+        &[
+            "nrrd/uint*",
+            "nrrd/int*",
+            "nrrd/float*",
+            "nrrd/gzip.nrrd",
+            "nrrd/detached*",
+            "nrrd/skips.nhdr",
+            "nrrd/end.nhdr",
+        ],
+    ),
+    row(
+        "NRRD place",
+        "spaces LPS, RAS and LAS with directions and origin; units; spacings alone (no place); slices of two axes",
+        "SimpleITK",
+        &[
+            "nrrd/ras.nrrd",
+            "nrrd/las.nrrd",
+            "nrrd/itk.nrrd",
+            "nrrd/itk_flat.nrrd",
+            "nrrd/spacings.nrrd",
+            "nrrd/nothing.nrrd",
+            "nrrd/micron.nrrd",
+        ],
+    ),
+    row(
+        "NRRD axes",
+        "colour, alpha dropped; times, layers and components are chosen by `volume`",
+        "pynrrd, SimpleITK",
+        &["nrrd/itk_colour.nrrd", "nrrd/rgba.nrrd", "nrrd/times.nrrd#0", "nrrd/times.nrrd#3"],
+    ),
+    row(
+        "MetaImage `.mha`, `.mhd`",
+        "every integer and float type, both byte orders, plain and compressed; voxels in a file beside; directions and origin; colour; \
+         components by `volume`",
+        "SimpleITK",
+        &["meta/*"],
+    ),
+    row(
         "PNG",
         "8 and 16 bit, grey, RGB, palette; alpha is dropped",
         "Pillow",
@@ -165,6 +206,18 @@ const WRITERS: &[(&str, &str, &[&str])] = &[
         &["nifti/int16_be.nii", "nifti/rgb.nii.gz", "nifti/slope.nii"],
     ),
     (".nii.gz", "the same, packed", &["nifti/float64_be.nii", "dicom/shuffled"]),
+    (
+        ".nrrd",
+        "every type, RGB; packed; place and size; `.nhdr`: voxels in a `.raw` file beside",
+        &["nifti/uint64_be.nii", "nifti/rgb.nii.gz", "dicom/shuffled", "nrrd/spacings.nrrd", "nrrd/nothing.nrrd"],
+    ),
+    (".nhdr", "the same, not packed, in a `.raw` file beside", &["nifti/int8_le.nii", "nrrd/float64.nrrd"]),
+    (
+        ".mha",
+        "every type, RGB; place and size",
+        &["nifti/float64_be.nii", "pictures/rgb.tif", "meta/zlib.mha", "nrrd/spacings.nrrd"],
+    ),
+    (".mhd", "the same, in a `.raw` file beside", &["nifti/uint16_le.nii"]),
     (".npy", "every type, colour; no place", &["nifti/uint64_be.nii", "npy/colour.npy"]),
     (
         ".tif",
@@ -180,6 +233,7 @@ fn expected() -> serde_json::Map<String, Value> {
     };
     let mut all = read("expected.json");
     all.extend(read("expected_more.json"));
+    all.extend(read("expected_itk.json"));
     all
 }
 
@@ -239,10 +293,12 @@ fn every_fixture_has_a_row() {
             .flat_map(|row| row.fixtures)
             .any(|fixture| fixture.strip_suffix('*').map_or(*fixture == name, |prefix| name.starts_with(prefix)))
     };
-    let more: serde_json::Map<String, Value> =
-        serde_json::from_str(&std::fs::read_to_string(data("io/expected_more.json")).unwrap()).unwrap();
-    for name in more.keys().filter(|name| !name.contains('#')) {
-        assert!(covered(name), "{name} is in no row of the table");
+    for list in ["expected_more.json", "expected_itk.json"] {
+        let more: serde_json::Map<String, Value> =
+            serde_json::from_str(&std::fs::read_to_string(data("io").join(list)).unwrap()).unwrap();
+        for name in more.keys().filter(|name| !name.contains('#')) {
+            assert!(covered(name), "{name} is in no row of the table");
+        }
     }
 }
 
@@ -256,7 +312,8 @@ fn what_is_written_comes_back() {
             io::write_volume(&before, &path, &mut ()).unwrap();
             let after = io::open(&path, &OpenOptions::default()).unwrap();
             assert_eq!(values(&after), values(&before), "{name} as {ending}");
-            if ending.starts_with(".nii") {
+            if [".nii", ".nrrd", ".nhdr", ".mha", ".mhd"].iter().any(|placed| ending.starts_with(placed)) {
+                assert_eq!(after.geometry.known, before.geometry.known, "{name} as {ending}");
                 assert!(distance(&after.geometry.affine, &before.geometry.affine) < 1e-5, "{name} as {ending}");
             }
         }

@@ -138,7 +138,8 @@ fn watch_panics() {
 fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
     let mut options = OpenOptions::default();
     options.lazy_bytes = lazy.then_some(0);
-    options.once = lazy && path.extension().is_some_and(|ending| ending == "gz" || ending == "tif");
+    options.once =
+        lazy && path.extension().is_some_and(|ending| ["gz", "tif", "nrrd", "mha"].iter().any(|packed| ending == *packed));
     let volume = io::open(path, &options)?;
     (0..if volume.is_lazy() { volume.frames } else { 0 }).try_for_each(|frame| volume.frame(frame).map(drop))
 }
@@ -222,6 +223,20 @@ fn nifti() {
         ["slope.nii", "rgb.nii.gz", "float64_be.nii", "qform_flipped.nii", "version2.nii", "version2_be.nii.gz"];
     fuzz(&names.map(|name| format!("nifti/{name}")).each_ref().map(String::as_str), "nii", |bytes| bytes);
     fuzz(&["nifti/slope.nii", "nifti/version2.nii"], "nii.gz", packed);
+}
+
+#[test]
+fn nrrd() {
+    let names = ["float64_be.nrrd", "gzip.nrrd", "itk.nrrd", "itk_colour.nrrd", "times.nrrd", "micron.nrrd"];
+    fuzz(&names.map(|name| format!("nrrd/{name}")).each_ref().map(String::as_str), "nrrd", |bytes| bytes);
+    let names = ["nrrd/one_layer.seg.nrrd", "nrrd/two_layers.seg.nrrd", "nrrd/overlap.seg.nrrd"];
+    fuzz_by(open_labels, &names, "seg.nrrd", |bytes| bytes);
+}
+
+#[test]
+fn metaimage() {
+    let names = ["int16.mha", "zlib.mha", "colour.mha", "flat.mha", "two_components.mha"];
+    fuzz(&names.map(|name| format!("meta/{name}")).each_ref().map(String::as_str), "mha", |bytes| bytes);
 }
 
 #[test]

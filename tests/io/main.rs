@@ -9,6 +9,7 @@ mod dicom;
 mod field;
 mod formats;
 mod fuzz;
+mod itk;
 mod labels;
 mod lazy;
 mod nifti;

@@ -16,14 +16,19 @@ mod gzip;
 mod info;
 mod labels;
 mod lazy;
+mod meta;
 mod nifti;
 pub(crate) mod npy;
+mod nrrd;
 mod options;
+mod packed;
 pub(crate) mod png;
 mod probabilities;
 mod raw;
 mod seg;
 mod stack;
+mod stored;
+mod stream;
 mod tiff;
 mod write;
 
@@ -51,7 +56,8 @@ use std::path::{Path, PathBuf};
 /// Reads what lies at `path`.
 ///
 /// A folder is a stack of pictures (in natural order of their names; subfolders and hidden files do not count), one DICOM series
-/// or a DICOMDIR with what it names; a file is a NIfTI volume (or one half of a `.hdr` + `.img` pair), a DICOM image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
+/// or a DICOMDIR with what it names; a file is a NIfTI volume (or one half of a `.hdr` + `.img` pair), an NRRD volume, a MetaImage, a DICOM
+/// image, a numpy array or a picture. The result is `[frames, rows, columns, channels]`.
 ///
 /// Errors name the file and say what is wrong with it: missing, no permission, damaged, truncated, mixed sizes, several series, a
 /// crop that does not fit.
@@ -70,14 +76,16 @@ pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Obse
         // which chooses the channel, too: of some pictures it is another picture
         Kind::Pictures(ref files) => stack::read(path, files, options, observer),
         Kind::Nifti => cropped(path, nifti::read(path, options, observer)?, options, observer),
+        Kind::Nrrd => cropped(path, nrrd::read(path, options, observer)?, options, observer),
+        Kind::Meta => cropped(path, meta::read(path, options, observer)?, options, observer),
         Kind::Npy => cropped(path, npy::read(path, options)?, options, observer),
     })?;
     match (kind, options.channel) {
-        (Kind::Nifti | Kind::Npy | Kind::Dicom(_), Some(channel)) => {
+        (Kind::Pictures(_), _) | (_, None) => Ok(cropped),
+        (_, Some(channel)) => {
             channel.check(path, cropped.channels)?;
             channel.of_volume(cropped)
         }
-        _ => Ok(cropped),
     }
 }
 
@@ -102,6 +110,8 @@ fn cropped(path: &Path, mut whole: Volume, options: &OpenOptions, observer: &mut
 /// What lies at a path, and which reader takes it.
 enum Kind {
     Nifti,
+    Nrrd,
+    Meta,
     Npy,
     Dicom(Vec<PathBuf>),
     Pictures(Vec<PathBuf>),
@@ -132,13 +142,19 @@ impl Kind {
         if name.ends_with(".npy") {
             return Ok(Self::Npy);
         }
+        if nrrd::is_named_so(&name) {
+            return Ok(Self::Nrrd);
+        }
+        if meta::is_named_so(&name) {
+            return Ok(Self::Meta);
+        }
         if dicom::is_dicom(path)? || dicom::is_named_so(path) {
             return Ok(Self::Dicom(one()));
         }
         if stack::is_picture(path) {
             return Ok(Self::Pictures(one()));
         }
-        let what = "is of no known type; a volume is .nii, .nii.gz, .hdr + .img, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP, WebP) or a folder of \
+        let what = "is of no known type; a volume is .nii, .nii.gz, .hdr + .img, .nrrd, .nhdr, .mha, .mhd, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP, WebP) or a folder of \
                     pictures or DICOM files";
         Err(Error::format(path, what))
     }
