@@ -8,7 +8,7 @@ use crate::data;
 use flate2::Crc;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::io::{self, FileKind, OpenOptions};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -237,6 +237,42 @@ fn nrrd() {
 fn metaimage() {
     let names = ["int16.mha", "zlib.mha", "colour.mha", "flat.mha", "two_components.mha"];
     fuzz(&names.map(|name| format!("meta/{name}")).each_ref().map(String::as_str), "mha", |bytes| bytes);
+}
+
+#[test]
+fn heyex() {
+    fuzz(&["oct/structure.vol", "oct/Angio.vol"], "vol", |bytes| bytes);
+}
+
+/// Headerless files are as long as they are: every length is tried.
+#[test]
+fn optovue_and_cirrus() {
+    fn open(path: &Path, lazy: bool, kind: FileKind) -> sam_octa2_volumes::Result<()> {
+        let mut options = OpenOptions::default();
+        (options.kind, options.lazy_bytes) = (Some(kind), lazy.then_some(0));
+        let volume = io::open(path, &options)?;
+        (0..volume.frames).try_for_each(|frame| volume.frame(frame).map(drop))
+    }
+    let opens: [Open; 4] = [
+        |path, lazy| open(path, lazy, FileKind::OptovueAngio),
+        |path, lazy| open(path, lazy, FileKind::OptovueEnFace),
+        |path, lazy| open(path, lazy, FileKind::OptovueOct),
+        |path, lazy| open(path, lazy, FileKind::Cirrus),
+    ];
+    for one in opens {
+        fuzz_by(one, &["oct/flow.dat", "oct/enface.dat"], "dat", |bytes| bytes);
+    }
+}
+
+/// Layer curves for a volume of their size.
+#[test]
+fn matlab() {
+    fn open(path: &Path, _: bool) -> sam_octa2_volumes::Result<()> {
+        let mut options = OpenOptions::default();
+        options.layers = Some(path.to_path_buf());
+        io::open(data("io/oct/angio.npy"), &options).map(drop)
+    }
+    fuzz_by(open, &["oct/layers.mat", "oct/layers_plain.mat"], "mat", |bytes| bytes);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod labels;
 mod lazy;
 mod nifti;
 mod npy;
+mod oct;
 mod overlay;
 mod pages;
 mod peers;

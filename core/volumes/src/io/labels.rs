@@ -101,7 +101,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
         return coco::read(path);
     }
-    match Kind::of(path)? {
+    match Kind::of(path, &OpenOptions::default())? {
         Kind::Pictures(files) => {
             files.iter().try_for_each(|file| check_exact(file, "labels"))?;
             if let Some(labels) = indexed(path, &files)? {

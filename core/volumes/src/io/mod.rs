@@ -20,6 +20,7 @@ mod meta;
 mod nifti;
 pub(crate) mod npy;
 mod nrrd;
+mod oct;
 mod options;
 mod packed;
 pub(crate) mod png;
@@ -39,6 +40,7 @@ pub use info::VolumeInfo;
 pub use labels::{
     LabelOptions, check_exact, check_label_output, read_labels, read_mask, write_labels, write_labels_with,
 };
+pub use oct::FileKind;
 pub use options::OpenOptions;
 pub(crate) use png::{Pixels, write as write_png};
 pub use probabilities::{Probabilities, check_probabilities_output, write_probabilities};
@@ -50,8 +52,10 @@ use crate::progress::{Observer, is_stop};
 use crate::volume::Volume;
 use crate::{Error, Result};
 use std::fs;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads what lies at `path`.
 ///
@@ -67,25 +71,55 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume> {
 
 /// [`open`] with progress (stage `"open"`, one step per slice where slices are files) and cancellation.
 pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
-    let kind = Kind::of(path)?;
-    if matches!(kind, Kind::Dicom(_) | Kind::Npy) {
+    let kind = Kind::of(path, options)?;
+    if matches!(kind, Kind::Dicom(_) | Kind::Npy | Kind::Heyex | Kind::Headerless(_)) {
         options.chosen_volume(path, 1, "")?;
     }
-    let cropped = contained(path, || match kind {
-        Kind::Dicom(ref files) => dicom::read(path, files, options, observer),
+    let sample = match &kind {
+        Kind::Pictures(files) if files.len() > 1 => oct::octa500::sample(path),
+        _ => None,
+    };
+    // what belongs to whole B-scans is cropped with them
+    let later = options.layers.is_some() || options.assume_size.is_some() || sample.is_some();
+    let whole = OpenOptions { crop: None, ..options.clone() };
+    let options_now = if later { &whole } else { options };
+    let volume = contained(path, || read(path, &kind, options_now, observer))?;
+    if !later {
+        return Ok(volume);
+    }
+    let mut volume = match sample {
+        Some(number) => oct::octa500::described(path, number, volume, options, observer)?,
+        None => options.assumed(path, volume)?,
+    };
+    if let Some(layers) = &options.layers {
+        let surfaces = contained(layers, || oct::curves::read(layers, &volume, observer))?;
+        let mut scan = volume.scan.as_deref().cloned().unwrap_or_default();
+        scan.surfaces = surfaces;
+        volume = volume.with_scan(Some(Arc::new(scan)));
+    }
+    options.crop.as_ref().map_or(Ok(volume.clone()), |crop| frames::crop_volume(volume, crop))
+}
+
+/// Reads what lies at a path by the reader of its kind.
+fn read(path: &Path, kind: &Kind, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
+    let volume = match kind {
+        Kind::Dicom(files) => dicom::read(path, files, options, observer)?,
         // which chooses the channel, too: of some pictures it is another picture
-        Kind::Pictures(ref files) => stack::read(path, files, options, observer),
-        Kind::Nifti => cropped(path, nifti::read(path, options, observer)?, options, observer),
-        Kind::Nrrd => cropped(path, nrrd::read(path, options, observer)?, options, observer),
-        Kind::Meta => cropped(path, meta::read(path, options, observer)?, options, observer),
-        Kind::Npy => cropped(path, npy::read(path, options)?, options, observer),
-    })?;
-    match (kind, options.channel) {
-        (Kind::Pictures(_), _) | (_, None) => Ok(cropped),
-        (_, Some(channel)) => {
-            channel.check(path, cropped.channels)?;
-            channel.of_volume(cropped)
+        Kind::Pictures(files) => return stack::read(path, files, options, observer),
+        Kind::Nifti => cropped(path, nifti::read(path, options, observer)?, options, observer)?,
+        Kind::Nrrd => cropped(path, nrrd::read(path, options, observer)?, options, observer)?,
+        Kind::Meta => cropped(path, meta::read(path, options, observer)?, options, observer)?,
+        Kind::Npy => cropped(path, npy::read(path, options)?, options, observer)?,
+        Kind::Heyex => cropped(path, oct::heyex::read(path, options, observer)?, options, observer)?,
+        Kind::Headerless(FileKind::Cirrus) => cropped(path, oct::cirrus::read(path, options)?, options, observer)?,
+        Kind::Headerless(kind) => cropped(path, oct::optovue::read(path, *kind, options)?, options, observer)?,
+    };
+    match options.channel {
+        Some(channel) => {
+            channel.check(path, volume.channels)?;
+            channel.of_volume(volume)
         }
+        None => Ok(volume),
     }
 }
 
@@ -109,6 +143,8 @@ fn cropped(path: &Path, mut whole: Volume, options: &OpenOptions, observer: &mut
 
 /// What lies at a path, and which reader takes it.
 enum Kind {
+    Heyex,
+    Headerless(FileKind),
     Nifti,
     Nrrd,
     Meta,
@@ -118,7 +154,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &Path) -> Result<Self> {
+    fn of(path: &Path, options: &OpenOptions) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(Error::io(path))?;
         if metadata.is_dir() {
             return Self::of_folder(path);
@@ -129,13 +165,27 @@ impl Kind {
         if metadata.len() == 0 {
             return Err(Error::format(path, "is empty (0 bytes)"));
         }
-        Self::of_file(path)
+        match options.kind {
+            Some(FileKind::HeyexStructure | FileKind::HeyexAngio) => Ok(Self::Heyex),
+            Some(kind) => Ok(Self::Headerless(kind)),
+            None => Self::of_file(path),
+        }
     }
 
     /// By its ending; where that says nothing (DICOM files often have none), by its first bytes.
     fn of_file(path: &Path) -> Result<Self> {
         let one = || vec![path.to_path_buf()];
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if oct::heyex::is_named_so(&name) {
+            return Ok(Self::Heyex);
+        }
+        // `.img` is also one half of a NIfTI pair, whose name says nothing of a cube
+        if oct::cirrus::is_named_so(&name) {
+            return Ok(Self::Headerless(FileKind::Cirrus));
+        }
+        if oct::optovue::named_so(&name) {
+            return Ok(Self::Headerless(FileKind::OptovueOct));
+        }
         if nifti::is_named_so(&name) {
             return Ok(Self::Nifti);
         }
@@ -154,8 +204,17 @@ impl Kind {
         if stack::is_picture(path) {
             return Ok(Self::Pictures(one()));
         }
-        let what = "is of no known type; a volume is .nii, .nii.gz, .hdr + .img, .nrrd, .nhdr, .mha, .mhd, .npy, DICOM, a picture (PNG, JPEG, TIFF, BMP, WebP) or a folder of \
-                    pictures or DICOM files";
+        let mut start = Vec::new();
+        fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(Error::io(path))?;
+        if let Some(refused) = oct::refused(path, &name, &start) {
+            return Err(refused);
+        }
+        if start.starts_with(b"HSF-OCT") {
+            return Ok(Self::Heyex);
+        }
+        let what = "is of no known type; a volume is .nii, .nii.gz, .hdr + .img, .nrrd, .nhdr, .mha, .mhd, .npy, .vol (HEYEX), DICOM, a picture (PNG, JPEG, TIFF, BMP, \
+                    WebP) or a folder of pictures or DICOM files; `--kind` names what a file without a header is (optovue-angio, optovue-enface, \
+                    optovue-oct, cirrus)";
         Err(Error::format(path, what))
     }
 
@@ -178,6 +237,9 @@ impl Kind {
         }
         match (pictures.len(), dicoms.len()) {
             (0, 0) => {
+                if let Some(hint) = oct::octa500::hint(folder) {
+                    return Err(hint);
+                }
                 let what = "is a folder without pictures (PNG, JPEG, TIFF, BMP, WebP) or DICOM files; subfolders are not searched";
                 Err(Error::format(folder, what))
             }

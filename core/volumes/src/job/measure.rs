@@ -77,6 +77,9 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     if let (None, false, Some(volume)) = (options.spacing, sized, &volume) {
         options.spacing = volume.geometry.has_size().then_some(volume.geometry.spacing);
     }
+    if options.eye.is_none() {
+        options.eye = volume.as_ref().and_then(|volume| volume.scan.as_deref()?.eye);
+    }
     let report = measure_octa(vessels.as_ref(), faz.as_ref(), &options, observer)?;
     let scene = Enface { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };
     let title = request.labels.file_name().unwrap_or_default().to_string_lossy();

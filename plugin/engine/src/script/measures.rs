@@ -57,7 +57,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
 
 fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Map> {
     let options = Options::new("measure_octa", options, &OPTIONS)?;
-    let how = how(&options)?;
+    let how = how(&options, labels.volume.volume.scan.as_deref().and_then(|scan| scan.eye))?;
     let path = |key: &str| options.get(key, |what, value| labels.volume.output(what, value));
     let files = MeasureFiles { csv: path("csv")?, json: path("json")?, html: path("html")? };
     let (vessels, faz) = parts(labels, &options)?;
@@ -69,7 +69,8 @@ fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Ma
     told(&report)
 }
 
-fn how(options: &Options) -> Checked<OctaOptions> {
+/// What is asked for; the eye that the scan says where nothing is said of it.
+fn how(options: &Options, said: Option<Eye>) -> Checked<OctaOptions> {
     let defaults = OctaOptions::default();
     let eye = |what: &str, value: &Dynamic| match text(what, value)?.as_str() {
         "right" => Ok(Eye::Right),
@@ -77,7 +78,7 @@ fn how(options: &Options) -> Checked<OctaOptions> {
         _ => Err(refused(what, "\"right\" or \"left\"", value)),
     };
     Ok(OctaOptions {
-        eye: options.get("eye", eye)?,
+        eye: options.get("eye", eye)?.or(said),
         centre: options.get("centre", |what, value| fixed(what, "[x, y] in pixels", value))?,
         diameters_mm: options
             .get("diameters_mm", |what, value| list(what, value, float64))?

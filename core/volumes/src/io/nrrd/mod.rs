@@ -7,7 +7,7 @@ mod header;
 mod segments;
 mod write;
 
-pub(super) use segments::read as read_segmentation;
+pub(super) use segments::{names, read as read_segmentation};
 pub(super) use write::{check_name, write_labels, write_parts};
 
 use super::OpenOptions;

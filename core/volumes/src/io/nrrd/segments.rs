@@ -18,17 +18,16 @@ const MOST: usize = 1 << 16;
 pub(crate) struct StoredSegment {
     /// words for people
     pub name: String,
-    /// red, green, blue of 0 to 1
-    pub colour: Option<[f64; 3]>,
     /// the value of its voxels in its layer
     pub value: u64,
     /// which layer
     pub layer: u64,
 }
 
-/// The segments that the file describes; of an ordinary NRRD file none.
-pub(crate) fn segments_of(path: &Path) -> Result<Vec<StoredSegment>> {
-    described(path, &Header::read(path)?)
+/// The object number and the name of each segment that the file describes; of an ordinary NRRD file none.
+pub(crate) fn names(path: &Path) -> Result<Vec<(u16, String)>> {
+    let segments = described(path, &Header::read(path)?)?;
+    Ok(objects(&segments).into_iter().zip(segments).map(|(object, segment)| (object, segment.name)).collect())
 }
 
 fn described(path: &Path, header: &Header) -> Result<Vec<StoredSegment>> {
@@ -43,12 +42,8 @@ fn described(path: &Path, header: &Header) -> Result<Vec<StoredSegment>> {
                 Error::format(path, format!("says {key} {text:?} of segment {id:?}, which is no number from 0 on"))
             }),
         };
-        let colour = get("Color").and_then(|text| {
-            let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-            <[f64; 3]>::try_from(numbers).ok()
-        });
         let name = get("Name").unwrap_or(id).to_owned();
-        segments.push(StoredSegment { name, colour, value: number("LabelValue", 1)?, layer: number("Layer", 0)? });
+        segments.push(StoredSegment { name, value: number("LabelValue", 1)?, layer: number("Layer", 0)? });
     }
     Ok(segments)
 }

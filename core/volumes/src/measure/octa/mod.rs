@@ -14,7 +14,8 @@ mod zone;
 
 pub use fractal::{Fractal, fractal};
 pub use perimeter::{crofton, polygon};
-pub use sectors::{Eye, Region, Sectors};
+pub use crate::volume::Eye;
+pub use sectors::{Region, Sectors};
 pub use vessel::{VesselMeasures, Vessels};
 pub use zone::Zone;
 
