@@ -32,6 +32,12 @@ pub struct Measure {
     /// Millimetres between pixels (columns, rows, slices), where the labels do not say
     #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     spacing: Option<Spacing>,
+    /// Axial length of the eye in mm: sizes in the plane are corrected for it (Bennett)
+    #[arg(long, value_name = "MM", requires = "device_axial_length")]
+    axial_length: Option<f64>,
+    /// The axial length in mm for which the device's sizes hold
+    #[arg(long, value_name = "MM", requires = "axial_length")]
+    device_axial_length: Option<f64>,
     /// The projection only, not every layer
     #[arg(long)]
     projected: bool,
@@ -119,6 +125,7 @@ impl Measure {
         let options = json!({
             "eye": self.eye, "centre": self.centre, "diameters_mm": self.diameters,
             "spacing": self.spacing.as_ref().map(|Spacing(mm)| mm), "layers": !self.projected,
+            "axial_length": self.axial_length, "device_axial_length": self.device_axial_length,
         });
         Ok(json!({
             "labels": text(&self.labels)?, "faz_object": self.faz_object, "faz": optional(self.faz.as_deref())?,

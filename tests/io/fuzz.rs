@@ -244,6 +244,22 @@ fn heyex() {
     fuzz(&["oct/structure.vol", "oct/Angio.vol"], "vol", |bytes| bytes);
 }
 
+/// The description of an export, beside its pictures.
+#[test]
+fn heyex_xml() {
+    fn open(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
+        for entry in std::fs::read_dir(data("io/oct/xml")).unwrap() {
+            let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+            let to = path.with_file_name(&name);
+            if name != "export.xml" && !to.exists() {
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+        open_and_touch(path, lazy)
+    }
+    fuzz_by(open, &["oct/xml/export.xml"], "xml", |bytes| bytes);
+}
+
 /// Headerless files are as long as they are: every length is tried.
 #[test]
 fn optovue_and_cirrus() {

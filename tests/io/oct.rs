@@ -68,6 +68,39 @@ fn flow_of_heyex_is_eyepys_and_lies_in_0_to_1() {
 }
 
 #[test]
+fn an_xml_export_of_heyex_is_eyepys() {
+    for path in [file("xml"), file("xml/export.xml")] {
+        let volume = io::open(&path, &OpenOptions::default()).unwrap();
+        assert_eq!((volume.format, volume.shape()), ("heyex", [3, 24, 12, 1]));
+        assert_eq!(voxels(&volume), voxels(&open("xml.npy")));
+        let close = |wanted: [f64; 3]| volume.geometry.spacing.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9);
+        assert!(close([0.0113, 0.00387, 0.25]), "{:?}", volume.geometry.spacing);
+        let scan = volume.scan.as_deref().unwrap();
+        assert_eq!((scan.eye, scan.angle, scan.bottom_up), (Some(Eye::Left), Some(30.0), true));
+        assert_eq!((scan.names().as_str(), scan.fundus.as_ref().map(|f| (f.rows, f.columns))), ("ILM, BM", Some((16, 16))));
+        let theirs = voxels(&open("xml_surfaces.npy")).to_f32();
+        let ours: Vec<f32> = scan.surfaces.iter().flat_map(|surface| surface.rows.clone()).collect();
+        assert!(ours.iter().zip(&theirs).all(|(a, b)| a == b || (a.is_nan() && b.is_nan())) && ours.len() == theirs.len());
+        assert!(volume.slab("whole", &SlabOptions::default()).is_ok());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(file("xml/export.xml")).unwrap();
+    for (text, part) in [
+        (text.clone(), "slo.tif"),
+        (text[..text.len() / 2].to_owned(), "damaged"),
+        ("<HEDX/>".to_owned(), "names no B-scan"),
+    ] {
+        let path = folder.path().join("export.xml");
+        fs::write(&path, text).unwrap();
+        for name in 0..3 {
+            let scan = format!("scan_{name}.tif");
+            fs::copy(file("xml").join(&scan), folder.path().join(&scan)).unwrap();
+        }
+        assert!(error_of(&path, &OpenOptions::default()).contains(part));
+    }
+}
+
+#[test]
 fn slabs_are_eyepys() {
     let volume = open("Angio.vol");
     let options = SlabOptions { projection: SlabProjection::Sum, ..SlabOptions::default() };

@@ -14,6 +14,7 @@ import sys
 import eyepy
 import numpy as np
 import scipy.io
+import tifffile
 from eyepy.core.utils import to_vol_intensity
 from eyepy.io.he.vol_reader import SLAB_MAPPING, HeVolReader, vol_format
 
@@ -100,6 +101,44 @@ def angio():
         np.save(OUT / f"slab_{name}.npy", read.slabs[name].projection().astype(np.float32)[None])
 
 
+def xml():
+    """An XML export by hand: pictures and a description, read by eyepy."""
+    folder = OUT / "xml"
+    folder.mkdir()
+    scans = rng.integers(0, 256, (3, ROWS, COLUMNS), dtype=np.uint8)
+    slo = rng.integers(0, 256, (SLO, SLO), dtype=np.uint8)
+    heights = rng.uniform(2, 20, (2, 3, COLUMNS)).astype(np.float32)
+    heights[0, 1, 4] = 3.0e38
+    tifffile.imwrite(folder / "slo.tif", slo, photometric="minisblack")
+
+    def image(kind, file, scale, size, more=""):
+        return f"""<Image><ID>1</ID><ImageType><Type>{kind}</Type></ImageType><OphthalmicAcquisitionContext><Width>{size[1]}</Width>
+<Height>{size[0]}</Height><ScaleX>{scale[0]}</ScaleX><ScaleY>{scale[1]}</ScaleY>{more}</OphthalmicAcquisitionContext>
+<ImageData><ExamURL>\\\\server\\export\\{file}</ExamURL></ImageData>"""
+
+    images = [image("LOCALIZER", "slo.tif", (0.1, 0.1), (SLO, SLO), "<Angle>30</Angle><Focus>0.5</Focus>") + "</Image>"]
+    for frame, scan in enumerate(scans):
+        tifffile.imwrite(folder / f"scan_{frame}.tif", scan, photometric="minisblack")
+        y = 1.2 - 0.25 * frame
+        place = f"<Start><Coord><X>0.2</X><Y>{y}</Y></Coord></Start><End><Coord><X>1.3</X><Y>{y}</Y></Coord></End><ImageQuality>30</ImageQuality>"
+        lines = "".join(f"<SegLine><Name>{name}</Name><Array>{' '.join(map(str, heights[curve, frame]))}</Array></SegLine>"
+                        for curve, name in enumerate(("ILM", "BM")))
+        images.append(image("OCT", f"scan_{frame}.tif", (0.0113, 0.00387), (ROWS, COLUMNS), place)
+                      + f"<Segmentation><NumSegmentations>2</NumSegmentations>{lines}</Segmentation></Image>")
+    date = "<Date><Year>2020</Year><Month>5</Month><Day>4</Day></Date>"
+    text = f"""<?xml version="1.0" encoding="utf-8"?>
+<HEDX><BODY><SWVersion><Version>1</Version></SWVersion><Patient><ID>1</ID><LastName>Synthetic</LastName><FirstNames>A</FirstNames>
+<PatientID>1</PatientID><Birthdate>{date}</Birthdate><Study><StudyDate>{date}</StudyDate><Series><ID>1</ID><Laterality>L</Laterality>
+<ProgID>1</ProgID><ReferenceSeries><ID>1</ID><ExamDate>{date}</ExamDate></ReferenceSeries>
+{"".join(images)}</Series></Study></Patient></BODY></HEDX>
+"""
+    (folder / "export.xml").write_text(text)
+    read = eyepy.import_heyex_xml(folder)
+    assert read.meta["laterality"] == "OS" and abs(read.scale_z - 0.25) < 1e-9
+    np.save(OUT / "xml.npy", read.data)
+    np.save(OUT / "xml_surfaces.npy", np.stack([read.layers[name].data for name in ("ILM", "BM")]).astype(np.float32))
+
+
 def optovue():
     """Read by oct-to-tiff, which writes TIFF."""
     side = 8
@@ -124,6 +163,7 @@ shutil.rmtree(OUT, ignore_errors=True)
 OUT.mkdir(parents=True)
 structure()
 angio()
+xml()
 optovue()
 mats()
 print(sorted(path.name for path in OUT.iterdir()))

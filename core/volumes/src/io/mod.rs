@@ -72,7 +72,7 @@ pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Volume> {
 /// [`open`] with progress (stage `"open"`, one step per slice where slices are files) and cancellation.
 pub fn open_observed(path: &Path, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
     let kind = Kind::of(path, options)?;
-    if matches!(kind, Kind::Dicom(_) | Kind::Npy | Kind::Heyex | Kind::Headerless(_)) {
+    if matches!(kind, Kind::Dicom(_) | Kind::Npy | Kind::Heyex | Kind::HeyexXml(_) | Kind::Headerless(_)) {
         options.chosen_volume(path, 1, "")?;
     }
     let sample = match &kind {
@@ -111,6 +111,7 @@ fn read(path: &Path, kind: &Kind, options: &OpenOptions, observer: &mut dyn Obse
         Kind::Meta => cropped(path, meta::read(path, options, observer)?, options, observer)?,
         Kind::Npy => cropped(path, npy::read(path, options)?, options, observer)?,
         Kind::Heyex => cropped(path, oct::heyex::read(path, options, observer)?, options, observer)?,
+        Kind::HeyexXml(xml) => cropped(path, oct::heyex_xml::read(xml, options, observer)?, options, observer)?,
         Kind::Headerless(FileKind::Cirrus) => cropped(path, oct::cirrus::read(path, options)?, options, observer)?,
         Kind::Headerless(kind) => cropped(path, oct::optovue::read(path, *kind, options)?, options, observer)?,
     };
@@ -144,6 +145,8 @@ fn cropped(path: &Path, mut whole: Volume, options: &OpenOptions, observer: &mut
 /// What lies at a path, and which reader takes it.
 enum Kind {
     Heyex,
+    /// its description
+    HeyexXml(PathBuf),
     Headerless(FileKind),
     Nifti,
     Nrrd,
@@ -209,6 +212,9 @@ impl Kind {
         if let Some(refused) = oct::refused(path, &name, &start) {
             return Err(refused);
         }
+        if oct::heyex_xml::is_export(path) {
+            return Ok(Self::HeyexXml(path.to_path_buf()));
+        }
         if start.starts_with(b"HSF-OCT") {
             return Ok(Self::Heyex);
         }
@@ -221,6 +227,9 @@ impl Kind {
     fn of_folder(folder: &Path) -> Result<Self> {
         if let Some(directory) = dicom::directory_of(folder) {
             return Ok(Self::Dicom(vec![directory]));
+        }
+        if let Some(xml) = oct::heyex_xml::of_folder(folder) {
+            return Ok(Self::HeyexXml(xml));
         }
         let pictures = stack::pictures_of(folder)?;
         let mut dicoms = Vec::new();

@@ -221,7 +221,7 @@ impl Volume {
                     continue;
                 }
                 (thickness, covered) = (thickness + range.len() as f64, covered + 1);
-                let mut reduce = |range| with_voxels!(&voxels, values => reduced(values, range, column, self.columns, options.projection));
+                let reduce = |range: Range<usize>| with_voxels!(&voxels, values => reduced(values, range, column, self.columns, options.projection));
                 *pixel = reduce(range);
                 if let Some(over) = &over {
                     *pixel = (*pixel - options.subtract * reduce(over.range(0, at))).max(0.0);

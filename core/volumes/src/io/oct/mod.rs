@@ -1,4 +1,4 @@
-//! Files that OCT devices and data sets of OCTA have: Heidelberg's `.vol` ([`heyex`]), what is extracted from Optovue ([`optovue`]), Zeiss
+//! Files that OCT devices and data sets of OCTA have: Heidelberg's `.vol` ([`heyex`]) and XML exports ([`heyex_xml`]), what is extracted from Optovue ([`optovue`]), Zeiss
 //! Cirrus' raw `.img` ([`cirrus`]), OCTA-500 as it is distributed ([`octa500`]); layer curves from files beside ([`curves`], [`mat`]).
 //!
 //! All are B-scans one after another, rows are depth. Files without a header are known by their names, or by what the user says
@@ -7,6 +7,7 @@
 pub(super) mod cirrus;
 pub(super) mod curves;
 pub(super) mod heyex;
+pub(super) mod heyex_xml;
 mod mat;
 pub(super) mod octa500;
 pub(super) mod optovue;
