@@ -20,7 +20,13 @@ pub struct Measure {
     /// The volume that was segmented, for the pictures of the page
     #[arg(long, value_name = "INPUT")]
     volume: Option<PathBuf>,
-    /// Which eye it is, to tell nasal from temporal
+    /// The slab of that volume on which the labels were made
+    #[arg(long, value_name = "SLAB", requires = "volume")]
+    slab: Option<String>,
+    /// Layer curves of that volume, where its own file has none
+    #[arg(long, value_name = "FILE", requires = "volume")]
+    layers: Option<PathBuf>,
+    /// Which eye it is, to tell nasal from temporal; default: what the volume says
     #[arg(long, value_parser = ["right", "left"])]
     eye: Option<String>,
     /// The fovea in pixels; default: the middle of the FAZ, else of the picture
@@ -129,7 +135,7 @@ impl Measure {
         });
         Ok(json!({
             "labels": text(&self.labels)?, "faz_object": self.faz_object, "faz": optional(self.faz.as_deref())?,
-            "volume": optional(self.volume.as_deref())?, "options": options,
+            "volume": optional(self.volume.as_deref())?, "slab": self.slab, "layers": optional(self.layers.as_deref())?, "options": options,
             "write": {"csv": optional(self.csv.as_deref())?, "html": optional(self.html.as_deref())?},
         }))
     }

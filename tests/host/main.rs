@@ -14,6 +14,7 @@ mod gallery;
 mod imports;
 mod interrupt;
 mod loading;
+mod oct;
 mod phantom;
 mod predict;
 mod record;

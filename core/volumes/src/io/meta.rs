@@ -3,7 +3,7 @@
 //! Described at <https://itk.org/Wiki/ITK/MetaIO/Documentation>. Places are in ITK's space (left, posterior, superior); `TransformMatrix`
 //! holds the direction of one axis after another.
 
-use super::nrrd::{beside, check_name};
+use super::nrrd::{beside, raw_beside};
 use super::nifti::{Kind, write_values};
 use super::stored::{Element, Scalar, Stored};
 use super::stream::Packing;
@@ -218,8 +218,8 @@ pub(super) fn write_parts(
 ) -> Result<()> {
     let header = header(kind, channels, sides, geometry);
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mhd")) {
-        let name = check_name(path)?;
-        atomic_file(&path.with_extension("raw"), |temporary| {
+        let (raw, name) = raw_beside(path)?;
+        atomic_file(&raw, |temporary| {
             fill(&mut File::create(temporary).map_err(Error::io(path))?)
         })?;
         let text = format!("{header}ElementDataFile = {name}\n");

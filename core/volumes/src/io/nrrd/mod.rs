@@ -8,7 +8,7 @@ mod segments;
 mod write;
 
 pub(super) use segments::{names, read as read_segmentation};
-pub(super) use write::{check_name, write_labels, write_parts};
+pub(super) use write::{raw_beside, write_labels, write_parts};
 
 use super::OpenOptions;
 use super::stored::{Element, Scalar, Stored};

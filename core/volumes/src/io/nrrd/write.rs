@@ -1,4 +1,4 @@
-//! `values -> .nrrd` (packed), `.nhdr` + `.raw`, and labels with the names that 3D Slicer shows.
+//! `values -> .nrrd` (packed), `.nhdr` + `.nhdr.raw`, and labels with the names that 3D Slicer shows.
 //!
 //! Standard: <https://teem.sourceforge.net/nrrd/format.html>; segments as in `segments.rs`.
 
@@ -12,15 +12,17 @@ use crate::volume::{Geometry, Labels};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Can a header name the file beside it that holds its voxels?
-pub(in crate::io) fn check_name(path: &Path) -> Result<String> {
-    let raw = path.with_extension("raw");
-    let name = raw.file_name().unwrap_or_default().to_str().map(str::to_owned);
-    name.filter(|name| !name.contains(['%', '\n']) && !name.starts_with("LIST") && name.trim() == name).ok_or_else(|| {
+/// The file beside a header that holds its voxels, and its name: that of the header with `.raw` behind, so that it is no other program's `.raw`.
+/// Errors: names that a header cannot say.
+pub(in crate::io) fn raw_beside(path: &Path) -> Result<(PathBuf, String)> {
+    let name = path.file_name().unwrap_or_default().to_str().map(|name| format!("{name}.raw"));
+    let name = name.filter(|name| !name.contains(['%', '\n']) && !name.starts_with("LIST") && name.trim() == name);
+    let name = name.ok_or_else(|| {
         Error::Invalid(format!("{}: a header cannot refer to a file of this name; name another", path.display()))
-    })
+    })?;
+    Ok((path.with_file_name(&name), name))
 }
 
 /// Writes what `fill` writes, with a header in front (`.nrrd`, packed) or beside (`.nhdr`, not packed).
@@ -36,8 +38,8 @@ pub(in crate::io) fn write_parts(
 ) -> Result<()> {
     let header = header(kind, channels, sides, geometry);
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("nhdr")) {
-        let name = check_name(path)?;
-        atomic_file(&path.with_extension("raw"), |temporary| {
+        let (raw, name) = raw_beside(path)?;
+        atomic_file(&raw, |temporary| {
             fill(&mut File::create(temporary).map_err(Error::io(path))?)
         })?;
         let text = format!("{header}encoding: raw\ndata file: {name}\n{more}");
