@@ -333,10 +333,9 @@ fn curves_come_from_matlab_scans_and_labels() {
     let drawn = scan.drawn(&volume);
     assert_eq!((drawn.objects(), drawn.count(1), drawn.frame(0)[6 * 12]), (vec![1, 2, 3], 60, 1));
     // of another size, and none
-    for (layers, part) in [("structure.npy", "no object"), ("flow.ome.tif", "does not lie on"), ("curves.dat", "no known type")] {
-        let path = file(layers);
-        let error = io::open(file("structure_surfaces.npy"), &with(path.clone())).map(|v| v.shape());
-        assert!(error.is_err(), "{layers} {part}");
+    for (layers, part) in [("structure.npy", "does not lie on"), ("Angio.vol", "holds curves of [5, 12]"), ("curves.dat", "no known type")] {
+        let error = io::open(file("slab_SVC.npy"), &with(file(layers))).map(|v| v.shape()).unwrap_err().to_string();
+        assert!(error.contains(layers) && error.contains(part), "{error}");
     }
     let mut bytes = fs::read(file("layers.mat")).unwrap();
     bytes[..10].copy_from_slice(b"MATLAB 7.3");
@@ -360,7 +359,6 @@ fn a_size_may_be_assumed_where_none_is_said() {
     options.crop = Some("5,0,10,10".parse().unwrap());
     assert_eq!(io::open(&path, &options).unwrap().geometry.spacing[..2], [0.15, 0.15]);
     assert!(error_of(&file("structure.vol"), &options).contains("says itself"));
-    assert!(error_of(&data("io/npy/uint8.npy"), &options).len() > 10);
     for wrong in ["", "mm", "3x", "-3mm", "0", "3x3x3"] {
         assert!(OpenOptions::parse_size(wrong).is_err(), "{wrong}");
     }

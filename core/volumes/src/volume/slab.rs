@@ -103,7 +103,7 @@ pub struct Flattened {
 enum Span {
     /// one layer, from one row to another, `[frames, columns]`
     Between { top: Arc<[f64]>, bottom: Arc<[f64]> },
-    /// layers in a distance from a row, each so many rows thick
+    /// layers in a distance from a row, each so many whole rows thick
     Along { row: Arc<[f64]>, offsets: Vec<f64>, thickness: f64 },
 }
 
@@ -121,8 +121,9 @@ impl Flattened {
         let (top, bottom) = match &self.span {
             Span::Between { top, bottom } => (top[column], bottom[column]),
             Span::Along { row, offsets, thickness } => {
-                let middle = row[column] + offsets[layer];
-                (middle - thickness / 2.0 + 0.5, middle + thickness / 2.0 + 0.5)
+                // the row that was shown is among them, however it was rounded
+                let first = (row[column] + offsets[layer]).round_ties_even() - ((thickness - 1.0) / 2.0).floor();
+                (first, first + thickness)
             }
         };
         // what is not a number is no row
@@ -267,7 +268,7 @@ impl Volume {
             bscans: [self.frames, self.rows, self.columns],
             geometry: self.geometry.clone(),
             bottom_up: scan.bottom_up,
-            span: Span::Along { row: row.clone(), offsets: offsets.clone(), thickness: (step / um).max(1.0) },
+            span: Span::Along { row: row.clone(), offsets: offsets.clone(), thickness: (step / um).round().max(1.0) },
         };
         let mut all: Option<Voxels> = None;
         let mut empty = 0;
@@ -344,7 +345,8 @@ impl Edge {
         Self { surface: name.to_owned(), towards: None, um: 0.0 }
     }
 
-    /// `IPL`, `IPL-10`, `IPL + 10 um`, `ILM>IPL*0.8`. Names may end with a sign themselves (`IPL-`): the longest name that a surface has counts.
+    /// `IPL`, `IPL-10`, `IPL + 10 um`, `ILM>IPL*0.8`. Names may end with a sign themselves (`IPL-`): the longest
+    /// name counts behind which nothing or a signed number stands.
     fn parse(text: &str, scan: &Scan) -> Result<Self> {
         let text = text.trim();
         if let Some((surface, rest)) = text.split_once('>') {
@@ -353,18 +355,19 @@ impl Edge {
             return Ok(Self { towards: Some((to.trim().to_owned(), share)), ..Self::surface(surface.trim()) });
         }
         let named = |name: &&str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-        let name = scan.surfaces.iter().map(|surface| surface.name.as_str()).filter(named).max_by_key(|name| name.len());
-        let (name, rest) = match name {
-            Some(name) => (name, text[name.len()..].trim()),
-            None => return Ok(Self::surface(text)),
-        };
-        let um = match rest.trim_end_matches("um").trim_end_matches("µm").replace(' ', "").as_str() {
-            "" => 0.0,
-            offset if offset.starts_with(['+', '-']) => offset.parse().map_err(|_| unreadable(text))?,
-            // a longer name that no surface has
-            _ => return Ok(Self::surface(text)),
-        };
-        Ok(Self { um, ..Self::surface(name) })
+        let mut names: Vec<&str> = scan.surfaces.iter().map(|surface| surface.name.as_str()).filter(named).collect();
+        names.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
+        for name in names {
+            let rest = text[name.len()..].trim().trim_end_matches("um").trim_end_matches("µm").replace(' ', "");
+            if rest.is_empty() {
+                return Ok(Self::surface(name));
+            }
+            if rest.starts_with(['+', '-']) {
+                let um: f64 = rest.parse().map_err(|_| unreadable(text))?;
+                return Ok(Self { um, ..Self::surface(name) });
+            }
+        }
+        Ok(Self::surface(text))
     }
 
     /// Its row in each column of each B-scan.
@@ -397,7 +400,7 @@ fn edges(scan: &Scan, slab: &str, row_um: Option<f64>) -> Result<[Arc<[f64]>; 2]
         Ok([Edge::parse(top, scan)?.rows(scan, row_um)?, Edge::parse(bottom, scan)?.rows(scan, row_um)?])
     };
     let known = |name: &&str| name.eq_ignore_ascii_case(slab.trim());
-    let rule = NAMED.iter().find(|(name, others, _)| known(name) || others.iter().any(|name| known(&name)));
+    let rule = NAMED.iter().find(|(name, others, _)| known(name) || others.iter().any(|other| known(other)));
     let Some((name, _, choices)) = rule else { return both(slab) };
     let mut last = None;
     for choice in *choices {

@@ -44,8 +44,8 @@ pub(in crate::io) fn read(xml: &Path, options: &OpenOptions, observer: &mut dyn 
     let text = String::from_utf8_lossy(&fs::read(xml).map_err(Error::io(xml))?).into_owned();
     let document = Document::parse(&text).map_err(|error| damaged(&error.to_string().replace('\n', " ")))?;
     let images: Vec<Node<'_, '_>> = document.descendants().filter(|node| node.has_tag_name("Image")).collect();
-    let kind = |image: &Node<'_, '_>| text_at(*image, &["ImageType", "Type"]).unwrap_or_default();
-    let bscans: Vec<Node<'_, '_>> = images.iter().filter(|image| kind(image) == "OCT").copied().collect();
+    let is = |image: &Node<'_, '_>, kind: &str| text_at(*image, &["ImageType", "Type"]) == Some(kind);
+    let bscans: Vec<Node<'_, '_>> = images.iter().filter(|image| is(image, "OCT")).copied().collect();
     if bscans.is_empty() {
         return Err(damaged("it names no B-scan (an Image of type OCT)"));
     }
@@ -57,7 +57,7 @@ pub(in crate::io) fn read(xml: &Path, options: &OpenOptions, observer: &mut dyn 
     let positions: Vec<[f64; 4]> = bscans.iter().map(|image| position(*image)).collect();
     volume.geometry = geometry(bscans[0], &positions);
     let eye = document.descendants().find(|node| node.has_tag_name("Laterality")).and_then(|node| Eye::of(node.text()?));
-    let fundus_image = images.iter().find(|image| kind(image) == "LOCALIZER");
+    let fundus_image = images.iter().find(|image| is(image, "LOCALIZER"));
     let scan = Scan {
         eye,
         angle: fundus_image.and_then(|image| number_at(*image, &["OphthalmicAcquisitionContext", "Angle"])),
