@@ -45,8 +45,12 @@ fn a_slab_is_segmented_and_measured() {
     let prompts = json!({"objects": [{"id": 1, "prompts": [{"frame": 0, "box": [2, 0, 10, 4]}]}]}).to_string();
     host.file("clicks.json", prompts);
     let (model, config) = (data("parity/mini21.pt"), data("parity/mini21.yaml"));
-    let segment = ["segment", &angio, "--slab", "SVC", "--prompts", "clicks.json", "--model", &model, "--model-config", &config];
-    host.run(&[&segment[..], &["--out", "labels.seg.nrrd", "--seg-property", "faz", "--record", "again.rhai"]].concat()).ok();
+    let segment =
+        ["segment", &angio, "--slab", "SVC", "--prompts", "clicks.json", "--model", &model, "--model-config", &config];
+    host.run(
+        &[&segment[..], &["--out", "labels.seg.nrrd", "--seg-property", "faz", "--record", "again.rhai"]].concat(),
+    )
+    .ok();
     let labels = info(&host, &["labels.seg.nrrd"]);
     assert_eq!((&labels["shape"], &labels["geometry_known"]), (&json!([1, 5, 12]), &json!(true)));
     // the record opens the same slab
@@ -54,7 +58,19 @@ fn a_slab_is_segmented_and_measured() {
     assert!(record.contains("slab: \"SVC\""), "{record}");
     // a mask of which the size is known, whatever the model answered
     host.run(&["run", &host.file("mask.rhai", MASK).display().to_string(), "--set", &format!("input={angio}")]).ok();
-    let measure = ["measure", "mask.nii.gz", "--volume", &angio, "--slab", "SVC", "--diameters", "0.05", "--json", "--html", "page.html"];
+    let measure = [
+        "measure",
+        "mask.nii.gz",
+        "--volume",
+        &angio,
+        "--slab",
+        "SVC",
+        "--diameters",
+        "0.05",
+        "--json",
+        "--html",
+        "page.html",
+    ];
     let report: Value = serde_json::from_str(&host.run(&measure).ok()).unwrap();
     assert_eq!((&report["eye"], &report["magnification"]), (&json!("left"), &Value::Null));
     let long = [&measure[..], &["--axial-length", "26", "--device-axial-length", "23.95"]].concat();

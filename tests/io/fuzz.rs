@@ -138,8 +138,8 @@ fn watch_panics() {
 fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
     let mut options = OpenOptions::default();
     options.lazy_bytes = lazy.then_some(0);
-    options.once =
-        lazy && path.extension().is_some_and(|ending| ["gz", "tif", "nrrd", "mha"].iter().any(|packed| ending == *packed));
+    options.once = lazy
+        && path.extension().is_some_and(|ending| ["gz", "tif", "nrrd", "mha"].iter().any(|packed| ending == *packed));
     let volume = io::open(path, &options)?;
     (0..if volume.is_lazy() { volume.frames } else { 0 }).try_for_each(|frame| volume.frame(frame).map(drop))
 }

@@ -51,7 +51,9 @@ fn assert_equal(lazy: &Volume, whole: &Volume, path: &Path) {
 
 #[test]
 fn lazy_volumes_equal_whole_ones() {
-    for (folders, least) in [(&["io/nifti"][..], 11), (&["io/nrrd", "io/meta"][..], 40), (&["io/npy"][..], 5), (&DICOM[..], 65)] {
+    for (folders, least) in
+        [(&["io/nifti"][..], 11), (&["io/nrrd", "io/meta"][..], 40), (&["io/npy"][..], 5), (&DICOM[..], 65)]
+    {
         let mut compared = 0;
         for path in fixtures(folders) {
             let Some(whole) = open(&path, false, None, None) else { continue };

@@ -77,10 +77,15 @@ fn an_xml_export_of_heyex_is_eyepys() {
         assert!(close([0.0113, 0.00387, 0.25]), "{:?}", volume.geometry.spacing);
         let scan = volume.scan.as_deref().unwrap();
         assert_eq!((scan.eye, scan.angle, scan.bottom_up), (Some(Eye::Left), Some(30.0), true));
-        assert_eq!((scan.names().as_str(), scan.fundus.as_ref().map(|f| (f.rows, f.columns))), ("ILM, BM", Some((16, 16))));
+        assert_eq!(
+            (scan.names().as_str(), scan.fundus.as_ref().map(|f| (f.rows, f.columns))),
+            ("ILM, BM", Some((16, 16)))
+        );
         let theirs = voxels(&open("xml_surfaces.npy")).to_f32();
         let ours: Vec<f32> = scan.surfaces.iter().flat_map(|surface| surface.rows.clone()).collect();
-        assert!(ours.iter().zip(&theirs).all(|(a, b)| a == b || (a.is_nan() && b.is_nan())) && ours.len() == theirs.len());
+        assert!(
+            ours.iter().zip(&theirs).all(|(a, b)| a == b || (a.is_nan() && b.is_nan())) && ours.len() == theirs.len()
+        );
         assert!(volume.slab("whole", &SlabOptions::default()).is_ok());
     }
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +144,8 @@ fn a_request_gives_slabs_and_layers() {
     assert!(noted.0.iter().any(|note| note.contains("1 of 60 columns have no such layer")), "{:?}", noted.0);
     // the same however it is read, and of a crop what the crop shows
     assert_eq!(voxels(&slab.open(&mut ()).unwrap()), voxels(&volume));
-    let cropped = request(&|request| (request.slab, request.crop) = (Some("SVC".to_owned()), Some("4,0,8,100%".to_owned())));
+    let cropped =
+        request(&|request| (request.slab, request.crop) = (Some("SVC".to_owned()), Some("4,0,8,100%".to_owned())));
     let [whole, part] = [&volume, &cropped.open(&mut ()).unwrap()].map(|volume| voxels(volume).to_f32());
     let columns = whole.chunks_exact(12).flat_map(|row| &row[4..]).copied().collect::<Vec<_>>();
     assert_eq!(part, columns);
@@ -151,7 +157,10 @@ fn a_request_gives_slabs_and_layers() {
     assert_eq!(layers.shape(), [5, 5, 12, 1]);
     assert!((layers.geometry.spacing[2] - 0.01).abs() < 1e-12);
     for (wrong, part) in [
-        (request(&|request| (request.slab, request.axis) = (Some("SVC".to_owned()), Some("y".to_owned()))), "leave the axis out"),
+        (
+            request(&|request| (request.slab, request.axis) = (Some("SVC".to_owned()), Some("y".to_owned()))),
+            "leave the axis out",
+        ),
         (request(&|request| request.projection = Some("mean".to_owned())), "name one"),
         (request(&|request| request.layers_along = Some("ILM,0,40".to_owned())), "SURFACE,FROM,TO,STEP"),
         (request(&|request| request.slab = Some("XYZ".to_owned())), "Angio.vol"),
@@ -310,7 +319,8 @@ fn curves_come_from_matlab_scans_and_labels() {
         options.layers = Some(layers);
         options
     };
-    let names = |layers: &str| io::open(file("angio.npy"), &with(file(layers))).unwrap().scan.as_deref().unwrap().names();
+    let names =
+        |layers: &str| io::open(file("angio.npy"), &with(file(layers))).unwrap().scan.as_deref().unwrap().names();
     assert_eq!(names("layers.mat"), "ILM, IPL, OPL, ISOS, RPE, BM");
     assert_eq!(names("layers_plain.mat"), names("layers.mat"));
     assert_eq!(names("structure.vol"), "ILM, BM, RNFL, GCL, IPL, INL, OPL");
@@ -333,7 +343,11 @@ fn curves_come_from_matlab_scans_and_labels() {
     let drawn = scan.drawn(&volume);
     assert_eq!((drawn.objects(), drawn.count(1), drawn.frame(0)[6 * 12]), (vec![1, 2, 3], 60, 1));
     // of another size, and none
-    for (layers, part) in [("structure.npy", "does not lie on"), ("Angio.vol", "holds curves of [5, 12]"), ("curves.dat", "no known type")] {
+    for (layers, part) in [
+        ("structure.npy", "does not lie on"),
+        ("Angio.vol", "holds curves of [5, 12]"),
+        ("curves.dat", "no known type"),
+    ] {
         let error = io::open(file("slab_SVC.npy"), &with(file(layers))).map(|v| v.shape()).unwrap_err().to_string();
         assert!(error.contains(layers) && error.contains(part), "{error}");
     }
@@ -389,9 +403,11 @@ fn near_misses_say_what_to_do() {
     claims[16..20].copy_from_slice(&60_000u32.to_le_bytes());
     let mut circle = whole.clone();
     circle[96] = 2;
-    for (name, bytes, part) in
-        [("cut.vol", &whole[..whole.len() - 1], "truncated"), ("claims.vol", &claims, "60000 B-scans"), ("circle.vol", &circle, "circle scan")]
-    {
+    for (name, bytes, part) in [
+        ("cut.vol", &whole[..whole.len() - 1], "truncated"),
+        ("claims.vol", &claims, "60000 B-scans"),
+        ("circle.vol", &circle, "circle scan"),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         assert!(error_of(&path, &OpenOptions::default()).contains(part));

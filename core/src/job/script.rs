@@ -118,7 +118,9 @@ fn head(session: &Session, arguments: &[Argument]) -> String {
 /// Further options of `open_volume`.
 fn opened(input: Option<&InputRequest>) -> String {
     let Some(input) = input else { return String::new() };
-    let InputRequest { input: _, crop, series, uneven, volume, channel, spacing, axis, kind, layers, assume_size, .. } = input;
+    let InputRequest {
+        input: _, crop, series, uneven, volume, channel, spacing, axis, kind, layers, assume_size, ..
+    } = input;
     let InputRequest { columns, slab, projection, subtract, layers_along, .. } = input;
     let text = |key: &str, value: &Option<String>| value.as_ref().map(|value| format!("{key}: {}", literal(value)));
     let options = [

@@ -2,7 +2,9 @@
 
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder};
-use super::{Kind, OpenOptions, SegOptions, coco, contained, dicom, meta, nifti, npy, nrrd, open_observed, seg, stack, tiff};
+use super::{
+    Kind, OpenOptions, SegOptions, coco, contained, dicom, meta, nifti, npy, nrrd, open_observed, seg, stack, tiff,
+};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};

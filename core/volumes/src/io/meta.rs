@@ -3,12 +3,12 @@
 //! Described at <https://itk.org/Wiki/ITK/MetaIO/Documentation>. Places are in ITK's space (left, posterior, superior); `TransformMatrix`
 //! holds the direction of one axis after another.
 
-use super::nrrd::{beside, raw_beside};
+use super::OpenOptions;
 use super::nifti::{Kind, write_values};
+use super::nrrd::{beside, raw_beside};
 use super::stored::{Element, Scalar, Stored};
 use super::stream::Packing;
 use super::write::atomic_file;
-use super::OpenOptions;
 use crate::progress::Observer;
 use crate::volume::{Geometry, Labels, Volume};
 use crate::{Error, Result};
@@ -52,8 +52,9 @@ impl Header {
                 continue;
             }
             let start = || text.chars().take(40).collect::<String>();
-            let (key, value) =
-                text.split_once('=').ok_or_else(|| none(&format!("a line of its header is no `Key = Value`: {:?}", start())))?;
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| none(&format!("a line of its header is no `Key = Value`: {:?}", start())))?;
             let key = key.trim().to_lowercase();
             let last = key == "elementdatafile";
             header.fields.insert(key, value.trim().to_owned());
@@ -119,7 +120,8 @@ pub(super) fn read(path: &Path, options: &OpenOptions, observer: &mut dyn Observ
 /// The sizes of the axes, x first; at least three.
 fn sides(path: &Path, header: &Header) -> Result<Vec<u64>> {
     let text = header.get(&["dimsize"]).unwrap_or_default();
-    let sides: Option<Vec<u64>> = text.split_whitespace().map(|side| side.parse().ok().filter(|&side| side > 0)).collect();
+    let sides: Option<Vec<u64>> =
+        text.split_whitespace().map(|side| side.parse().ok().filter(|&side| side > 0)).collect();
     let dimensions = header.get(&["ndims"]).and_then(|text| text.parse::<usize>().ok());
     match sides {
         Some(mut sides) if (2..=10).contains(&sides.len()) && dimensions == Some(sides.len()) => {
@@ -149,7 +151,10 @@ fn element(path: &Path, header: &Header) -> Result<Element> {
         "MET_DOUBLE" => Scalar::F64,
         _ => {
             let name: String = name.chars().take(40).collect();
-            return Err(Error::format(path, format!("has the MetaImage type {name:?}, which is no integer or float type")));
+            return Err(Error::format(
+                path,
+                format!("has the MetaImage type {name:?}, which is no integer or float type"),
+            ));
         }
     };
     if header.get(&["binarydata"]).is_some() && !header.is("binarydata") {
@@ -163,15 +168,17 @@ fn element(path: &Path, header: &Header) -> Result<Element> {
         Some(&[channels]) if channels.fract() == 0.0 && (2.0..=65536.0).contains(&channels) => {
             Ok(Element { components: channels as usize, ..Element::plain(scalar, big_endian) })
         }
-        Some(other) => {
-            Err(Error::format(path, format!("has impossible ElementNumberOfChannels in its MetaImage header: {other:?}")))
-        }
+        Some(other) => Err(Error::format(
+            path,
+            format!("has impossible ElementNumberOfChannels in its MetaImage header: {other:?}"),
+        )),
     }
 }
 
 /// Where the voxels lie, and what people should know of it.
 fn geometry(path: &Path, header: &Header, dimensions: usize) -> Result<(Geometry, Option<String>)> {
-    let stored = header.numbers(path, &["ndims"])?.and_then(|n| n.first().copied()).unwrap_or(dimensions as f64) as usize;
+    let stored =
+        header.numbers(path, &["ndims"])?.and_then(|n| n.first().copied()).unwrap_or(dimensions as f64) as usize;
     let Some(mut spacing) = header.numbers(path, &["elementspacing", "elementsize"])? else {
         return Ok((Geometry::unknown(), None));
     };
@@ -203,7 +210,9 @@ fn geometry(path: &Path, header: &Header, dimensions: usize) -> Result<(Geometry
     }
     Ok(match Geometry::checked(affine) {
         Ok(geometry) => (geometry, None),
-        Err(error) => (Geometry::from_spacing(spacing, true), Some(format!("where the voxels lie is not known: {error}"))),
+        Err(error) => {
+            (Geometry::from_spacing(spacing, true), Some(format!("where the voxels lie is not known: {error}")))
+        }
     })
 }
 
@@ -219,9 +228,7 @@ pub(super) fn write_parts(
     let header = header(kind, channels, sides, geometry);
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mhd")) {
         let (raw, name) = raw_beside(path)?;
-        atomic_file(&raw, |temporary| {
-            fill(&mut File::create(temporary).map_err(Error::io(path))?)
-        })?;
+        atomic_file(&raw, |temporary| fill(&mut File::create(temporary).map_err(Error::io(path))?))?;
         let text = format!("{header}ElementDataFile = {name}\n");
         return atomic_file(path, |temporary| fs::write(temporary, text).map_err(Error::io(path)));
     }
@@ -233,13 +240,20 @@ pub(super) fn write_parts(
 }
 
 fn header(kind: Kind, channels: usize, sides: [usize; 3], geometry: &Geometry) -> String {
-    let mut text = String::from("ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n");
+    let mut text = String::from(
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n",
+    );
     let numbers = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
     if geometry.is_complete() {
         let signs = [-1.0, -1.0, 1.0];
-        let axis = |axis: usize| [0, 1, 2].map(|row| geometry.affine[row][axis] * signs[row] / geometry.spacing[axis] + 0.0);
+        let axis =
+            |axis: usize| [0, 1, 2].map(|row| geometry.affine[row][axis] * signs[row] / geometry.spacing[axis] + 0.0);
         let origin = [0, 1, 2].map(|row| geometry.affine[row][3] * signs[row] + 0.0);
-        text += &format!("TransformMatrix = {}\nOffset = {}\n", numbers(&[axis(0), axis(1), axis(2)].concat()), numbers(&origin));
+        text += &format!(
+            "TransformMatrix = {}\nOffset = {}\n",
+            numbers(&[axis(0), axis(1), axis(2)].concat()),
+            numbers(&origin)
+        );
     }
     if geometry.has_size() {
         text += &format!("ElementSpacing = {}\n", numbers(&geometry.spacing));

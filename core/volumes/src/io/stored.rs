@@ -1,11 +1,11 @@
 //! Voxels that lie in a file as a header describes them: numbers of one type, x fastest, plain or packed. NIfTI, NRRD and MetaImage differ
 //! in their headers alone; this reads what they announce, at once or slice by slice.
 
+use super::OpenOptions;
 use super::lazy::{FileFrames, InOrder};
 use super::packed::Packed;
 use super::raw::numbers;
 use super::stream::{Packing, Stream};
-use super::OpenOptions;
 use crate::volume::{Geometry, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::io::{ErrorKind, Read};
@@ -189,7 +189,8 @@ impl Stored {
     }
 
     fn truncated(&self, bytes: u64) -> Error {
-        let what = format!("is truncated: its {} header promises {bytes} bytes of voxels, more than there are", self.header);
+        let what =
+            format!("is truncated: its {} header promises {bytes} bytes of voxels, more than there are", self.header);
         Error::format(&self.path, what)
     }
 

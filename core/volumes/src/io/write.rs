@@ -28,8 +28,7 @@ pub(super) enum Target {
 pub const TEMPORARY: &str = ".sam-octa2-";
 
 /// for error lines
-const WRITABLE: &str =
-    ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
+const WRITABLE: &str = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
 
 impl Target {
     pub fn of(path: &Path) -> Result<Self> {

@@ -137,7 +137,11 @@ impl InputRequest {
 
 /// `SURFACE,FROM,TO,STEP`
 fn along(text: &str) -> Result<(&str, [f64; 3])> {
-    let wrong = || Error::invalid(format!("layers along {text:?} are none: give SURFACE,FROM,TO,STEP in micrometres, as in ILM,0,100,10"));
+    let wrong = || {
+        Error::invalid(format!(
+            "layers along {text:?} are none: give SURFACE,FROM,TO,STEP in micrometres, as in ILM,0,100,10"
+        ))
+    };
     let (surface, numbers) = text.split_once(',').ok_or_else(wrong)?;
     let numbers: Option<Vec<f64>> = numbers.split(',').map(|number| number.trim().parse().ok()).collect();
     let numbers = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok()).ok_or_else(wrong)?;

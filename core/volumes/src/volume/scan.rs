@@ -64,7 +64,10 @@ fn edge(labels: &Labels, object: Option<u16>) -> Vec<f32> {
         };
         found.map_or(f32::NAN, |row| row as f32)
     };
-    (0..labels.frames).flat_map(|frame| (0..columns).map(move |column| (frame, column))).map(|(f, c)| row(f, c)).collect()
+    (0..labels.frames)
+        .flat_map(|frame| (0..columns).map(move |column| (frame, column)))
+        .map(|(f, c)| row(f, c))
+        .collect()
 }
 
 /// The picture of the fundus that the device took with the scan.

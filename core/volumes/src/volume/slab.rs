@@ -181,7 +181,8 @@ impl Volume {
         }
         let scan = self.scan.as_deref().filter(|scan| !scan.surfaces.is_empty());
         scan.ok_or_else(|| {
-            let how = "name a file that has them (`--layers FILE`, option `layers`: .mat, .vol, or labels of the layers)";
+            let how =
+                "name a file that has them (`--layers FILE`, option `layers`: .mat, .vol, or labels of the layers)";
             Error::invalid(format!("the volume has no layer curves, so that it has no slabs: {how}"))
         })
     }
@@ -197,7 +198,9 @@ impl Volume {
         let above = match options.subtract {
             0.0 => None,
             share if share > 0.0 && share <= 1.0 => Some(Edge::surface("ILM").rows(scan, None)?),
-            share => return Err(Error::invalid(format!("{share} of the projection above cannot be taken off: give 0 to 1"))),
+            share => {
+                return Err(Error::invalid(format!("{share} of the projection above cannot be taken off: give 0 to 1")));
+            }
         };
         let whole = |top: &Arc<[f64]>, bottom: &Arc<[f64]>| Flattened {
             bscans: [self.frames, self.rows, self.columns],
@@ -231,7 +234,9 @@ impl Volume {
             first.get_or_insert_with(|| voxels.part(0..0));
         }
         if covered == 0 {
-            return Err(Error::invalid(format!("slab {slab:?} is empty: nothing of the volume lies between its surfaces")));
+            return Err(Error::invalid(format!(
+                "slab {slab:?} is empty: nothing of the volume lies between its surfaces"
+            )));
         }
         let stored = first.unwrap_or(Voxels::F32(Vec::new()));
         let eight_bits = matches!(stored, Voxels::U8(_));
@@ -304,7 +309,13 @@ fn floats(pixels: &[f64]) -> Voxels {
 }
 
 /// The voxels of a column between two rows as one number; none are 0.
-fn reduced<T: Copy + Into64>(values: &[T], rows: Range<usize>, column: usize, columns: usize, how: SlabProjection) -> f64 {
+fn reduced<T: Copy + Into64>(
+    values: &[T],
+    rows: Range<usize>,
+    column: usize,
+    columns: usize,
+    how: SlabProjection,
+) -> f64 {
     let count = rows.len();
     let values = rows.map(|row| values[row * columns + column].into64()).filter(|value| value.is_finite());
     match how {
@@ -390,7 +401,9 @@ impl Edge {
 }
 
 fn unreadable(text: &str) -> Error {
-    Error::invalid(format!("{text:?} is no edge of a slab: give a surface (IPL), micrometres from it (IPL-10), or a way (ILM>IPL*0.8)"))
+    Error::invalid(format!(
+        "{text:?} is no edge of a slab: give a surface (IPL), micrometres from it (IPL-10), or a way (ILM>IPL*0.8)"
+    ))
 }
 
 /// The rows of the two edges of a slab.

@@ -17,8 +17,20 @@ use std::sync::Arc;
 const INTRO: &str = "What studies of OCT angiography print, in millimetres, by layer and region. [measurements.md](measurements.md) says what each number \
     is and what it was compared with.";
 
-const OPTIONS: [&str; 12] =
-    ["faz", "vessels", "eye", "centre", "diameters_mm", "spacing", "layers", "axial_length", "device_axial_length", "csv", "json", "html"];
+const OPTIONS: [&str; 12] = [
+    "faz",
+    "vessels",
+    "eye",
+    "centre",
+    "diameters_mm",
+    "spacing",
+    "layers",
+    "axial_length",
+    "device_axial_length",
+    "csv",
+    "json",
+    "html",
+];
 
 /// The numbers of a layer, [`Zone`](sam_octa2_core::measure::octa::Zone) and vessels.
 macro_rules! layer {

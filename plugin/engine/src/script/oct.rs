@@ -103,7 +103,12 @@ fn slab(call: NativeCallContext, volume: &mut VolumeValue, slab: Dynamic) -> Fal
     native(&call, || en_face(volume, volume.volume.slab(&text("slab: slab", &slab)?, &SlabOptions::default())?))
 }
 
-fn slab_with(call: NativeCallContext, volume: &mut VolumeValue, slab: Dynamic, options: Dynamic) -> Fallible<VolumeValue> {
+fn slab_with(
+    call: NativeCallContext,
+    volume: &mut VolumeValue,
+    slab: Dynamic,
+    options: Dynamic,
+) -> Fallible<VolumeValue> {
     native(&call, || {
         let options = Options::new("slab", &options, &["projection", "subtract"])?;
         let usual = SlabOptions::default();
@@ -139,7 +144,9 @@ fn en_face(bscans: &VolumeValue, made: EnFace) -> Checked<VolumeValue> {
 fn on_bscans(call: NativeCallContext, labels: &mut LabelsValue) -> Fallible<LabelsValue> {
     native(&call, || {
         let MadeOf { bscans, origin } = labels.volume.made_of.as_deref().ok_or_else(|| {
-            Failure::invalid("on_bscans: these labels are not of a slab or of layers that `slab` or `layers_along` made".to_owned())
+            Failure::invalid(
+                "on_bscans: these labels are not of a slab or of layers that `slab` or `layers_along` made".to_owned(),
+            )
         })?;
         Ok(LabelsValue { labels: Arc::new(origin.back(&labels.labels)?), volume: bscans.clone() })
     })
@@ -147,7 +154,8 @@ fn on_bscans(call: NativeCallContext, labels: &mut LabelsValue) -> Fallible<Labe
 
 fn layer_lines(call: NativeCallContext, volume: &mut VolumeValue) -> Fallible<LabelsValue> {
     native(&call, || {
-        let drawn = scan(volume).map_or_else(|| Scan::default().drawn(&volume.volume), |scan| scan.drawn(&volume.volume));
+        let drawn =
+            scan(volume).map_or_else(|| Scan::default().drawn(&volume.volume), |scan| scan.drawn(&volume.volume));
         Ok(LabelsValue { labels: Arc::new(drawn), volume: volume.clone() })
     })
 }

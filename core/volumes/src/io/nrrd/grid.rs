@@ -79,10 +79,14 @@ impl Grid {
     pub fn geometry(&self, path: &Path, header: &Header) -> Result<(Geometry, Option<String>)> {
         let Some(text) = header.field(&["spacedirections"]) else { return Ok(self.sizes_alone(header)) };
         let all = vectors(text);
-        let directions: Vec<Vec<f64>> = self.spatial.iter().filter_map(|&axis| all.get(axis).cloned().flatten()).collect();
+        let directions: Vec<Vec<f64>> =
+            self.spatial.iter().filter_map(|&axis| all.get(axis).cloned().flatten()).collect();
         let dimension = directions.first().map_or(0, Vec::len);
         if directions.len() != self.spatial.len() || directions.iter().any(|v| v.len() != dimension) {
-            return Err(Error::format(path, format!("has space directions in its NRRD header that are none: {text:?}")));
+            return Err(Error::format(
+                path,
+                format!("has space directions in its NRRD header that are none: {text:?}"),
+            ));
         }
         let units = header.field(&["spaceunits"]).map(quoted).unwrap_or_default();
         let (unit, note) = factor(units.first().map_or("", String::as_str));
@@ -108,7 +112,9 @@ impl Grid {
         }
         match Geometry::checked(affine) {
             Ok(geometry) => Ok((geometry, None)),
-            Err(error) => Ok((Geometry::from_spacing(lengths, true), Some(format!("where the voxels lie is not known: {error}")))),
+            Err(error) => {
+                Ok((Geometry::from_spacing(lengths, true), Some(format!("where the voxels lie is not known: {error}"))))
+            }
         }
     }
 
@@ -125,7 +131,9 @@ impl Grid {
         });
         match note {
             Some(_) => (Geometry::unknown(), note),
-            None if spacing.iter().all(|mm| mm.is_finite() && *mm > 0.0) => (Geometry::from_spacing(spacing, true), None),
+            None if spacing.iter().all(|mm| mm.is_finite() && *mm > 0.0) => {
+                (Geometry::from_spacing(spacing, true), None)
+            }
             None => (Geometry::unknown(), None),
         }
     }
@@ -138,7 +146,10 @@ fn sizes(path: &Path, header: &Header) -> Result<Vec<u64>> {
     let dimension = header.field(&["dimension"]).and_then(|text| text.parse::<usize>().ok());
     match sizes {
         Some(sizes) if (1..=16).contains(&sizes.len()) && dimension == Some(sizes.len()) => Ok(sizes),
-        _ => Err(Error::format(path, format!("has impossible sizes in its NRRD header: {:?}", &text[..text.len().min(60)]))),
+        _ => Err(Error::format(
+            path,
+            format!("has impossible sizes in its NRRD header: {:?}", &text[..text.len().min(60)]),
+        )),
     }
 }
 
@@ -147,9 +158,9 @@ fn apart(kind: &str, nowhere: bool, size: u64) -> Option<Apart> {
     match kind {
         "rgb-color" | "3-color" | "vector" | "3-vector" | "covariant-vector" if size == 3 => Some(Apart::Colour),
         "rgba-color" | "4-color" if size == 4 => Some(Apart::Colour),
-        "list" | "time" | "vector" | "covariant-vector" | "normal" | "point" | "stub" | "scalar" | "complex" | "2-vector"
-        | "4-vector" | "3-vector" | "3-normal" | "3-gradient" | "quaternion" | "rgb-color" | "rgba-color" | "hsv-color"
-        | "xyz-color" => Some(Apart::Choice),
+        "list" | "time" | "vector" | "covariant-vector" | "normal" | "point" | "stub" | "scalar" | "complex"
+        | "2-vector" | "4-vector" | "3-vector" | "3-normal" | "3-gradient" | "quaternion" | "rgb-color"
+        | "rgba-color" | "hsv-color" | "xyz-color" => Some(Apart::Choice),
         _ if kind.ends_with("matrix") => Some(Apart::Choice),
         _ if nowhere => Some(Apart::Choice),
         _ => None,
@@ -185,11 +196,15 @@ fn quoted(text: &str) -> Vec<String> {
 fn factor(unit: &str) -> (f64, Option<String>) {
     let known = match unit.trim().to_lowercase().as_str() {
         "" | "mm" | "millimeter" | "millimeters" | "millimetre" | "millimetres" | "???" => 1.0,
-        "um" | "µm" | "μm" | "micron" | "microns" | "micrometer" | "micrometers" | "micrometre" | "micrometres" => 1e-3,
+        "um" | "µm" | "μm" | "micron" | "microns" | "micrometer" | "micrometers" | "micrometre" | "micrometres" => {
+            1e-3
+        }
         "nm" => 1e-6,
         "cm" => 10.0,
         "m" | "meter" | "meters" | "metre" | "metres" => 1e3,
-        _ => return (1.0, Some(format!("the unit {unit:?} of the NRRD header is none of length: sizes are not known"))),
+        _ => {
+            return (1.0, Some(format!("the unit {unit:?} of the NRRD header is none of length: sizes are not known")));
+        }
     };
     (known, None)
 }

@@ -67,7 +67,9 @@ fn stored(path: &Path, header: &Header, grid: &Grid, chosen: u64) -> Result<(Sto
             (length.checked_sub(all).unwrap_or(length), 0)
         }
         (skip @ 0.., _) => (at, skip.unsigned_abs()),
-        (skip, _) => return Err(Error::format(path, format!("has an impossible byte skip in its NRRD header: {skip}"))),
+        (skip, _) => {
+            return Err(Error::format(path, format!("has an impossible byte skip in its NRRD header: {skip}")));
+        }
     };
     let skip = skip.saturating_add(volume.saturating_mul(whole));
     let (shape, header, format) = (grid.shape, "NRRD", "nrrd");
@@ -83,9 +85,13 @@ fn scalar(path: &Path, name: &str) -> Result<Scalar> {
         "ushort" | "unsigned short" | "unsigned short int" | "uint16" | "uint16_t" => Scalar::U16,
         "int" | "signed int" | "int32" | "int32_t" => Scalar::I32,
         "uint" | "unsigned int" | "uint32" | "uint32_t" => Scalar::U32,
-        "longlong" | "long long" | "long long int" | "signed long long" | "signed long long int" | "int64" | "int64_t" => {
-            Scalar::I64
-        }
+        "longlong"
+        | "long long"
+        | "long long int"
+        | "signed long long"
+        | "signed long long int"
+        | "int64"
+        | "int64_t" => Scalar::I64,
         "ulonglong" | "unsigned long long" | "unsigned long long int" | "uint64" | "uint64_t" => Scalar::U64,
         "float" => Scalar::F32,
         "double" => Scalar::F64,
@@ -107,9 +113,14 @@ fn is_big_endian(path: &Path, header: &Header, scalar: Scalar) -> Result<bool> {
         (Some(_), 1) => Ok(false),
         (Some(other), _) => {
             let other: String = other.chars().take(40).collect();
-            Err(Error::format(path, format!("has the byte order {other:?} in its NRRD header, which is neither big nor little")))
+            Err(Error::format(
+                path,
+                format!("has the byte order {other:?} in its NRRD header, which is neither big nor little"),
+            ))
         }
-        (None, _) => Err(Error::format(path, "does not say the order of its bytes (field `endian`) in its NRRD header")),
+        (None, _) => {
+            Err(Error::format(path, "does not say the order of its bytes (field `endian`) in its NRRD header"))
+        }
     }
 }
 

@@ -62,8 +62,12 @@ pub(crate) fn read(path: &Path) -> Result<Option<Labels>> {
     let objects = objects(&segments);
     let mut labels: Option<Labels> = None;
     for layer in 0..layers {
-        let mine: Vec<(u64, u16)> =
-            segments.iter().zip(&objects).filter(|(one, _)| one.layer == layer).map(|(one, &object)| (one.value, object)).collect();
+        let mine: Vec<(u64, u16)> = segments
+            .iter()
+            .zip(&objects)
+            .filter(|(one, _)| one.layer == layer)
+            .map(|(one, &object)| (one.value, object))
+            .collect();
         let volume = super::stored(path, &header, &grid, layer)?.0.read(&OpenOptions::default())?;
         let labels = labels.get_or_insert_with(|| Labels::empty_like(&volume));
         let voxels = volume.voxels()?;

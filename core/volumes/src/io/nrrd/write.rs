@@ -5,7 +5,7 @@
 use crate::io::gzip::Packer;
 use crate::io::nifti::Kind;
 use crate::io::nifti::write_values;
-use crate::io::seg::{Segment, SegOptions};
+use crate::io::seg::{SegOptions, Segment};
 use crate::io::write::atomic_file;
 use crate::picture::colours;
 use crate::volume::{Geometry, Labels};
@@ -39,9 +39,7 @@ pub(in crate::io) fn write_parts(
     let header = header(kind, channels, sides, geometry);
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("nhdr")) {
         let (raw, name) = raw_beside(path)?;
-        atomic_file(&raw, |temporary| {
-            fill(&mut File::create(temporary).map_err(Error::io(path))?)
-        })?;
+        atomic_file(&raw, |temporary| fill(&mut File::create(temporary).map_err(Error::io(path))?))?;
         let text = format!("{header}encoding: raw\ndata file: {name}\n{more}");
         return atomic_file(path, |temporary| std::fs::write(temporary, text).map_err(Error::io(path)));
     }
@@ -55,7 +53,9 @@ pub(in crate::io) fn write_parts(
 }
 
 fn header(kind: Kind, channels: usize, sides: [usize; 3], geometry: &Geometry) -> String {
-    let mut text = String::from("NRRD0005\n# Complete NRRD file format specification at:\n# http://teem.sourceforge.net/nrrd/format.html\n");
+    let mut text = String::from(
+        "NRRD0005\n# Complete NRRD file format specification at:\n# http://teem.sourceforge.net/nrrd/format.html\n",
+    );
     let colour = channels > 1;
     let sizes = sides.map(|side| side.to_string()).join(" ");
     let before = |text: &str| if colour { text.to_owned() } else { String::new() };
@@ -86,7 +86,12 @@ fn header(kind: Kind, channels: usize, sides: [usize; 3], geometry: &Geometry) -
 }
 
 /// Writes labels: `.seg.nrrd` with a name, a colour and codes for each object, other names without.
-pub(in crate::io) fn write_labels(labels: &Labels, small: Option<&[u8]>, path: &Path, options: Option<&SegOptions>) -> Result<()> {
+pub(in crate::io) fn write_labels(
+    labels: &Labels,
+    small: Option<&[u8]>,
+    path: &Path,
+    options: Option<&SegOptions>,
+) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let segments = if name.ends_with(".seg.nrrd") { segments(labels, options) } else { String::new() };
     let sides = [labels.columns, labels.rows, labels.frames];
@@ -122,7 +127,8 @@ fn segments(labels: &Labels, options: Option<&SegOptions>) -> String {
         pair("LabelValue", &object.to_string());
         pair("Layer", "0");
         pair("Extent", &extent.map(|end| end.to_string()).join(" "));
-        let entry = format!("Segmentation category and type - DICOM master list~{}~{}~^^", code(&category), code(&kind));
+        let entry =
+            format!("Segmentation category and type - DICOM master list~{}~{}~^^", code(&category), code(&kind));
         let anatomy = format!("Anatomic codes - DICOM master list~{region}~^^");
         pair("Tags", &format!("Segmentation.Status:inprogress|TerminologyEntry:{entry}~{anatomy}|"));
     }

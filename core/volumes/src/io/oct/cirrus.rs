@@ -20,7 +20,8 @@ const CUBE_MM: f64 = 6.0;
 
 /// Does the file's name (in lower case) follow the device's habit?
 pub(in crate::io) fn is_named_so(name: &str) -> bool {
-    name.ends_with(".img") && (name.contains("_cube_z") || name.contains("_cube_raw") || name.contains("cube ") && sides(name).is_some())
+    name.ends_with(".img")
+        && (name.contains("_cube_z") || name.contains("_cube_raw") || name.contains("cube ") && sides(name).is_some())
 }
 
 /// `512x128` or `3x3`, wherever in the name: columns and B-scans, or millimetres, and what stands behind.
@@ -54,19 +55,25 @@ pub(in crate::io) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> 
     let square = Some(ascans.isqrt()).filter(|side| side * side == ascans).map(|side| (side, side));
     let wrong = |what: String| Error::format(path, what);
     if !length.is_multiple_of(ROWS) || length == 0 {
-        return Err(wrong(format!("holds {length} bytes, which are no A-scans of {ROWS} rows: no Cirrus cube, or truncated")));
+        return Err(wrong(format!(
+            "holds {length} bytes, which are no A-scans of {ROWS} rows: no Cirrus cube, or truncated"
+        )));
     }
     let (columns, frames) = match (options.columns, sides(&name), square) {
         (Some(columns), ..) if columns > 0 => (columns as u64, ascans / columns as u64),
         (_, Some(said), _) => said,
         (_, None, Some(square)) => square,
         _ => {
-            let what = format!("holds {ascans} A-scans and does not say how many make a B-scan: name it as the device does (512x128), or give --columns");
+            let what = format!(
+                "holds {ascans} A-scans and does not say how many make a B-scan: name it as the device does (512x128), or give --columns"
+            );
             return Err(wrong(what));
         }
     };
     if columns.checked_mul(frames) != Some(ascans) {
-        return Err(wrong(format!("holds {ascans} A-scans of {ROWS} rows, not {frames} B-scans of {columns}: truncated, or another kind of file")));
+        return Err(wrong(format!(
+            "holds {ascans} A-scans of {ROWS} rows, not {frames} B-scans of {columns}: truncated, or another kind of file"
+        )));
     }
     let (columns, frames, rows) = (columns as usize, frames as usize, ROWS as usize);
     let slice = columns * rows;

@@ -100,7 +100,9 @@ fn of_scan(path: &Path, volume: &Volume, observer: &mut dyn Observer) -> Result<
 /// The lower edge of each object, named as the object is (a segment's name, else its number), and the upper edge of all as `ILM`.
 fn of_labels(path: &Path, volume: &Volume) -> Result<Vec<Surface>> {
     let labels = read_labels(path)?;
-    let labels = labels.onto(volume.lattice()).map_err(|error| Error::format(path, format!("does not lie on the volume: {error}")))?;
+    let labels = labels
+        .onto(volume.lattice())
+        .map_err(|error| Error::format(path, format!("does not lie on the volume: {error}")))?;
     let objects = labels.objects();
     if objects.is_empty() {
         return Err(Error::format(path, "holds no object: layers of the retina are wanted"));

@@ -19,7 +19,8 @@ const HEADER: usize = 2048;
 const BSCAN_HEADER: usize = 256;
 /// curves in the order in which they lie
 const CURVES: [&str; 19] = [
-    "ILM", "BM", "RNFL", "GCL", "IPL", "INL", "OPL", "ONL", "ELM", "IOS", "OPT", "CHO", "VIT", "ANT", "PR1", "PR2", "RPE", "IPL+", "IPL-",
+    "ILM", "BM", "RNFL", "GCL", "IPL", "INL", "OPL", "ONL", "ELM", "IOS", "OPT", "CHO", "VIT", "ANT", "PR1", "PR2",
+    "RPE", "IPL+", "IPL-",
 ];
 /// what stands where there is nothing
 const NOTHING: f32 = 3.0e38;
@@ -72,7 +73,10 @@ impl Header {
             return Err(Error::format(path, "is not a .vol file of HEYEX (it does not begin with HSF-OCT)"));
         }
         if bytes.len() < HEADER {
-            return Err(Error::format(path, format!("holds {} bytes, less than the header of a .vol file ({HEADER}): truncated", bytes.len())));
+            return Err(Error::format(
+                path,
+                format!("holds {} bytes, less than the header of a .vol file ({HEADER}): truncated", bytes.len()),
+            ));
         }
         let f = Fields(&bytes);
         Ok(Self {
@@ -129,7 +133,12 @@ struct Bscan {
 impl Bscan {
     /// Reads the header at byte `at`.
     fn read(path: &Path, file: &mut File, at: u64, header: &Header, length: u64) -> Result<Self> {
-        let short = || Error::format(path, format!("is truncated: its header promises {} B-scans, more than the file holds", header.frames));
+        let short = || {
+            Error::format(
+                path,
+                format!("is truncated: its header promises {} B-scans, more than the file holds", header.frames),
+            )
+        };
         let mut bytes = [0; BSCAN_HEADER];
         file.seek(SeekFrom::Start(at)).map_err(Error::io(path))?;
         file.read_exact(&mut bytes).map_err(|_| short())?;
@@ -166,7 +175,9 @@ pub(in crate::io) fn read(path: &Path, options: &OpenOptions, observer: &mut dyn
         .and_then(|(start, all)| start.checked_add(all));
     if least.is_none_or(|least| least > length) {
         let (frames, rows, columns) = (header.frames, header.rows, header.columns);
-        let what = format!("is truncated: its header promises {frames} B-scans of {rows} x {columns}, more than the file holds");
+        let what = format!(
+            "is truncated: its header promises {frames} B-scans of {rows} x {columns}, more than the file holds"
+        );
         return Err(Error::format(path, what));
     }
     let fundus = fundus(path, &mut file, &header)?;
@@ -178,7 +189,10 @@ pub(in crate::io) fn read(path: &Path, options: &OpenOptions, observer: &mut dyn
         bscans.push(bscan);
     }
     if at > length {
-        return Err(Error::format(path, format!("is truncated: its last B-scan ends {} bytes behind the file", at - length)));
+        return Err(Error::format(
+            path,
+            format!("is truncated: its last B-scan ends {} bytes behind the file", at - length),
+        ));
     }
     let (geometry, note) = header.geometry();
     if let Some(note) = note {

@@ -56,7 +56,8 @@ pub(in crate::io) fn read(xml: &Path, options: &OpenOptions, observer: &mut dyn 
     volume.format = "heyex";
     let positions: Vec<[f64; 4]> = bscans.iter().map(|image| position(*image)).collect();
     volume.geometry = geometry(bscans[0], &positions);
-    let eye = document.descendants().find(|node| node.has_tag_name("Laterality")).and_then(|node| Eye::of(node.text()?));
+    let eye =
+        document.descendants().find(|node| node.has_tag_name("Laterality")).and_then(|node| Eye::of(node.text()?));
     let fundus_image = images.iter().find(|image| is(image, "LOCALIZER"));
     let scan = Scan {
         eye,
@@ -89,13 +90,17 @@ fn beside(xml: &Path, image: Node<'_, '_>) -> Result<PathBuf> {
     let path = xml.with_file_name(name);
     match !name.is_empty() && name != ".." && path.is_file() {
         true => Ok(path),
-        false => Err(Error::format(xml, format!("names the picture {name:?}, which is not beside it: the export is not complete"))),
+        false => Err(Error::format(
+            xml,
+            format!("names the picture {name:?}, which is not beside it: the export is not complete"),
+        )),
     }
 }
 
 /// Start x, y and end x, y.
 fn position(image: Node<'_, '_>) -> [f64; 4] {
-    let number = |end: &str, axis: &str| number_at(image, &["OphthalmicAcquisitionContext", end, "Coord", axis]).unwrap_or(0.0);
+    let number =
+        |end: &str, axis: &str| number_at(image, &["OphthalmicAcquisitionContext", end, "Coord", axis]).unwrap_or(0.0);
     [number("Start", "X"), number("Start", "Y"), number("End", "X"), number("End", "Y")]
 }
 

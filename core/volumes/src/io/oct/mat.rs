@@ -111,7 +111,8 @@ fn array(data: &[u8], big: bool) -> Option<Array> {
         return None;
     }
     let (_, sizes) = parts.next()?;
-    let sizes: Vec<usize> = sizes.chunks_exact(4).filter_map(|n| Element { bytes: n, big }.u32(0)).map(|n| n as usize).collect();
+    let sizes: Vec<usize> =
+        sizes.chunks_exact(4).filter_map(|n| Element { bytes: n, big }.u32(0)).map(|n| n as usize).collect();
     let (_, name) = parts.next()?;
     let name = String::from_utf8_lossy(name).into_owned();
     let (kind, values) = parts.next()?;
@@ -128,7 +129,11 @@ fn floats(kind: u32, bytes: &[u8], big: bool) -> Option<Vec<f32>> {
                 .as_chunks::<$width>()
                 .0
                 .iter()
-                .map(|&chunk| if big { <$type>::from_be_bytes(chunk) as f32 } else { <$type>::from_le_bytes(chunk) as f32 })
+                .map(
+                    |&chunk| {
+                        if big { <$type>::from_be_bytes(chunk) as f32 } else { <$type>::from_le_bytes(chunk) as f32 }
+                    },
+                )
                 .collect()
         };
     }

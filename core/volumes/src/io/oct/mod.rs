@@ -65,16 +65,34 @@ impl FromStr for FileKind {
 pub(super) fn refused(path: &Path, name: &str, start: &[u8]) -> Option<Error> {
     let what = match name.rsplit('.').next().unwrap_or_default() {
         "e2e" => "is Heidelberg's database file (.e2e), which is not read: export it from HEYEX as .vol (raw export)",
-        "sdb" => "is Heidelberg's database file (.sdb), which is not read: export the scan from HEYEX as .vol (raw export)",
-        "fda" => "is Topcon's .fda, which is not read: export it from IMAGEnet 6 as DICOM, or convert it with oct-converter",
-        "fds" => "is Topcon's .fds, which is not read: export it from IMAGEnet as DICOM, or convert it with oct-converter",
-        "ex.dcm" | "exd" => "is an encrypted Zeiss file, which is not read: export it from FORUM or the Cirrus as DICOM that is not encrypted",
-        "mgz" | "mgh" => "is FreeSurfer's MGH format, which is not read: `mri_convert in.mgz out.nii.gz` makes NIfTI of it",
-        "mat" => "is a MATLAB file: layer curves of a volume are read from it (`--layers FILE.mat`), volumes are not; save as .npy or NIfTI",
+        "sdb" => {
+            "is Heidelberg's database file (.sdb), which is not read: export the scan from HEYEX as .vol (raw export)"
+        }
+        "fda" => {
+            "is Topcon's .fda, which is not read: export it from IMAGEnet 6 as DICOM, or convert it with oct-converter"
+        }
+        "fds" => {
+            "is Topcon's .fds, which is not read: export it from IMAGEnet as DICOM, or convert it with oct-converter"
+        }
+        "ex.dcm" | "exd" => {
+            "is an encrypted Zeiss file, which is not read: export it from FORUM or the Cirrus as DICOM that is not encrypted"
+        }
+        "mgz" | "mgh" => {
+            "is FreeSurfer's MGH format, which is not read: `mri_convert in.mgz out.nii.gz` makes NIfTI of it"
+        }
+        "mat" => {
+            "is a MATLAB file: layer curves of a volume are read from it (`--layers FILE.mat`), volumes are not; save as .npy or NIfTI"
+        }
         "mrb" => "is a scene of 3D Slicer: save its volumes as .nrrd or .nii.gz",
-        "czi" | "lif" | "nd2" => "is a microscope's format, which is not read: save it as TIFF (Fiji does, by Bio-Formats)",
-        _ if start.starts_with(b"CMDb") => "is Heidelberg's .e2e under another name, which is not read: export it from HEYEX as .vol (raw export)",
-        _ if start.starts_with(b"FOCT") => "is Topcon's .fda under another name, which is not read: export it from IMAGEnet 6 as DICOM",
+        "czi" | "lif" | "nd2" => {
+            "is a microscope's format, which is not read: save it as TIFF (Fiji does, by Bio-Formats)"
+        }
+        _ if start.starts_with(b"CMDb") => {
+            "is Heidelberg's .e2e under another name, which is not read: export it from HEYEX as .vol (raw export)"
+        }
+        _ if start.starts_with(b"FOCT") => {
+            "is Topcon's .fda under another name, which is not read: export it from IMAGEnet 6 as DICOM"
+        }
         _ => return None,
     };
     Some(Error::Unsupported(format!("{}: {what}", path.display())))
@@ -93,9 +111,8 @@ pub(super) struct PlacedFrames {
 impl FrameSource for PlacedFrames {
     fn frame(&self, frame: usize) -> Result<Voxels> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let values = file
-            .seek(SeekFrom::Start(self.starts[frame]))
-            .and_then(|_| (self.decode)(&mut (&*file).take(self.bytes)));
+        let values =
+            file.seek(SeekFrom::Start(self.starts[frame])).and_then(|_| (self.decode)(&mut (&*file).take(self.bytes)));
         values.map_err(|error| match error.kind() {
             ErrorKind::OutOfMemory => {
                 Error::Unsupported(format!("{}: not enough memory for one slice", self.path.display()))
@@ -121,7 +138,13 @@ pub(super) fn at_hand(path: &Path, lazy: Volume, bytes: u64, options: &OpenOptio
 }
 
 /// A number of B-scans whose values lie `[rows, columns]` as `decode` has them.
-pub(super) fn placed(path: &Path, starts: Vec<u64>, bytes: u64, decode: Decode, dtype: &'static str) -> Result<PlacedFrames> {
+pub(super) fn placed(
+    path: &Path,
+    starts: Vec<u64>,
+    bytes: u64,
+    decode: Decode,
+    dtype: &'static str,
+) -> Result<PlacedFrames> {
     let file = Mutex::new(File::open(path).map_err(Error::io(path))?);
     Ok(PlacedFrames { path: path.to_path_buf(), file, starts, bytes, decode, dtype })
 }

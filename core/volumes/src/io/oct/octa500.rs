@@ -26,7 +26,13 @@ pub(in crate::io) fn sample(folder: &Path) -> Option<u32> {
 }
 
 /// Gives the pictures of a sample their size and curves. Errors: curves of another size.
-pub(in crate::io) fn described(folder: &Path, number: u32, volume: Volume, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
+pub(in crate::io) fn described(
+    folder: &Path,
+    number: u32,
+    volume: Volume,
+    options: &OpenOptions,
+    observer: &mut dyn Observer,
+) -> Result<Volume> {
     let field = if number <= 10_300 { 6.0 } else { 3.0 };
     let row_mm = DEPTH_MM / volume.rows as f64;
     let mut volume = volume;
@@ -37,7 +43,9 @@ pub(in crate::io) fn described(folder: &Path, number: u32, volume: Volume, optio
     let mut scan = Scan::default();
     match (&options.layers, mat_of(folder, number)) {
         (None, Some(path)) => scan.surfaces = curves::read(&path, &volume, observer)?,
-        (None, None) => observer.note(&format!("{}: no GT_Layers/{number}.mat above it: no layer curves", folder.display())),
+        (None, None) => {
+            observer.note(&format!("{}: no GT_Layers/{number}.mat above it: no layer curves", folder.display()))
+        }
         (Some(_), _) => {}
     }
     Ok(volume.with_scan(Some(Arc::new(scan))))
@@ -50,7 +58,8 @@ fn mat_of(folder: &Path, number: u32) -> Option<PathBuf> {
     folder.ancestors().skip(1).take(LEVELS).find_map(|above| {
         let direct = above.join("GT_Layers").join(&name);
         let below = || {
-            let mut folders: Vec<PathBuf> = std::fs::read_dir(above).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            let mut folders: Vec<PathBuf> =
+                std::fs::read_dir(above).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
             folders.sort();
             folders.into_iter().map(|inside| inside.join("GT_Layers").join(&name)).find(|path| path.is_file())
         };
@@ -60,9 +69,11 @@ fn mat_of(folder: &Path, number: u32) -> Option<PathBuf> {
 
 /// What to say of a folder that holds samples and no pictures.
 pub(in crate::io) fn hint(folder: &Path) -> Option<Error> {
-    let mut samples: Vec<u32> = std::fs::read_dir(folder).ok()?.filter_map(|entry| sample(&entry.ok()?.path())).collect();
+    let mut samples: Vec<u32> =
+        std::fs::read_dir(folder).ok()?.filter_map(|entry| sample(&entry.ok()?.path())).collect();
     samples.sort_unstable();
     let first = samples.first()?;
-    let what = format!("holds {} samples of OCTA-500; open one: {}", samples.len(), folder.join(first.to_string()).display());
+    let what =
+        format!("holds {} samples of OCTA-500; open one: {}", samples.len(), folder.join(first.to_string()).display());
     Some(Error::format(folder, what))
 }

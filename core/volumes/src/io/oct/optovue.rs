@@ -61,13 +61,23 @@ fn side(path: &Path, length: u64, bytes: u64, what: &str) -> Result<u64> {
     match length.is_multiple_of(bytes) && side * side == count && SIDES.contains(&side) {
         true => Ok(side),
         false => {
-            let text = format!("holds {length} bytes, which are no square of A-scans with {what}: another kind of file, or truncated");
+            let text = format!(
+                "holds {length} bytes, which are no square of A-scans with {what}: another kind of file, or truncated"
+            );
             Err(Error::format(path, text))
         }
     }
 }
 
-fn bscans(path: &Path, side: u64, rows: u64, width: u64, row_mm: f64, field: Option<f64>, options: &OpenOptions) -> Result<Volume> {
+fn bscans(
+    path: &Path,
+    side: u64,
+    rows: u64,
+    width: u64,
+    row_mm: f64,
+    field: Option<f64>,
+    options: &OpenOptions,
+) -> Result<Volume> {
     let slice = side * rows * width;
     let (side, rows) = (side as usize, rows as usize);
     let decode = move |reader: &mut dyn Read| {
@@ -80,7 +90,8 @@ fn bscans(path: &Path, side: u64, rows: u64, width: u64, row_mm: f64, field: Opt
     let dtype = if width == 2 { "uint16" } else { "float32" };
     let source = Arc::new(placed(path, starts, slice, Box::new(decode), dtype)?);
     let geometry = options.of_field(path, field, [side, side], row_mm)?;
-    let lazy = Volume::lazy([side, rows, side, 1], source, geometry, "optovue").with_scan(Some(Arc::new(Scan::default())));
+    let lazy =
+        Volume::lazy([side, rows, side, 1], source, geometry, "optovue").with_scan(Some(Arc::new(Scan::default())));
     at_hand(path, lazy, slice * side as u64, options)
 }
 

@@ -12,9 +12,9 @@ mod table;
 mod vessel;
 mod zone;
 
+pub use crate::volume::Eye;
 pub use fractal::{Fractal, fractal};
 pub use perimeter::{crofton, polygon};
-pub use crate::volume::Eye;
 pub use sectors::{Region, Sectors};
 pub use vessel::{VesselMeasures, Vessels};
 pub use zone::Zone;
@@ -49,7 +49,15 @@ pub struct OctaOptions {
 impl Default for OctaOptions {
     fn default() -> Self {
         let diameters_mm = vec![1.0, 3.0, 6.0];
-        Self { eye: None, centre: None, diameters_mm, spacing: None, layers: true, axial_length: None, device_axial_length: None }
+        Self {
+            eye: None,
+            centre: None,
+            diameters_mm,
+            spacing: None,
+            layers: true,
+            axial_length: None,
+            device_axial_length: None,
+        }
     }
 }
 
@@ -63,14 +71,17 @@ impl OctaOptions {
             (None, None) => return Ok(None),
             (Some(own), Some(device)) => (own, device),
             (Some(_), None) => {
-                let what = "give the axial length that the device assumes, too (`device_axial_length`; its manual says it)";
+                let what =
+                    "give the axial length that the device assumes, too (`device_axial_length`; its manual says it)";
                 return Err(Error::invalid(what));
             }
             (None, Some(_)) => return Err(Error::invalid("give the axial length of the eye, too (`axial_length`)")),
         };
         match [own, device].iter().all(|mm| (15.0..=40.0).contains(mm)) {
             true => Ok(Some((own - PRINCIPAL_POINT) / (device - PRINCIPAL_POINT))),
-            false => Err(Error::invalid(format!("an axial length of {own} mm, or {device} for the device, is none of an eye (15 to 40 mm)"))),
+            false => Err(Error::invalid(format!(
+                "an axial length of {own} mm, or {device} for the device, is none of an eye (15 to 40 mm)"
+            ))),
         }
     }
 }
