@@ -199,7 +199,9 @@ impl Volume {
             0.0 => None,
             share if share > 0.0 && share <= 1.0 => Some(Edge::surface("ILM").rows(scan, None)?),
             share => {
-                return Err(Error::invalid(format!("{share} of the projection above cannot be taken off: give 0 to 1")));
+                return Err(Error::invalid(format!(
+                    "{share} of the projection above cannot be taken off: give 0 to 1"
+                )));
             }
         };
         let whole = |top: &Arc<[f64]>, bottom: &Arc<[f64]>| Flattened {
@@ -264,7 +266,7 @@ impl Volume {
         }
         let um = 1000.0 * self.geometry.spacing[1];
         let count = ((to - from) / step + 1e-9).floor() + 1.0;
-        if !(step > 0.0 && count >= 1.0 && count <= 65_535.0) {
+        if !(step > 0.0 && (1.0..=65_535.0).contains(&count)) {
             return Err(Error::invalid(format!("layers from {from} to {to} µm every {step} µm are none, or too many")));
         }
         let offsets: Vec<f64> = (0..count as usize).map(|layer| (from + layer as f64 * step) / um).collect();
@@ -413,7 +415,7 @@ fn edges(scan: &Scan, slab: &str, row_um: Option<f64>) -> Result<[Arc<[f64]>; 2]
         Ok([Edge::parse(top, scan)?.rows(scan, row_um)?, Edge::parse(bottom, scan)?.rows(scan, row_um)?])
     };
     let known = |name: &&str| name.eq_ignore_ascii_case(slab.trim());
-    let rule = NAMED.iter().find(|(name, others, _)| known(name) || others.iter().any(|other| known(other)));
+    let rule = NAMED.iter().find(|(name, others, _)| known(name) || others.iter().any(known));
     let Some((name, _, choices)) = rule else { return both(slab) };
     let mut last = None;
     for choice in *choices {

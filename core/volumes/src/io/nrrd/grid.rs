@@ -85,7 +85,7 @@ impl Grid {
         if directions.len() != self.spatial.len() || directions.iter().any(|v| v.len() != dimension) {
             return Err(Error::format(
                 path,
-                format!("has space directions in its NRRD header that are none: {text:?}"),
+                format!("has space directions in its NRRD header that are none: {:?}", start(text)),
             ));
         }
         let units = header.field(&["spaceunits"]).map(quoted).unwrap_or_default();
@@ -146,10 +146,7 @@ fn sizes(path: &Path, header: &Header) -> Result<Vec<u64>> {
     let dimension = header.field(&["dimension"]).and_then(|text| text.parse::<usize>().ok());
     match sizes {
         Some(sizes) if (1..=16).contains(&sizes.len()) && dimension == Some(sizes.len()) => Ok(sizes),
-        _ => Err(Error::format(
-            path,
-            format!("has impossible sizes in its NRRD header: {:?}", &text[..text.len().min(60)]),
-        )),
+        _ => Err(Error::format(path, format!("has impossible sizes in its NRRD header: {:?}", start(text)))),
     }
 }
 
@@ -203,10 +200,18 @@ fn factor(unit: &str) -> (f64, Option<String>) {
         "cm" => 10.0,
         "m" | "meter" | "meters" | "metre" | "metres" => 1e3,
         _ => {
-            return (1.0, Some(format!("the unit {unit:?} of the NRRD header is none of length: sizes are not known")));
+            return (
+                1.0,
+                Some(format!("the unit {:?} of the NRRD header is none of length: sizes are not known", start(unit))),
+            );
         }
     };
     (known, None)
+}
+
+/// As much of a damaged text as an error may hold.
+fn start(text: &str) -> String {
+    text.chars().take(60).collect()
 }
 
 /// What turns a space into right, anterior, superior.

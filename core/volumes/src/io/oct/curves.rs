@@ -82,8 +82,7 @@ fn of_scan(path: &Path, volume: &Volume, observer: &mut dyn Observer) -> Result<
     if !super::heyex::is_named_so(&name) {
         return Ok(None);
     }
-    let mut options = OpenOptions::default();
-    options.once = true;
+    let options = OpenOptions { once: true, ..OpenOptions::default() };
     let other = open_observed(path, &options, observer)?;
     let (have, want) = ([other.frames, other.columns], [volume.frames, volume.columns]);
     if have != want {

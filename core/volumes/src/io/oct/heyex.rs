@@ -146,7 +146,7 @@ impl Bscan {
         let (size, curves, columns) = (u64::from(f.u32(12)), u64::from(f.u32(48)), u64::from(header.columns));
         let values = at.checked_add(size).filter(|values| *values <= length).ok_or_else(short)?;
         let told = BSCAN_HEADER as u64 + curves.saturating_mul(columns).saturating_mul(4);
-        if size < BSCAN_HEADER as u64 || (curves <= 64 && told > size) || curves > 64 {
+        if size < BSCAN_HEADER as u64 || curves > 64 || told > size {
             let what = format!("has a damaged B-scan header at byte {at}: {curves} curves in {size} bytes");
             return Err(Error::format(path, what));
         }

@@ -149,7 +149,7 @@ fn surfaces(xml: &Path, bscans: &[Node<'_, '_>], frames: usize, columns: usize) 
 fn fundus(xml: &Path, image: Node<'_, '_>) -> Result<Fundus> {
     let path = beside(xml, image)?;
     let options = OpenOptions { channel: Some(Channel::Red), ..OpenOptions::default() };
-    let picture = stack::read(&path, &[path.clone()], &options, &mut ())?;
+    let picture = stack::read(&path, std::slice::from_ref(&path), &options, &mut ())?;
     let pixels = with_voxels!(&*picture.voxels()?, values => values.iter().map(|&v| (v as f64).clamp(0.0, 255.0) as u8).collect());
     let scale = |name: &str| number_at(image, &["OphthalmicAcquisitionContext", name]).unwrap_or(0.0);
     Ok(Fundus { rows: picture.rows, columns: picture.columns, pixels, spacing: [scale("ScaleX"), scale("ScaleY")] })
