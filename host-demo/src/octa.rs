@@ -20,7 +20,13 @@ pub struct Measure {
     /// The volume that was segmented, for the pictures of the page
     #[arg(long, value_name = "INPUT")]
     volume: Option<PathBuf>,
-    /// Which eye it is, to tell nasal from temporal
+    /// The slab of that volume on which the labels were made
+    #[arg(long, value_name = "SLAB", requires = "volume")]
+    slab: Option<String>,
+    /// Layer curves of that volume, where its own file has none
+    #[arg(long, value_name = "FILE", requires = "volume")]
+    layers: Option<PathBuf>,
+    /// Which eye it is, to tell nasal from temporal; default: what the volume says
     #[arg(long, value_parser = ["right", "left"])]
     eye: Option<String>,
     /// The fovea in pixels; default: the middle of the FAZ, else of the picture
@@ -32,6 +38,12 @@ pub struct Measure {
     /// Millimetres between pixels (columns, rows, slices), where the labels do not say
     #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     spacing: Option<Spacing>,
+    /// Axial length of the eye in mm: sizes in the plane are corrected for it (Bennett)
+    #[arg(long, value_name = "MM", requires = "device_axial_length")]
+    axial_length: Option<f64>,
+    /// The axial length in mm for which the device's sizes hold
+    #[arg(long, value_name = "MM", requires = "axial_length")]
+    device_axial_length: Option<f64>,
     /// The projection only, not every layer
     #[arg(long)]
     projected: bool,
@@ -119,10 +131,11 @@ impl Measure {
         let options = json!({
             "eye": self.eye, "centre": self.centre, "diameters_mm": self.diameters,
             "spacing": self.spacing.as_ref().map(|Spacing(mm)| mm), "layers": !self.projected,
+            "axial_length": self.axial_length, "device_axial_length": self.device_axial_length,
         });
         Ok(json!({
             "labels": text(&self.labels)?, "faz_object": self.faz_object, "faz": optional(self.faz.as_deref())?,
-            "volume": optional(self.volume.as_deref())?, "options": options,
+            "volume": optional(self.volume.as_deref())?, "slab": self.slab, "layers": optional(self.layers.as_deref())?, "options": options,
             "write": {"csv": optional(self.csv.as_deref())?, "html": optional(self.html.as_deref())?},
         }))
     }

@@ -106,8 +106,10 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
 
 /// How to read the volume.
 pub fn volume(input: &Input) -> anyhow::Result<Value> {
-    let Input { crop, axis, series, uneven, volume, channel, spacing, .. } = input;
+    let Input { crop, axis, series, uneven, volume, channel, spacing, oct, .. } = input;
     Ok(json!({
+        "kind": oct.kind, "layers": optional(oct.layers.as_deref())?, "assume_size": oct.assume_size, "columns": oct.columns,
+        "slab": oct.slab, "projection": oct.projection, "subtract": oct.subtract, "layers_along": oct.layers_along,
         "input": text(&input.input)?, "crop": crop, "axis": axis, "series": series, "uneven": uneven, "volume": volume,
         "channel": channel, "spacing": spacing.as_ref().map(|Spacing(mm)| mm),
     }))

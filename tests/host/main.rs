@@ -15,6 +15,7 @@ mod gallery;
 mod imports;
 mod interrupt;
 mod loading;
+mod oct;
 mod phantom;
 mod predict;
 mod record;

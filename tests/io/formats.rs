@@ -67,6 +67,47 @@ const ROWS: &[Row] = &[
         ],
     ),
     row(
+        "NRRD `.nrrd`",
+        "every integer and float type, both byte orders, raw and gzip; detached headers (`.nhdr`), skipped lines and bytes",
+        "pynrrd, SimpleITK",
+        &[
+            "nrrd/uint*",
+            "nrrd/int*",
+            "nrrd/float*",
+            "nrrd/gzip.nrrd",
+            "nrrd/detached*",
+            "nrrd/skips.nhdr",
+            "nrrd/end.nhdr",
+        ],
+    ),
+    row(
+        "NRRD place",
+        "spaces LPS, RAS and LAS with directions and origin; units; spacings alone (no place); slices of two axes",
+        "SimpleITK",
+        &[
+            "nrrd/ras.nrrd",
+            "nrrd/las.nrrd",
+            "nrrd/itk.nrrd",
+            "nrrd/itk_flat.nrrd",
+            "nrrd/spacings.nrrd",
+            "nrrd/nothing.nrrd",
+            "nrrd/micron.nrrd",
+        ],
+    ),
+    row(
+        "NRRD axes",
+        "colour, alpha dropped; times, layers and components are chosen by `volume`",
+        "pynrrd, SimpleITK",
+        &["nrrd/itk_colour.nrrd", "nrrd/rgba.nrrd", "nrrd/times.nrrd#0", "nrrd/times.nrrd#3"],
+    ),
+    row(
+        "MetaImage `.mha`, `.mhd`",
+        "every integer and float type, both byte orders, plain and compressed; voxels in a file beside; directions and origin; colour; \
+         components by `volume`",
+        "SimpleITK",
+        &["meta/*"],
+    ),
+    row(
         "PNG",
         "8 and 16 bit, grey, RGB, palette; alpha is dropped",
         "Pillow",
@@ -165,6 +206,18 @@ const WRITERS: &[(&str, &str, &[&str])] = &[
         &["nifti/int16_be.nii", "nifti/rgb.nii.gz", "nifti/slope.nii"],
     ),
     (".nii.gz", "the same, packed", &["nifti/float64_be.nii", "dicom/shuffled"]),
+    (
+        ".nrrd",
+        "every type, RGB; packed; place and size; `.nhdr`: voxels in a `.raw` file beside",
+        &["nifti/uint64_be.nii", "nifti/rgb.nii.gz", "dicom/shuffled", "nrrd/spacings.nrrd", "nrrd/nothing.nrrd"],
+    ),
+    (".nhdr", "the same, not packed, in a `.raw` file beside", &["nifti/int8_le.nii", "nrrd/float64.nrrd"]),
+    (
+        ".mha",
+        "every type, RGB; place and size",
+        &["nifti/float64_be.nii", "pictures/rgb.tif", "meta/zlib.mha", "nrrd/spacings.nrrd"],
+    ),
+    (".mhd", "the same, in a `.raw` file beside", &["nifti/uint16_le.nii"]),
     (".npy", "every type, colour; no place", &["nifti/uint64_be.nii", "npy/colour.npy"]),
     (
         ".tif",
@@ -180,6 +233,7 @@ fn expected() -> serde_json::Map<String, Value> {
     };
     let mut all = read("expected.json");
     all.extend(read("expected_more.json"));
+    all.extend(read("expected_itk.json"));
     all
 }
 
@@ -239,10 +293,12 @@ fn every_fixture_has_a_row() {
             .flat_map(|row| row.fixtures)
             .any(|fixture| fixture.strip_suffix('*').map_or(*fixture == name, |prefix| name.starts_with(prefix)))
     };
-    let more: serde_json::Map<String, Value> =
-        serde_json::from_str(&std::fs::read_to_string(data("io/expected_more.json")).unwrap()).unwrap();
-    for name in more.keys().filter(|name| !name.contains('#')) {
-        assert!(covered(name), "{name} is in no row of the table");
+    for list in ["expected_more.json", "expected_itk.json"] {
+        let more: serde_json::Map<String, Value> =
+            serde_json::from_str(&std::fs::read_to_string(data("io").join(list)).unwrap()).unwrap();
+        for name in more.keys().filter(|name| !name.contains('#')) {
+            assert!(covered(name), "{name} is in no row of the table");
+        }
     }
 }
 
@@ -256,7 +312,8 @@ fn what_is_written_comes_back() {
             io::write_volume(&before, &path, &mut ()).unwrap();
             let after = io::open(&path, &OpenOptions::default()).unwrap();
             assert_eq!(values(&after), values(&before), "{name} as {ending}");
-            if ending.starts_with(".nii") {
+            if [".nii", ".nrrd", ".nhdr", ".mha", ".mhd"].iter().any(|placed| ending.starts_with(placed)) {
+                assert_eq!(after.geometry.known, before.geometry.known, "{name} as {ending}");
                 assert!(distance(&after.geometry.affine, &before.geometry.affine) < 1e-5, "{name} as {ending}");
             }
         }
@@ -280,13 +337,34 @@ const TAIL: &str = "
 | option | meaning |
 |---|---|
 | `crop` | a region of every slice, `X,Y,W,H` in pixels or percent; the place moves with it |
-| `volume` | which volume of a time series (NIfTI, TIFF), from 0; without it such a file is an error that says how many there are |
+| `volume` | which volume of a time series (NIfTI, NRRD, MetaImage, TIFF) or component of a voxel, from 0; without it such a file is an error that says how many there are |
 | `channel` | `red` (or `first`), `green`, `blue` or `luminance`: grey slices of colour ones; a number from 0 where a TIFF holds several channels |
 | `spacing` | millimetres along x, y, z for sources that do not say (pictures, `.npy`, DICOM whose PixelSpacing is missing or cannot be read), and for TIFF in place of what it says; an error for others that say it |
+| `kind` | what a file without a header is: `optovue-angio`, `optovue-enface`, `optovue-oct`, `cirrus`; whether a `.vol` holds `heyex-structure` or `heyex-angio` (otherwise its name says so) |
+| `layers` | a file with the layer curves of the B-scans, instead of those in the volume's own file |
+| `assume_size` | `3mm`, `6x4.5mm`: the whole field, for a picture en face and for B-scans of Optovue and Cirrus that do not say |
+| `columns` | A-scans of a B-scan, for a Cirrus cube whose name does not say |
+| `slab`, `projection`, `subtract`, `layers_along` | the projection of a slab, or layers along a curve, instead of the B-scans ([oct.md](oct.md)) |
 | `max_bytes` | most bytes of voxels in memory; 32 GiB if nothing is said |
-| `lazy_bytes` | larger NIfTI and DICOM volumes and `.npy` arrays (in C order) are read slice by slice when they are used; 256 MiB if nothing is said |
+| `lazy_bytes` | larger NIfTI, NRRD, MetaImage, `.vol`, Optovue, Cirrus and DICOM volumes and `.npy` arrays (in C order) are read slice by slice when they are used; 256 MiB if nothing is said |
 | `series` | which DICOM series of several: SeriesInstanceUID, series number, or `#2` for the second in the list; `#2` also for the second image of an OME-TIFF |
 | `uneven` | accept DICOM slices with gaps or unequal spacing; otherwise they are an error that names them |
+
+## OCT devices
+
+`tests/io/oct.rs` compares each with its peer, on the fixtures in `tests/data/io/oct`; [oct.md](oct.md) says how to work with them.
+
+| format | variants | agrees with |
+|---|---|---|
+| Heidelberg `.vol` | structure (8 bits, as HEYEX shows it) and flow (float32 in 0 to 1, anything else is 0); layer curves, fundus picture, eye, angle, places of the B-scans; large ones are read B-scan by B-scan | eyepy: voxels, curves, slabs |
+| HEYEX XML export | the folder, or its `.xml`: pictures of the B-scans with curves, eye, scales, places and the fundus picture | eyepy |
+| Optovue, extracted (`--kind`) | flow (uint16, 160 rows), en face (float32), curves (`--layers`); `.OCT` of angiography patterns (float32, 640 rows) | oct-to-tiff |
+| Zeiss Cirrus `.img` | 1024 rows of 8 bits; columns, B-scans, size and eye from the name, or `--columns`, `--assume-size` | the order of the readers of AURA and retimat; no peer on PyPI |
+| OCTA-500 | folders `OCT/10301` and `OCTA/10301` of B-scans, size by the number of the sample, curves from `GT_Layers/10301.mat` above them | scipy: curves |
+| layer curves (`--layers`) | MATLAB 5 to 7 `[curves, B-scans, columns]`, another `.vol`, labels of the layers with the names of a `.seg.nrrd` | scipy, eyepy |
+
+Not read, with an error that says what to do instead: Heidelberg `.e2e`, `.sdb`; Topcon `.fda`, `.fds`; encrypted Zeiss files; MGH and MGZ;
+Analyze; MATLAB volumes and MATLAB 7.3; circle and radial scans of `.vol`.
 
 ## DICOM in detail
 
@@ -320,7 +398,8 @@ only shape and pixel size must agree. Whole numbers are the centres of pixels: a
 
 ## Labels
 
-`.nii` `.nii.gz` `.npy`, a folder of indexed PNGs, `.tif` (tests/io/labels.rs, pages.rs); `.json`, COCO run lengths, equal to pycocotools
+`.nii` `.nii.gz` `.nrrd` `.nhdr` `.mha` `.mhd` `.npy`, a folder of indexed PNGs, `.tif` (tests/io/labels.rs, itk.rs, pages.rs); `.seg.nrrd` with
+a name, a colour and codes for each object, as 3D Slicer shows them (segments in several layers are read, if they do not overlap); `.json`, COCO run lengths, equal to pycocotools
 (coco.rs); `.dcm`, DICOM Segmentation of a DICOM source, one segment per object (seg.rs, seg_peers.rs; no errors from dciodvfy, equal voxels in
 pydicom, highdicom and SimpleITK). It refers to the series that was opened, and says what it is told to:
 

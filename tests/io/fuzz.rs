@@ -8,7 +8,7 @@ use crate::data;
 use flate2::Crc;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use sam_octa2_volumes::io::{self, OpenOptions};
+use sam_octa2_volumes::io::{self, FileKind, OpenOptions};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -138,7 +138,8 @@ fn watch_panics() {
 fn open_and_touch(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
     let mut options = OpenOptions::default();
     options.lazy_bytes = lazy.then_some(0);
-    options.once = lazy && path.extension().is_some_and(|ending| ending == "gz" || ending == "tif");
+    options.once = lazy
+        && path.extension().is_some_and(|ending| ["gz", "tif", "nrrd", "mha"].iter().any(|packed| ending == *packed));
     let volume = io::open(path, &options)?;
     (0..if volume.is_lazy() { volume.frames } else { 0 }).try_for_each(|frame| volume.frame(frame).map(drop))
 }
@@ -222,6 +223,72 @@ fn nifti() {
         ["slope.nii", "rgb.nii.gz", "float64_be.nii", "qform_flipped.nii", "version2.nii", "version2_be.nii.gz"];
     fuzz(&names.map(|name| format!("nifti/{name}")).each_ref().map(String::as_str), "nii", |bytes| bytes);
     fuzz(&["nifti/slope.nii", "nifti/version2.nii"], "nii.gz", packed);
+}
+
+#[test]
+fn nrrd() {
+    let names = ["float64_be.nrrd", "gzip.nrrd", "itk.nrrd", "itk_colour.nrrd", "times.nrrd", "micron.nrrd"];
+    fuzz(&names.map(|name| format!("nrrd/{name}")).each_ref().map(String::as_str), "nrrd", |bytes| bytes);
+    let names = ["nrrd/one_layer.seg.nrrd", "nrrd/two_layers.seg.nrrd", "nrrd/overlap.seg.nrrd"];
+    fuzz_by(open_labels, &names, "seg.nrrd", |bytes| bytes);
+}
+
+#[test]
+fn metaimage() {
+    let names = ["int16.mha", "zlib.mha", "colour.mha", "flat.mha", "two_components.mha"];
+    fuzz(&names.map(|name| format!("meta/{name}")).each_ref().map(String::as_str), "mha", |bytes| bytes);
+}
+
+#[test]
+fn heyex() {
+    fuzz(&["oct/structure.vol", "oct/Angio.vol"], "vol", |bytes| bytes);
+}
+
+/// The description of an export, beside its pictures.
+#[test]
+fn heyex_xml() {
+    fn open(path: &Path, lazy: bool) -> sam_octa2_volumes::Result<()> {
+        for entry in std::fs::read_dir(data("io/oct/xml")).unwrap() {
+            let (from, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+            let to = path.with_file_name(&name);
+            if name != "export.xml" && !to.exists() {
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+        open_and_touch(path, lazy)
+    }
+    fuzz_by(open, &["oct/xml/export.xml"], "xml", |bytes| bytes);
+}
+
+/// Headerless files are as long as they are: every length is tried.
+#[test]
+fn optovue_and_cirrus() {
+    fn open(path: &Path, lazy: bool, kind: FileKind) -> sam_octa2_volumes::Result<()> {
+        let mut options = OpenOptions::default();
+        (options.kind, options.lazy_bytes) = (Some(kind), lazy.then_some(0));
+        let volume = io::open(path, &options)?;
+        (0..volume.frames).try_for_each(|frame| volume.frame(frame).map(drop))
+    }
+    let opens: [Open; 4] = [
+        |path, lazy| open(path, lazy, FileKind::OptovueAngio),
+        |path, lazy| open(path, lazy, FileKind::OptovueEnFace),
+        |path, lazy| open(path, lazy, FileKind::OptovueOct),
+        |path, lazy| open(path, lazy, FileKind::Cirrus),
+    ];
+    for one in opens {
+        fuzz_by(one, &["oct/flow.dat", "oct/enface.dat"], "dat", |bytes| bytes);
+    }
+}
+
+/// Layer curves for a volume of their size.
+#[test]
+fn matlab() {
+    fn open(path: &Path, _: bool) -> sam_octa2_volumes::Result<()> {
+        let mut options = OpenOptions::default();
+        options.layers = Some(path.to_path_buf());
+        io::open(data("io/oct/angio.npy"), &options).map(drop)
+    }
+    fuzz_by(open, &["oct/layers.mat", "oct/layers_plain.mat"], "mat", |bytes| bytes);
 }
 
 #[test]

@@ -17,9 +17,15 @@ fn fixtures(folders: &[&str]) -> Vec<PathBuf> {
 
 const DICOM: [&str; 3] = ["dicom", "io/dicom", "io/seg"];
 
+/// The first volume of files that may hold several.
+fn chosen(path: &Path) -> Option<usize> {
+    let several = ["nifti", "nrrd", "meta"];
+    path.components().any(|part| several.iter().any(|name| part.as_os_str() == *name)).then_some(0)
+}
+
 fn open(path: &Path, lazy: bool, crop: Option<Crop>, channel: Option<Channel>) -> Option<Volume> {
     let mut options = OpenOptions::default();
-    options.volume = path.components().any(|part| part.as_os_str() == "nifti").then_some(0);
+    options.volume = chosen(path);
     (options.crop, options.channel) = (crop, channel);
     options.lazy_bytes = lazy.then_some(0);
     io::open(path, &options).ok()
@@ -45,7 +51,9 @@ fn assert_equal(lazy: &Volume, whole: &Volume, path: &Path) {
 
 #[test]
 fn lazy_volumes_equal_whole_ones() {
-    for (folders, least) in [(&["io/nifti"][..], 11), (&["io/npy"][..], 5), (&DICOM[..], 65)] {
+    for (folders, least) in
+        [(&["io/nifti"][..], 11), (&["io/nrrd", "io/meta"][..], 40), (&["io/npy"][..], 5), (&DICOM[..], 65)]
+    {
         let mut compared = 0;
         for path in fixtures(folders) {
             let Some(whole) = open(&path, false, None, None) else { continue };
@@ -61,7 +69,7 @@ fn lazy_volumes_equal_whole_ones() {
 fn crops_and_channels_of_lazy_volumes_stay_lazy() {
     let crop: Option<Crop> = Some("1,0,1,100%".parse().unwrap());
     let (mut cropped, mut colour) = (0, 0);
-    for path in fixtures(&["io/nifti", "dicom", "io/dicom"]) {
+    for path in fixtures(&["io/nifti", "io/nrrd", "io/meta", "dicom", "io/dicom"]) {
         let Some(whole) = open(&path, false, None, None).filter(|volume| volume.columns > 2) else { continue };
         let both = |channel| [true, false].map(|lazy| open(&path, lazy, crop, channel).unwrap());
         let [lazy, eager] = both(None);
@@ -132,10 +140,10 @@ fn an_array_that_shrinks_is_an_error_and_not_a_crash() {
 fn volumes_that_are_used_once_are_the_same() {
     let mut compared = 0;
     let tiffs = fixtures(&["io/pictures"]).into_iter().filter(|path| path.extension().is_some_and(|e| e == "tif"));
-    for path in fixtures(&["io/nifti", "io/npy"]).into_iter().chain(tiffs) {
+    for path in fixtures(&["io/nifti", "io/npy", "io/nrrd", "io/meta"]).into_iter().chain(tiffs) {
         let Some(whole) = open(&path, false, None, None) else { continue };
         let mut options = OpenOptions::default();
-        options.volume = path.components().any(|part| part.as_os_str() == "nifti").then_some(0);
+        options.volume = chosen(&path);
         options.once = true;
         assert_equal(&io::open(&path, &options).unwrap(), &whole, &path);
         compared += 1;

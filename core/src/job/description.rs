@@ -55,8 +55,10 @@ impl SegRequest {
 
     /// An error where something is asked for that `output` cannot say.
     pub fn check_output(&self, output: Option<&Path>) -> Result<()> {
-        let is_seg = |path: &Path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm"));
-        if *self == Self::default() || output.is_some_and(is_seg) {
+        let name = output.and_then(Path::file_name).unwrap_or_default().to_string_lossy().to_lowercase();
+        // a segmentation of 3D Slicer says what objects are, and nothing else of it
+        let properties = Self { properties: self.properties.clone(), ..Self::default() };
+        if *self == Self::default() || name.ends_with(".dcm") || (name.ends_with(".seg.nrrd") && *self == properties) {
             return Ok(());
         }
         let named = output.map_or_else(|| "nothing".to_owned(), |path| path.display().to_string());

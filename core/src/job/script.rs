@@ -117,9 +117,11 @@ fn head(session: &Session, arguments: &[Argument]) -> String {
 
 /// Further options of `open_volume`.
 fn opened(input: Option<&InputRequest>) -> String {
-    let Some(InputRequest { input: _, crop, series, uneven, volume, channel, spacing, axis }) = input else {
-        return String::new();
-    };
+    let Some(input) = input else { return String::new() };
+    let InputRequest {
+        input: _, crop, series, uneven, volume, channel, spacing, axis, kind, layers, assume_size, ..
+    } = input;
+    let InputRequest { columns, slab, projection, subtract, layers_along, .. } = input;
     let text = |key: &str, value: &Option<String>| value.as_ref().map(|value| format!("{key}: {}", literal(value)));
     let options = [
         text("crop", crop),
@@ -129,6 +131,15 @@ fn opened(input: Option<&InputRequest>) -> String {
         volume.map(|volume| format!("volume: {volume}")),
         text("channel", channel),
         spacing.map(|[x, y, z]| format!("spacing: [{x}, {y}, {z}]")),
+        text("kind", kind),
+        layers.as_ref().map(|layers| format!("layers: {}", literal(&layers.to_string_lossy()))),
+        text("assume_size", assume_size),
+        columns.map(|columns| format!("columns: {columns}")),
+        text("slab", slab),
+        text("projection", projection),
+        // a whole number is no float in a script
+        subtract.map(|subtract| format!("subtract: {subtract:?}")),
+        text("layers_along", layers_along),
     ];
     let options: Vec<String> = options.into_iter().flatten().collect();
     if options.is_empty() { String::new() } else { format!(", #{{{}}}", options.join(", ")) }

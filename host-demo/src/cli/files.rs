@@ -29,6 +29,40 @@ pub struct Input {
     /// Millimetres between voxels (columns, rows, slices), where the file does not say
     #[arg(long, value_name = "X,Y,Z", value_parser = spacing, allow_hyphen_values = true)]
     pub spacing: Option<Spacing>,
+    #[command(flatten)]
+    pub oct: Oct,
+}
+
+/// B-scans of OCT devices, and pictures en face made of them.
+#[derive(Args)]
+#[command(next_help_heading = "OCT (docs/oct.md)")]
+pub struct Oct {
+    /// What a file without a header is, or whether a .vol holds structure or flow: heyex-structure, heyex-angio, optovue-angio,
+    /// optovue-enface, optovue-oct, cirrus
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Layer curves of the B-scans: a .mat file, another .vol, extracted Optovue curves, or labels of the layers
+    #[arg(long, value_name = "FILE")]
+    pub layers: Option<PathBuf>,
+    /// Size of the whole field, where the file does not say: 3mm, or 6x4.5mm (along columns, across them)
+    #[arg(long, value_name = "MM", allow_hyphen_values = true)]
+    pub assume_size: Option<String>,
+    /// A-scans of a B-scan, where neither header nor name says
+    #[arg(long, value_name = "N")]
+    pub columns: Option<usize>,
+    /// Take the projection of a slab for the volume: SVC, ICP, DCP, DVC, outer, choriocapillaris, whole, or two edges such as ILM..IPL-10
+    /// (micrometres)
+    #[arg(long, value_name = "SLAB", conflicts_with_all = ["layers_along", "axis"])]
+    pub slab: Option<String>,
+    /// How a slab is projected: max (default), mean, sum, brightest (the mean of the brightest fifth), brightest:SHARE
+    #[arg(long, value_name = "HOW", requires = "slab")]
+    pub projection: Option<String>,
+    /// Take off so much of the projection of what lies above the slab, 0 to 1 (projection artefacts)
+    #[arg(long, value_name = "SHARE", requires = "slab")]
+    pub subtract: Option<f64>,
+    /// Take layers parallel to a curve for the volume, in micrometres below it, e.g. ILM,0,100,10
+    #[arg(long, value_name = "CURVE,FROM,TO,STEP", allow_hyphen_values = true, conflicts_with = "axis")]
+    pub layers_along: Option<String>,
 }
 
 /// A colour or a number.

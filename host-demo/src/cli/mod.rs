@@ -22,8 +22,8 @@ use std::path::PathBuf;
 
 /// Segments OCT-angiography stacks with the SAM-OCTA2 plugin.
 ///
-/// Every command loads the plugin, hands it one job and waits. INPUT is a NIfTI file (.nii, .nii.gz), a picture, a folder of pictures or a
-/// folder of DICOM files. Results go to stdout; progress, warnings and errors to stderr. Ctrl-C stops after the step under way and
+/// Every command loads the plugin, hands it one job and waits. INPUT is a NIfTI, NRRD or MetaImage file, a file of an OCT device
+/// (docs/oct.md), a picture, a folder of pictures or a folder of DICOM files. Results go to stdout; progress, warnings and errors to stderr. Ctrl-C stops after the step under way and
 /// keeps what is done; a second Ctrl-C ends at once.
 ///
 /// Exit codes: 0 done, 1 error, 2 wrong usage, 130 stopped by Ctrl-C; batch has more.
@@ -124,7 +124,7 @@ pub enum Task {
 
     /// Write a volume in another format, with its geometry and meaning kept
     ///
-    /// The format follows from the ending of OUTPUT: .nii, .nii.gz, .npy ([frames, rows, columns], or [frames, rows, columns, 3] for
+    /// The format follows from the ending of OUTPUT: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .npy ([frames, rows, columns], or [frames, rows, columns, 3] for
     /// colour), .tif (one page per slice), or a folder for a stack of PNG files.
     #[command(
         after_long_help = "Examples:\n  host-demo convert dicom-folder/ scan.nii.gz\n  host-demo convert scan.nii.gz slices/"
@@ -178,7 +178,8 @@ pub enum Task {
         /// Prompt file
         #[arg(long, value_name = "FILE.json")]
         prompts: PathBuf,
-        /// Labels to write: one object number per voxel, in the geometry of the input. By the ending: .nii, .nii.gz, .npy, .tif, .json
+        /// Labels to write: one object number per voxel, in the geometry of the input. By the ending: .nii, .nii.gz, .nrrd, .seg.nrrd
+        /// (with names and colours, for 3D Slicer), .mha, .npy, .tif, .json
         /// (COCO, run-length encoded), .dcm (DICOM Segmentation; the input must be DICOM), or a folder of PNG files
         #[arg(long, value_name = "LABELS.nii.gz")]
         out: Option<PathBuf>,

@@ -4,7 +4,7 @@
 
 use super::Channel;
 use super::crop::{Crop, Region};
-use crate::volume::{FrameSource, Geometry, Volume, Voxels};
+use crate::volume::{FrameSource, Geometry, Scan, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,12 +130,14 @@ pub(super) fn crop_volume(volume: Volume, crop: &Crop) -> Result<Volume> {
     let region = crop.region(rows, columns)?;
     let shape = [frames, region.rows, region.columns, channels];
     let (geometry, format, window) = (region.geometry(&volume.geometry), volume.format, volume.window);
+    let cut = |scan: &Arc<Scan>| Arc::new(scan.cropped(region.x, region.y, region.columns, columns));
+    let scan = volume.scan.as_ref().map(cut);
     let cropped = if volume.is_lazy() {
         Volume::lazy(shape, Arc::new(Cropped { volume, region }), geometry, format)
     } else {
         Volume::new(shape, region.cut(&*volume.voxels()?, rows, columns, channels), geometry, format)?
     };
-    Ok(cropped.with_window(window))
+    Ok(cropped.with_window(window).with_scan(scan))
 }
 
 /// The region of every slice of a lazy volume.

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::progress::Observer;
-use crate::volume::Volume;
+use crate::volume::{Eye, Volume};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct VolumeInfo {
     /// what was opened
     pub path: PathBuf,
-    /// `"nifti"`, `"dicom"`, `"stack"` or `"npy"`
+    /// what was read, as of [`Volume::format`]
     pub format: String,
     /// `[frames, rows, columns]`, or `[frames, rows, columns, 3]` for colour
     pub shape: Vec<usize>,
@@ -27,6 +27,15 @@ pub struct VolumeInfo {
     pub geometry_known: bool,
     /// smallest and largest finite value
     pub intensity_range: [f64; 2],
+    /// which eye, if the source says
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eye: Option<Eye>,
+    /// names of the layer curves that come with the B-scans
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub surfaces: Vec<String>,
+    /// columns and rows of the fundus picture that the device took with the scan
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fundus: Option<[usize; 2]>,
     /// what the reader wants people to know: values that it could not read, frames that the header forgets
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -40,6 +49,7 @@ impl VolumeInfo {
             shape.push(volume.channels);
         }
         let (low, high) = volume.range_observed(observer)?;
+        let scan = volume.scan.as_deref();
         Ok(Self {
             path: path.to_path_buf(),
             format: volume.format.to_owned(),
@@ -49,6 +59,9 @@ impl VolumeInfo {
             affine: volume.geometry.affine,
             geometry_known: volume.geometry.known,
             intensity_range: [low, high],
+            eye: scan.and_then(|scan| scan.eye),
+            surfaces: scan.into_iter().flat_map(|scan| &scan.surfaces).map(|surface| surface.name.clone()).collect(),
+            fundus: scan.and_then(|scan| scan.fundus.as_ref()).map(|fundus| [fundus.columns, fundus.rows]),
             notes: Vec::new(),
         })
     }
@@ -71,6 +84,15 @@ impl fmt::Display for VolumeInfo {
         writeln!(f, "type       {}", self.dtype)?;
         writeln!(f, "range      {low} to {high}")?;
         writeln!(f, "spacing    {x} x {y} x {z} mm (columns, rows, frames){note}")?;
+        if let Some(eye) = self.eye {
+            writeln!(f, "eye        {}", if eye == Eye::Right { "right (OD)" } else { "left (OS)" })?;
+        }
+        if !self.surfaces.is_empty() {
+            writeln!(f, "layers     {}", self.surfaces.join(", "))?;
+        }
+        if let Some([columns, rows]) = self.fundus {
+            writeln!(f, "fundus     {columns} x {rows} (columns x rows)")?;
+        }
         write!(f, "affine     (voxel x, y, z to mm, RAS+)")?;
         for row in &self.affine[..3] {
             write!(f, "\n          {}", row.map(|v| format!(" {:>12}", short(v))).concat())?;

@@ -2,14 +2,17 @@
 
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder};
-use super::{Kind, OpenOptions, SegOptions, coco, contained, dicom, nifti, npy, open_observed, seg, stack, tiff};
+use super::{
+    Kind, OpenOptions, SegOptions, coco, contained, dicom, meta, nifti, npy, nrrd, open_observed, seg, stack, tiff,
+};
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
 use std::path::{Path, PathBuf};
 
 /// Writes labels by the ending of `path`, on the grid and with the geometry of the volume they belong to.
 ///
-/// `.nii`, `.nii.gz`, `.npy` and `.tif` (one page per slice): uint8 where every object number fits, else uint16. `.json`: COCO with
+/// `.nii`, `.nii.gz`, `.nrrd`, `.nhdr`, `.mha`, `.mhd`, `.npy` and `.tif` (one page per slice): uint8 where every object number fits, else
+/// uint16. `.seg.nrrd`: the same with a name, a colour and codes for each object, as 3D Slicer shows them. `.json`: COCO with
 /// run-length encoded masks. `.dcm`: a DICOM Segmentation, which needs [`LabelOptions::seg`]. Otherwise a folder of PNGs: indexed
 /// (the pixel value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey.
 pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
@@ -68,6 +71,8 @@ pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &Labe
     match (Target::of(path)?, &small) {
         (Target::Nifti, Some(small)) => nifti::write(path, small, &[columns, rows, frames], geometry),
         (Target::Nifti, None) => nifti::write(path, data, &[columns, rows, frames], geometry),
+        (Target::Nrrd, small) => nrrd::write_labels(labels, small.as_deref(), path, options.seg.as_ref()),
+        (Target::Meta, small) => meta::write_labels(labels, small.as_deref(), path),
         (Target::Npy, small) => atomic_file(path, |temporary| {
             let shape = shape.map(|n| n as u64);
             match small {
@@ -98,7 +103,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) {
         return coco::read(path);
     }
-    match Kind::of(path)? {
+    match Kind::of(path, &OpenOptions::default())? {
         Kind::Pictures(files) => {
             files.iter().try_for_each(|file| check_exact(file, "labels"))?;
             if let Some(labels) = indexed(path, &files)? {
@@ -113,6 +118,11 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels> {
             }
             if let Some(how) = contained(path, || dicom::lossy(path, &files))? {
                 return Err(not_exact(path, &how, "labels"));
+            }
+        }
+        Kind::Nrrd => {
+            if let Some(labels) = contained(path, || nrrd::read_segmentation(path))? {
+                return Ok(labels);
             }
         }
         _ => {}

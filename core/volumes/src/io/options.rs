@@ -1,9 +1,9 @@
 //! How a volume is to be read, beyond what the file says of itself.
 
-use super::{Channel, Crop};
-use crate::volume::Geometry;
+use super::{Channel, Crop, FileKind};
+use crate::volume::{Geometry, Volume};
 use crate::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// larger volumes are read slice by slice, unless the caller says otherwise
 const LAZY_BYTES: u64 = 256 << 20;
@@ -38,6 +38,15 @@ pub struct OpenOptions {
     /// the volume is used once, from the first slice to the last: NIfTI files, arrays and the pages of a TIFF are then read slice by slice,
     /// whatever their size, and packed ones as they are unpacked. _Default: no._
     pub once: bool,
+    /// what a file without a header is. _Default: what its name says._
+    pub kind: Option<FileKind>,
+    /// a file with the layer curves of the B-scans: a MATLAB array `[curves, B-scans, columns]`, extracted Optovue curves, another `.vol`, or
+    /// labels of the layers. _Default: those of the volume's own file, if it has any._
+    pub layers: Option<PathBuf>,
+    /// millimetres of the whole field along columns and across them, for pictures en face and B-scans of devices that do not say. _Default: not known._
+    pub assume_size: Option<[f64; 2]>,
+    /// A-scans of a B-scan, for cubes whose name does not say. _Default: the name's, or a square._
+    pub columns: Option<usize>,
     /// most bytes that the voxels of a volume may take in memory. _Default: 32 GiB._
     pub max_bytes: Option<u64>,
 }
@@ -46,6 +55,59 @@ impl OpenOptions {
     /// With the crop that a user typed, if any: `"X,Y,W,H"`, each in pixels or percent.
     pub fn with_crop(crop: Option<&str>) -> Result<Self> {
         Ok(Self { crop: crop.map(str::parse).transpose()?, ..Self::default() })
+    }
+
+    /// A size that a user typed: `3mm`, `3`, `6x4.5mm` (along columns, across them).
+    pub fn parse_size(text: &str) -> Result<[f64; 2]> {
+        let wrong = || Error::invalid(format!("size {text:?} is none: give millimetres, as in 3mm or 6x4.5mm"));
+        let number = |part: &str| part.trim().trim_end_matches("mm").trim().parse::<f64>().ok();
+        let sides = match text.split_once(['x', 'X']) {
+            Some((x, y)) => number(x).zip(number(y)),
+            None => number(text).map(|side| (side, side)),
+        };
+        let (x, y) = sides.ok_or_else(wrong)?;
+        match [x, y].iter().all(|mm| mm.is_finite() && *mm > 0.0) {
+            true => Ok([x, y]),
+            false => Err(wrong()),
+        }
+    }
+
+    /// Where the voxels of B-scans lie whose rows are `row_mm` deep: by the size of the field that the user gives, else by the one that the
+    /// source says. A spacing that the user gives comes later.
+    /// Errors: both give one.
+    pub(super) fn of_field(
+        &self,
+        path: &Path,
+        said: Option<f64>,
+        [columns, frames]: [usize; 2],
+        row_mm: f64,
+    ) -> Result<Geometry> {
+        if self.assume_size.is_some() && self.spacing.is_some() {
+            return Err(Error::invalid(format!("{}: give its size or its spacing, not both", path.display())));
+        }
+        let field = self.assume_size.or(said.filter(|_| self.spacing.is_none()).map(|mm| [mm, mm]));
+        Ok(match field {
+            Some([x, y]) => Geometry::from_spacing([x / columns as f64, row_mm, y / frames as f64], true),
+            None => Geometry::unknown(),
+        })
+    }
+
+    /// The volume with the size that the user assumes, where it is one slice; files of devices have been sized already.
+    /// Errors: a source that says its size, a stack of which nobody knows what its rows are.
+    pub(super) fn assumed(&self, path: &Path, mut volume: Volume) -> Result<Volume> {
+        let sized = matches!(volume.format, "optovue" | "cirrus");
+        let Some([x, y]) = self.assume_size.filter(|_| !sized) else { return Ok(volume) };
+        if volume.geometry.known {
+            let what = "says itself how large its voxels are: leave the assumed size out";
+            return Err(Error::invalid(format!("{}: {what}", path.display())));
+        }
+        if volume.frames > 1 {
+            let what = "holds several slices, whose distance a size does not say: give the spacing (x, y, z)";
+            return Err(Error::invalid(format!("{}: {what}", path.display())));
+        }
+        let spacing = [x / volume.columns as f64, y / volume.rows as f64, volume.geometry.spacing[2]];
+        volume.geometry = volume.geometry.with_spacing(spacing);
+        Ok(volume)
     }
 
     /// Which of `count` volumes to read; `axes` tells the user what the file holds.

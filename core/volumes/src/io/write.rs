@@ -1,7 +1,7 @@
 //! `Volume -> bytes`, and how every file of this crate comes to be: beside its place, then renamed into it.
 
 use super::png::{self, Pixels};
-use super::{nifti, npy, tiff};
+use super::{meta, nifti, npy, nrrd, tiff};
 use crate::progress::{Observer, written};
 use crate::volume::{Volume, Voxels};
 use crate::{Error, Result, with_voxels};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Nifti,
+    Nrrd,
+    Meta,
     Npy,
     PngFolder,
     Tiff,
@@ -26,14 +28,19 @@ pub(super) enum Target {
 pub const TEMPORARY: &str = ".sam-octa2-";
 
 /// for error lines
-const WRITABLE: &str =
-    ".nii, .nii.gz, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
+const WRITABLE: &str = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .npy, .tif, a folder (a name without ending) for PNGs, or for labels also .dcm or .json";
 
 impl Target {
     pub fn of(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         if name.ends_with(".nii") || name.ends_with(".nii.gz") {
             return Ok(Self::Nifti);
+        }
+        if nrrd::is_named_so(&name) {
+            return Ok(Self::Nrrd);
+        }
+        if meta::is_named_so(&name) {
+            return Ok(Self::Meta);
         }
         if name.ends_with(".npy") {
             return Ok(Self::Npy);
@@ -60,13 +67,15 @@ impl Target {
 
 /// Writes a volume by the ending of `path`.
 ///
-/// `.nii`, `.nii.gz`: NIfTI-1 with sform and qform in millimetres; colour as RGB24. `.npy`: `[frames, rows, columns]` or
+/// `.nii`, `.nii.gz`: NIfTI-1 with sform and qform in millimetres; colour as RGB24. `.nrrd` (packed), `.nhdr` and `.mhd` (each with a
+/// `.raw` file beside it), `.mha`: in ITK's space. `.npy`: `[frames, rows, columns]` or
 /// `[frames, rows, columns, 3]`, no geometry. `.tif`, `.tiff`: one page per slice. Otherwise a folder of `00000.png`, `00001.png`, ...: 8- and 16-bit unsigned values as
 /// they are; any other type is an error, because squeezing it into PNG would change what the values mean.
 pub fn write_volume(volume: &Volume, path: impl AsRef<Path>, observer: &mut dyn Observer) -> Result<()> {
     let path = path.as_ref();
     match Target::of(path)? {
         Target::Nifti => return write_nifti(volume, path, observer),
+        Target::Nrrd | Target::Meta => return write_with_header(volume, path, observer),
         Target::Npy => return write_npy(volume, path, observer),
         Target::Tiff => {
             observer.step("write", 0, 1)?;
@@ -93,6 +102,21 @@ fn write_nifti(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Res
             with_voxels!(voxels, values => nifti::write_values(out, values)).map_err(Error::io(path))
         })
     })
+}
+
+/// NRRD and MetaImage: any type, grey or colour.
+fn write_with_header(volume: &Volume, path: &Path, observer: &mut dyn Observer) -> Result<()> {
+    let kind = with_voxels!(&volume.frame(0)?, values => nifti::Kind::of(values));
+    let sides = [volume.columns, volume.rows, volume.frames];
+    let mut fill = |out: &mut dyn Write| {
+        each_part(volume, observer, |voxels| {
+            with_voxels!(voxels, values => nifti::write_values(out, values)).map_err(Error::io(path))
+        })
+    };
+    match Target::of(path)? {
+        Target::Nrrd => nrrd::write_parts(path, kind, volume.channels, sides, &volume.geometry, "", &mut fill),
+        _ => meta::write_parts(path, kind, volume.channels, sides, &volume.geometry, &mut fill),
+    }
 }
 
 /// Writes a volume of one slice as a PNG. Errors: several slices, values that PNG has no place for, another ending.
@@ -162,7 +186,7 @@ fn put_in_place(path: &Path, flush: bool, write: impl FnOnce(&Path) -> Result<()
     let parent = parent_of(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let lower = name.to_lowercase();
-    let ending = [".nii.gz", ".nii", ".npy", ".png", ".gif", ".safetensors", ".json"]
+    let ending = [".nii.gz", ".nii", ".nrrd", ".mha", ".npy", ".png", ".gif", ".safetensors", ".json"]
         .into_iter()
         .find(|ending| lower.ends_with(ending));
     let mut builder = tempfile::Builder::new();

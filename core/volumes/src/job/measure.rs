@@ -1,6 +1,7 @@
 //! The task `measure`, `host-demo measure`: vessels and FAZ in numbers, as tables and as a page.
 
-use crate::io::{self, OpenOptions};
+use super::InputRequest;
+use crate::io;
 use crate::measure::octa::{OctaOptions, OctaReport, measure_octa};
 use crate::picture::Enface;
 use crate::progress::Observer;
@@ -25,6 +26,12 @@ pub struct MeasureRequest {
     /// the volume that was segmented, for the pictures
     #[serde(default)]
     pub volume: Option<PathBuf>,
+    /// the slab of that volume on which the labels were made
+    #[serde(default)]
+    pub slab: Option<String>,
+    /// a file with the layer curves of that volume
+    #[serde(default)]
+    pub layers: Option<PathBuf>,
     /// eye, centre, circles, spacing
     #[serde(default)]
     pub options: OctaOptions,
@@ -68,7 +75,12 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     for output in [&files.csv, &files.json, &files.html].into_iter().flatten() {
         inputs.into_iter().flatten().try_for_each(|input| io::check_output(input, output))?;
     }
-    let volume = request.volume.as_ref().map(|path| io::open(path, &OpenOptions::default())).transpose()?;
+    let (slab, layers) = (request.slab.clone(), request.layers.clone());
+    if request.volume.is_none() && (slab.is_some() || layers.is_some()) {
+        return Err(Error::invalid("`slab` and `layers` belong to a volume: name it (`volume`)"));
+    }
+    let input = request.volume.clone().map(|input| InputRequest { input, slab, layers, ..InputRequest::default() });
+    let volume = input.map(|input| input.open(observer)).transpose()?;
     let labels = read(&request.labels, volume.as_ref())?;
     let (vessels, faz) = parts(request, labels, volume.as_ref())?;
     let mut options = request.options.clone();
@@ -76,6 +88,9 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     let sized = vessels.as_ref().or(faz.as_ref()).is_some_and(|labels| labels.geometry.has_size());
     if let (None, false, Some(volume)) = (options.spacing, sized, &volume) {
         options.spacing = volume.geometry.has_size().then_some(volume.geometry.spacing);
+    }
+    if options.eye.is_none() {
+        options.eye = volume.as_ref().and_then(|volume| volume.scan.as_deref()?.eye);
     }
     let report = measure_octa(vessels.as_ref(), faz.as_ref(), &options, observer)?;
     let scene = Enface { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };

@@ -4,6 +4,7 @@ use super::{Geometry, Labels, Volume, Voxels};
 use crate::{Error, Result, with_voxels};
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The axis along which slices follow one another. The chosen axis and z change places, so that doing it twice gives the original back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,7 +90,8 @@ impl Volume {
         let [frames, rows, columns] = axis.shape(shape);
         let geometry = axis.geometry(&self.geometry);
         let changed = Volume::new([frames, rows, columns, self.channels], voxels, geometry, self.format)?;
-        Ok(changed.with_window(self.window))
+        let scan = self.scan.as_ref().map(|scan| Arc::new(scan.without_bscans()));
+        Ok(changed.with_window(self.window).with_scan(scan))
     }
 }
 

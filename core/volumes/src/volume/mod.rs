@@ -11,6 +11,8 @@ mod labels;
 mod lent;
 mod place;
 mod project;
+mod scan;
+mod slab;
 mod voxels;
 
 pub use axis::Axis;
@@ -19,6 +21,8 @@ pub use labels::Labels;
 pub use lent::{Dtype, Lent};
 pub use place::Lattice;
 pub use project::{Projection, Statistics};
+pub use scan::{Eye, Fundus, Scan, Surface};
+pub use slab::{EnFace, Flattened, SlabOptions, SlabProjection};
 pub use voxels::Voxels;
 
 use crate::progress::{Observer, check};
@@ -83,10 +87,12 @@ pub struct Volume {
     source: Source,
     /// where the voxels lie
     pub geometry: Geometry,
-    /// what was read: `"nifti"`, `"dicom"`, `"stack"`, `"npy"`, `"lent"`
+    /// what was read: `"nifti"`, `"nrrd"`, `"metaimage"`, `"dicom"`, `"stack"`, `"npy"`, `"heyex"`, `"optovue"`, `"cirrus"`, `"octa500"`, `"lent"`
     pub format: &'static str,
     /// the window that the source recommends (DICOM), smallest and largest value shown
     pub window: Option<(f64, f64)>,
+    /// what an OCT device says of its B-scans, if it does
+    pub scan: Option<Arc<Scan>>,
 }
 
 impl Volume {
@@ -120,12 +126,18 @@ impl Volume {
 
     fn from_source(shape: [usize; 4], source: Source, geometry: Geometry, format: &'static str) -> Self {
         let [frames, rows, columns, channels] = shape;
-        Self { frames, rows, columns, channels, source, geometry, format, window: None }
+        Self { frames, rows, columns, channels, source, geometry, format, window: None, scan: None }
     }
 
     /// The same volume with the window that its source recommends.
     pub fn with_window(mut self, window: Option<(f64, f64)>) -> Self {
         self.window = window;
+        self
+    }
+
+    /// The same volume with what a device says of it.
+    pub fn with_scan(mut self, scan: Option<Arc<Scan>>) -> Self {
+        self.scan = scan;
         self
     }
 

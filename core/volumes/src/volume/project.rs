@@ -6,6 +6,7 @@ use crate::{Error, Result, with_voxels};
 use serde::Serialize;
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// How the values of a column become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,8 @@ impl Volume {
         }
         let shape = [frames.len(), self.rows, self.columns, self.channels];
         let geometry = at_depth(&self.geometry, frames.start as f64);
-        Ok(Self::new(shape, voxels, geometry, self.format)?.with_window(self.window))
+        let scan = self.scan.as_ref().map(|scan| Arc::new(scan.frames(frames, self.columns)));
+        Ok(Self::new(shape, voxels, geometry, self.format)?.with_window(self.window).with_scan(scan))
     }
 
     /// The values of some slices in numbers.

@@ -95,6 +95,34 @@ impl Voxels {
         with_voxels!(self, values => Self::from(values[range].to_vec()))
     }
 
+    /// These numbers in the type of this one's values, rounded towards zero where that has whole numbers.
+    pub fn of_same_type(&self, numbers: &[f64]) -> Self {
+        macro_rules! same {
+            ($($variant:ident: $element:ty),*) => {
+                match self {
+                    $(Self::$variant(_) => Self::$variant(numbers.iter().map(|&v| v as $element).collect()),)*
+                }
+            };
+        }
+        same!(U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64)
+    }
+
+    /// Grows to `count` values, the new ones 0, and takes values of `other`: of each pair to where, and from where. Nothing where types differ.
+    pub fn scatter(&mut self, count: usize, other: &Self, moves: &[(usize, usize)]) {
+        macro_rules! same_type {
+            ($($variant:ident: $zero:expr),*) => {
+                match (self, other) {
+                    $((Self::$variant(values), Self::$variant(from)) => {
+                        values.resize(count, $zero);
+                        moves.iter().for_each(|&(to, at)| values[to] = from[at]);
+                    })*
+                    _ => {}
+                }
+            };
+        }
+        same_type!(U8: 0, I8: 0, U16: 0, I16: 0, U32: 0, I32: 0, U64: 0, I64: 0, F32: 0.0, F64: 0.0);
+    }
+
     /// The values as float32.
     pub fn to_f32(&self) -> Vec<f32> {
         with_voxels!(self, values => values.iter().map(|&v| v as f32).collect())

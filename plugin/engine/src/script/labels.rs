@@ -30,7 +30,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
         .room("Labels", "")
         .function(
             "save(labels: Labels, path: String, options?: #{property, deterministic, description, number, algorithm})",
-            "Writes `.nii`, `.nii.gz`, `.npy`, `.tif`, `.json` (COCO), `.dcm` (DICOM Segmentation of a DICOM volume), or a folder of PNGs. The \
+            "Writes `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd` (names and colours for 3D Slicer), `.mha`, `.npy`, `.tif`, `.json` (COCO), `.dcm` (DICOM Segmentation of a DICOM volume), or a folder of PNGs. The \
              options say what a `.dcm` holds ([formats.md](formats.md#labels)).",
             "labels.save(\"labels.nii.gz\")",
             save_with,

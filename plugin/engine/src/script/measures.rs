@@ -17,8 +17,20 @@ use std::sync::Arc;
 const INTRO: &str = "What studies of OCT angiography print, in millimetres, by layer and region. [measurements.md](measurements.md) says what each number \
     is and what it was compared with.";
 
-const OPTIONS: [&str; 10] =
-    ["faz", "vessels", "eye", "centre", "diameters_mm", "spacing", "layers", "csv", "json", "html"];
+const OPTIONS: [&str; 12] = [
+    "faz",
+    "vessels",
+    "eye",
+    "centre",
+    "diameters_mm",
+    "spacing",
+    "layers",
+    "axial_length",
+    "device_axial_length",
+    "csv",
+    "json",
+    "html",
+];
 
 /// The numbers of a layer, [`Zone`](sam_octa2_core::measure::octa::Zone) and vessels.
 macro_rules! layer {
@@ -34,8 +46,8 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .room("Measurements", INTRO)
         .function(
             concat!(
-                "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, csv, json, html}) -> Map \
-                 #{spacing, eye, centre, centre_from, projected: ",
+                "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, axial_length, \
+                 device_axial_length, csv, json, html}) -> Map #{spacing, magnification, eye, centre, centre_from, projected: ",
                 layer!(),
                 ", layers: [",
                 layer!(),
@@ -44,7 +56,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             "Vessels and FAZ in numbers; `faz` is `()` where there is none. All objects are vessels, but \
              for `faz`: an object's number, or other labels; `vessels: false`: there are none. `eye`: `\"right\"` or `\"left\"`; `centre`: \
              `[x, y]` in pixels; `diameters_mm`: of the circles, `[1, 3, 6]`; `spacing`: `[x, y, z]` in mm where labels do not say; `layers: \
-             false`: the projection only; `csv`, `json`, `html`: files to write.",
+             false`: the projection only; `axial_length`, `device_axial_length`: of the eye and the device, in mm, to correct sizes; `csv`, `json`, `html`: files to write.",
             "labels.measure_octa(#{spacing: [0.01, 0.01, 0.002], html: \"report.html\"}).projected.regions[0].vessel_area_density",
             move |call: NativeCallContext, labels: &mut LabelsValue, options: Dynamic| -> Fallible<Map> {
                 native(&call, || measure(labels, host, &options))
@@ -57,7 +69,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
 
 fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Map> {
     let options = Options::new("measure_octa", options, &OPTIONS)?;
-    let how = how(&options)?;
+    let how = how(&options, labels.volume.volume.scan.as_deref().and_then(|scan| scan.eye))?;
     let path = |key: &str| options.get(key, |what, value| labels.volume.output(what, value));
     let files = MeasureFiles { csv: path("csv")?, json: path("json")?, html: path("html")? };
     let (vessels, faz) = parts(labels, &options)?;
@@ -69,7 +81,8 @@ fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Ma
     told(&report)
 }
 
-fn how(options: &Options) -> Checked<OctaOptions> {
+/// What is asked for; the eye that the scan says where nothing is said of it.
+fn how(options: &Options, said: Option<Eye>) -> Checked<OctaOptions> {
     let defaults = OctaOptions::default();
     let eye = |what: &str, value: &Dynamic| match text(what, value)?.as_str() {
         "right" => Ok(Eye::Right),
@@ -77,13 +90,15 @@ fn how(options: &Options) -> Checked<OctaOptions> {
         _ => Err(refused(what, "\"right\" or \"left\"", value)),
     };
     Ok(OctaOptions {
-        eye: options.get("eye", eye)?,
+        eye: options.get("eye", eye)?.or(said),
         centre: options.get("centre", |what, value| fixed(what, "[x, y] in pixels", value))?,
         diameters_mm: options
             .get("diameters_mm", |what, value| list(what, value, float64))?
             .unwrap_or(defaults.diameters_mm),
         spacing: options.get("spacing", |what, value| fixed(what, "[x, y, z] in mm", value))?,
         layers: options.get("layers", truth)?.unwrap_or(defaults.layers),
+        axial_length: options.get("axial_length", float64)?,
+        device_axial_length: options.get("device_axial_length", float64)?,
     })
 }
 

@@ -24,6 +24,7 @@ mod mask;
 mod measures;
 mod model;
 mod modules;
+mod oct;
 mod phantom;
 mod pixels;
 mod prompting;
@@ -141,6 +142,7 @@ fn register(engine: &mut Engine, context: &Context) -> Arc<[Room]> {
     vessels::register(&mut library, context);
     measures::register(&mut library, context);
     tables::register(&mut library, context);
+    oct::register(&mut library, context);
     phantom::register(&mut library, context);
     sparse::register(&mut library, context);
     proposals::register(&mut library);

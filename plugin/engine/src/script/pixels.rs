@@ -104,9 +104,9 @@ impl IntoIterator for VolumeValue {
 
 impl VolumeValue {
     /// A volume made of this one; the file of this one is still safe from being overwritten.
-    fn derived(&self, volume: Volume) -> Checked<Self> {
+    pub fn derived(&self, volume: Volume) -> Checked<Self> {
         let (source, files) = (self.source.clone(), self.files.clone());
-        Ok(Self { volume: Arc::new(volume), source, axis: Axis::Z, derived: true, files })
+        Ok(Self { volume: Arc::new(volume), source, axis: Axis::Z, derived: true, made_of: None, files })
     }
 }
 

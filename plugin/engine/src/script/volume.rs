@@ -4,6 +4,7 @@ use super::Context;
 use super::engine::HostRef;
 use super::files::Files;
 use super::library::Library;
+use super::oct::MadeOf;
 use super::values::{Checked, Fallible, Options, float64, int, ints, list, native, refused, text, truth, whole};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, NativeCallContext};
@@ -25,6 +26,8 @@ pub struct VolumeValue {
     pub axis: Axis,
     /// made from another one, so that the source does not give it
     pub derived: bool,
+    /// the B-scans that it shows en face, if a script made it of them
+    pub made_of: Option<Arc<MadeOf>>,
     /// where the script that uses it may read and write
     pub files: Arc<Files>,
 }
@@ -36,10 +39,13 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     library
         .room("Volume", "")
         .function(
-            "open_volume(path: String, options?: #{crop, axis, series, uneven, volume, channel, spacing}) -> Volume",
-            "Reads a NIfTI, DICOM, numpy or picture file, or a folder of slices. `crop`: region of every slice, `\"X,Y,W,H\"` in pixels or \
+            "open_volume(path: String, options?: #{crop, axis, series, uneven, volume, channel, spacing, kind, layers, assume_size, columns, slab, \
+             projection, subtract, layers_along}) -> Volume",
+            "Reads a NIfTI, NRRD, MetaImage, DICOM, numpy or picture file, a file of an OCT device, or a folder of slices. `crop`: region of every slice, `\"X,Y,W,H\"` in pixels or \
              percent; `axis`: take slices along `z` (as stored), `y` or `x`, labels are saved as stored; `series`, `uneven`: of DICOM; \
-             `volume`: of several; `channel`: `red` `green` `blue` `luminance`; `spacing`: `[x, y, z]` in mm.",
+             `volume`: of several; `channel`: `red` `green` `blue` `luminance`; `spacing`: `[x, y, z]` in mm. Of OCT ([oct.md](oct.md)): `kind`: what a file without a header is; \
+             `layers`: a file with layer curves; `assume_size`: `\"3mm\"`; `columns`: A-scans of a B-scan; `slab`, `projection`, `subtract` and \
+             `layers_along` (`\"ILM,0,100,10\"`) as the functions of these names.",
             "open_volume(arg(\"input\"), #{crop: \"25%,0,50%,100%\"})",
             move |call: NativeCallContext, path: Dynamic, options: Dynamic| -> Fallible<VolumeValue> {
                 native(&call, || VolumeValue::open(host, &files, &path, Some(&options)))
@@ -50,7 +56,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         })
         .function(
             "save(volume: Volume, path: String)",
-            "Writes `.nii`, `.nii.gz`, `.npy`, `.tif`, or a folder of PNGs.",
+            "Writes `.nii`, `.nii.gz`, `.nrrd`, `.nhdr`, `.mha`, `.mhd`, `.npy`, `.tif`, or a folder of PNGs.",
             "volume.save(\"copy.npy\")",
             move |call: NativeCallContext, volume: &mut VolumeValue, path: Dynamic| -> Fallible<()> {
                 native(&call, || volume.save(host, &path))
@@ -114,7 +120,7 @@ fn properties(library: &mut Library<'_>) {
         )
         .property(
             "format(volume: Volume) -> String",
-            "What was read: `nifti`, `dicom`, `stack`, `npy`, `lent`.",
+            "What was read: `nifti`, `nrrd`, `metaimage`, `dicom`, `stack`, `npy`, `heyex`, `optovue`, `cirrus`, `octa500`, `lent`.",
             "volume.format",
             |volume: &mut VolumeValue| volume.volume.format,
         )
@@ -152,7 +158,23 @@ fn floats<const N: usize>(numbers: [f64; N]) -> Array {
 
 impl VolumeValue {
     fn open(host: HostRef, files: &Arc<Files>, path: &Dynamic, options: Option<&Dynamic>) -> Checked<Self> {
-        const KEYS: [&str; 7] = ["crop", "axis", "series", "uneven", "volume", "channel", "spacing"];
+        const KEYS: [&str; 15] = [
+            "crop",
+            "axis",
+            "series",
+            "uneven",
+            "volume",
+            "channel",
+            "spacing",
+            "kind",
+            "layers",
+            "assume_size",
+            "columns",
+            "slab",
+            "projection",
+            "subtract",
+            "layers_along",
+        ];
         let mut request = InputRequest { input: files.input("open_volume: path", path)?, ..InputRequest::default() };
         if let Some(options) = options.map(|options| Options::new("open_volume", options, &KEYS)).transpose()? {
             request.crop = options.get("crop", text)?;
@@ -162,6 +184,14 @@ impl VolumeValue {
             request.volume = options.get("volume", whole)?;
             request.channel = options.get("channel", channel)?;
             request.spacing = options.get("spacing", spacing)?;
+            request.kind = options.get("kind", text)?;
+            request.layers = options.get("layers", |what, value| files.input(what, value))?;
+            request.assume_size = options.get("assume_size", text)?;
+            request.columns = options.get("columns", whole)?;
+            request.slab = options.get("slab", text)?;
+            request.projection = options.get("projection", text)?;
+            request.subtract = options.get("subtract", float64)?;
+            request.layers_along = options.get("layers_along", text)?;
         }
         Ok(Self { files: files.clone(), ..Self::of(request, &mut ToHost(host.calls()))? })
     }
@@ -170,13 +200,14 @@ impl VolumeValue {
     pub fn of(request: InputRequest, observer: &mut dyn Observer) -> sam_octa2_core::Result<Self> {
         let axis = request.axis()?;
         let volume = request.open(observer)?.along(axis)?;
-        Ok(Self { volume: Arc::new(volume), source: Arc::new(request), axis, derived: false, files: Arc::default() })
+        let (source, files) = (Arc::new(request), Arc::default());
+        Ok(Self { volume: Arc::new(volume), source, axis, derived: false, made_of: None, files })
     }
 
     /// A volume of the host's memory, which comes from no file.
     pub fn lent(volume: Volume) -> Self {
         let (source, files) = (Arc::default(), Arc::default());
-        Self { volume: Arc::new(volume), source, axis: Axis::Z, derived: false, files }
+        Self { volume: Arc::new(volume), source, axis: Axis::Z, derived: false, made_of: None, files }
     }
 
     /// How to open it again, if it came from a file.

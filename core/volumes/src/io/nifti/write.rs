@@ -44,6 +44,32 @@ impl Kind {
     pub fn of<T: NiftiVoxel>(_: &[T]) -> Self {
         Self { code: T::CODE, bytes: size_of::<T>() }
     }
+
+    /// The name of a number's type in NRRD and in MetaImage; of a colour that of its numbers.
+    fn names(self) -> (&'static str, &'static str) {
+        match self.code {
+            256 => ("int8", "MET_CHAR"),
+            512 => ("uint16", "MET_USHORT"),
+            4 => ("int16", "MET_SHORT"),
+            768 => ("uint32", "MET_UINT"),
+            8 => ("int32", "MET_INT"),
+            1280 => ("uint64", "MET_ULONG_LONG"),
+            1024 => ("int64", "MET_LONG_LONG"),
+            16 => ("float", "MET_FLOAT"),
+            64 => ("double", "MET_DOUBLE"),
+            _ => ("uint8", "MET_UCHAR"),
+        }
+    }
+
+    /// As NRRD calls it.
+    pub fn nrrd(self) -> &'static str {
+        self.names().0
+    }
+
+    /// As MetaImage calls it.
+    pub fn metaimage(self) -> &'static str {
+        self.names().1
+    }
 }
 
 /// Writes values whose `sides` are `[x, y, z]` or `[x, y, z, objects]`, x fastest.

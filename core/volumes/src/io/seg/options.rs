@@ -53,7 +53,7 @@ impl SegOptions {
         }
     }
 
-    pub(super) fn segment_of(&self, object: u16) -> &Segment {
+    pub(in crate::io) fn segment_of(&self, object: u16) -> &Segment {
         self.segments.get(&object).unwrap_or(&self.segment)
     }
 
@@ -134,7 +134,7 @@ pub struct CodedProperty {
 
 impl Property {
     /// Category, type and region; images of the eye show the retina where nothing else is said.
-    pub(super) fn codes(&self, eye: bool) -> (Code, Code, Option<Code>) {
+    pub(in crate::io) fn codes(&self, eye: bool) -> (Code, Code, Option<Code>) {
         let retina = || eye.then_some(codes::RETINA);
         match self {
             Self::Unspecified => (codes::TISSUE, codes::TISSUE, retina()),
@@ -148,7 +148,7 @@ impl Property {
     }
 
     /// The label of an object without one.
-    pub(super) fn label(&self, object: u16) -> String {
+    pub(in crate::io) fn label(&self, object: u16) -> String {
         match self {
             Self::Unspecified => format!("Object {object}"),
             // a meaning has up to 64 characters, and so has a label

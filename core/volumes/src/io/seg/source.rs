@@ -49,7 +49,7 @@ pub(super) struct Slice {
 impl Source {
     /// The images at `path`, found as the reader of volumes found them with the same options.
     pub fn read(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let Kind::Dicom(files) = Kind::of(path)? else {
+        let Kind::Dicom(files) = Kind::of(path, &OpenOptions::default())? else {
             let what = "is no DICOM image: a DICOM Segmentation refers to the DICOM images that were segmented";
             return Err(Error::format(path, what));
         };

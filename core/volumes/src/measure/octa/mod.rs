@@ -12,9 +12,10 @@ mod table;
 mod vessel;
 mod zone;
 
+pub use crate::volume::Eye;
 pub use fractal::{Fractal, fractal};
 pub use perimeter::{crofton, polygon};
-pub use sectors::{Eye, Region, Sectors};
+pub use sectors::{Region, Sectors};
 pub use vessel::{VesselMeasures, Vessels};
 pub use zone::Zone;
 
@@ -38,19 +39,60 @@ pub struct OctaOptions {
     pub spacing: Option<[f64; 3]>,
     /// every layer, too, and not only the projection. _Default: true._
     pub layers: bool,
+    /// axial length of the eye in mm: sizes along x and y are corrected for it, by Bennett's rule (1994, Graefe's Arch 232:361), with the
+    /// length that the device assumes. _Default: sizes are taken as they are said._
+    pub axial_length: Option<f64>,
+    /// the axial length for which the device's sizes hold, in mm. _Default: none; it must be given with `axial_length`._
+    pub device_axial_length: Option<f64>,
 }
 
 impl Default for OctaOptions {
     fn default() -> Self {
-        Self { eye: None, centre: None, diameters_mm: vec![1.0, 3.0, 6.0], spacing: None, layers: true }
+        let diameters_mm = vec![1.0, 3.0, 6.0];
+        Self {
+            eye: None,
+            centre: None,
+            diameters_mm,
+            spacing: None,
+            layers: true,
+            axial_length: None,
+            device_axial_length: None,
+        }
+    }
+}
+
+/// millimetres from the cornea to the second principal point of Bennett's eye
+const PRINCIPAL_POINT: f64 = 1.82;
+
+impl OctaOptions {
+    /// What sizes along x and y are multiplied by for the axial length. Errors: one of the two lengths without the other, lengths that no eye has.
+    fn magnification(&self) -> Result<Option<f64>> {
+        let (own, device) = match (self.axial_length, self.device_axial_length) {
+            (None, None) => return Ok(None),
+            (Some(own), Some(device)) => (own, device),
+            (Some(_), None) => {
+                let what =
+                    "give the axial length that the device assumes, too (`device_axial_length`; its manual says it)";
+                return Err(Error::invalid(what));
+            }
+            (None, Some(_)) => return Err(Error::invalid("give the axial length of the eye, too (`axial_length`)")),
+        };
+        match [own, device].iter().all(|mm| (15.0..=40.0).contains(mm)) {
+            true => Ok(Some((own - PRINCIPAL_POINT) / (device - PRINCIPAL_POINT))),
+            false => Err(Error::invalid(format!(
+                "an axial length of {own} mm, or {device} for the device, is none of an eye (15 to 40 mm)"
+            ))),
+        }
     }
 }
 
 /// Everything measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OctaReport {
-    /// millimetres between pixels along x, y, z
+    /// millimetres between pixels along x, y, z, corrected for the axial length if that was given
     pub spacing: [f64; 3],
+    /// what sizes along x and y were multiplied by for the axial length
+    pub magnification: Option<f64>,
     /// which eye
     pub eye: Option<Eye>,
     /// the middle of the circles, pixels from the left and from the top
@@ -95,8 +137,10 @@ pub fn measure_octa(
     let first = vessels.or(faz).ok_or_else(|| Error::invalid("nothing to measure: give vessels, a FAZ, or both"))?;
     let faz = faz.map(|faz| faz.onto(first.lattice())).transpose()?;
     let faz = faz.as_deref();
-    let spacing = spacing(first, options)?;
-    let [x, y, z] = spacing;
+    let magnification = options.magnification()?;
+    let factor = magnification.unwrap_or(1.0);
+    let [x, y, z] = spacing(first, options)?;
+    let spacing @ [x, y, z] = [x * factor, y * factor, z];
     let grid =
         |labels: Option<&Labels>| labels.map(|labels| Grid { spacing: [z, y, x], ..Grid::where_(labels, |v| v != 0) });
     let flat = |labels: Option<&Labels>| grid(labels.map(Labels::project).as_ref());
@@ -132,7 +176,7 @@ pub fn measure_octa(
         }
     }
     observer.step("measure", total, total)?;
-    Ok(OctaReport { spacing, eye: options.eye, centre, centre_from, projected, layers })
+    Ok(OctaReport { spacing, magnification, eye: options.eye, centre, centre_from, projected, layers })
 }
 
 fn spacing(labels: &Labels, options: &OctaOptions) -> Result<[f64; 3]> {

@@ -1,19 +1,9 @@
 //! The grid of the Early Treatment Diabetic Retinopathy Study (ETDRS report 10, 1991): a centre, two rings, four sectors each, around the fovea.
 
 use crate::measure::Grid;
+use crate::volume::Eye;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
-
-/// Which eye an en-face picture shows, as seen from the front: in a right eye the nose is on the right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Eye {
-    /// OD
-    Right,
-    /// OS
-    Left,
-}
 
 /// Diameters of circles in millimetres, ascending, and where their centre is.
 #[derive(Debug, Clone, PartialEq)]
