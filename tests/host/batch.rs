@@ -362,7 +362,7 @@ fn a_model_segments_and_measures() {
     for case in ["free", "click", "labels"] {
         assert!(host.path(&format!("out/results/{case}/front.png")).exists());
     }
-    let page = fs::read_to_string(host.path("page.html")).unwrap();
+    let page = fs::read_to_string(host.path("page.html")).unwrap().replace("&#x2f;", "/");
     assert!(page.contains("out/results/click/front.png"), "{page}");
 }
 
