@@ -173,8 +173,8 @@ fn sixteen_bit_colour_has_no_place_in_nifti() {
 #[test]
 fn unknown_endings_are_no_folders() {
     let folder = tempfile::tempdir().unwrap();
-    let error = convert("nifti/slope.nii", &folder.path().join("a.mha")).unwrap_err().to_string();
-    assert!(error.contains(".mha"), "{error}");
+    let error = convert("nifti/slope.nii", &folder.path().join("a.mgz")).unwrap_err().to_string();
+    assert!(error.contains(".mgz"), "{error}");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn endings_that_are_not_written_name_those_that_are() {
     let folder = tempfile::tempdir().unwrap();
     let volume = open("pictures/natural");
     for ending in
-        ["png", "jpg", "JPEG", "bmp", "webp", "gif", "hdr", "img", "gz", "hdr.gz", "dicom", "nrrd", "mha", "npz"]
+        ["png", "jpg", "JPEG", "bmp", "webp", "gif", "hdr", "img", "gz", "hdr.gz", "dicom", "mgz", "seg", "npz"]
     {
         let path = folder.path().join(format!("a.{ending}"));
         for error in [io::write_volume(&volume, &path, &mut ()), io::check_label_output(&path, &Default::default())] {
@@ -295,10 +295,11 @@ fn every_ending_that_the_pages_promise_is_written() {
     let page = |name: &str| std::fs::read_to_string(data("../..").join(name)).unwrap();
     let (commands, formats) = (page("docs/commands.md"), page("docs/formats.md"));
     let volume = open("pictures/natural");
-    for ending in [".nii", ".nii.gz", ".npy", ".tif"] {
+    let endings = [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".tif"];
+    for ending in endings {
         assert!(commands.contains(&format!("`{ending}`")) && formats.contains(&format!("| `{ending}` |")), "{ending}");
         io::write_volume(&volume, folder.path().join(format!("a{ending}")), &mut ()).unwrap();
     }
     let promised = formats.split("## What writes").nth(1).unwrap().split("##").next().unwrap();
-    assert_eq!(promised.matches("\n| `").count(), 4, "{promised}");
+    assert_eq!(promised.matches("\n| `").count(), endings.len(), "{promised}");
 }
