@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """How long a cohort takes on a cluster, and how long its tail is: shards as tasks that fail, hang, get lost and are preempted. A simulation; its
-constants are options, and docs/batch.md says where they come from.
+constants are options, and their defaults are assumptions.
 
     scheduler.py --cases 100000 --seconds 1900 --slots 256 --shards 2048
 """

@@ -367,6 +367,14 @@ fn a_model_segments_and_measures() {
 }
 
 #[test]
+fn a_model_that_is_not_there_is_said_once() {
+    let host = cohort(2, COUNT);
+    let ran = host.run(&["batch", "cases.csv", "--out", "out", "--model", "nonesuch", "--no-prompts"]);
+    ends_with(ran, 2, "--model nonesuch: is not here");
+    assert!(!host.path("out/records").exists());
+}
+
+#[test]
 fn a_folder_is_a_manifest() {
     let host = cohort(2, COUNT);
     let told = host.run(&["batch", ".", "--out", "out", "--script", "case.rhai", "--list"]).ok();

@@ -294,10 +294,14 @@ fn every_ending_that_the_pages_promise_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let page = |name: &str| std::fs::read_to_string(data("../..").join(name)).unwrap();
     let (commands, formats) = (page("docs/commands.md"), page("docs/formats.md"));
+    let manifest: serde_json::Value = serde_json::from_str(&page("plugin/libsam_octa2.json")).unwrap();
     let volume = open("pictures/natural");
     let endings = [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".tif"];
     for ending in endings {
         assert!(commands.contains(&format!("`{ending}`")) && formats.contains(&format!("| `{ending}` |")), "{ending}");
+        for list in ["reads", "writes"] {
+            assert!(manifest[list].as_array().unwrap().contains(&ending.into()), "{list} lacks {ending}");
+        }
         io::write_volume(&volume, folder.path().join(format!("a{ending}")), &mut ()).unwrap();
     }
     let promised = formats.split("## What writes").nth(1).unwrap().split("##").next().unwrap();

@@ -6,31 +6,26 @@
 use super::child::{Answer, Starter, Worker};
 use super::cores;
 use super::fingerprint::Fingerprint;
+use super::log::Log;
 use super::manifest::{self, Case};
 use super::options::RunOptions;
 use super::record::{Circumstances, Kind, Reason, Record, SCHEMA, Status};
 use super::shard::Part;
+use super::stop::Stop;
 use super::store::{Scratch, Store, host};
 use super::work::Plan;
 use crate::exit::{self, Code};
-use crate::observer::is_ignored;
 use crate::{find, output};
 use anyhow::Context;
-use sam_octa2_abi::Severity;
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Warnings of a case that its record keeps.
-const MOST_WARNINGS: usize = 20;
-/// Bytes of what a case prints that are kept.
-const MOST_LOG: usize = 1 << 20;
 /// Workers that a case may end by a crash before it has failed: the first may have been ended by chance.
 const ATTEMPTS: u32 = 2;
 /// Errors of the system that say nothing about the case: the disk is full or gone, too many files are open, ...
@@ -130,36 +125,6 @@ fn settled(store: &Store, plan: &Plan, case: &Case, options: &RunOptions) -> Opt
         record.inputs.get(*column).is_some_and(|input| input.holds(path, options.verify).unwrap_or(false))
     };
     (there.iter().all(same) && store.has_outputs(&record, options.verify)).then_some(record.status)
-}
-
-/// What signals ask for: to end the case under way, keep what is done, and end.
-#[derive(Clone)]
-struct Stop {
-    signalled: Arc<AtomicBool>,
-    signal: Arc<AtomicUsize>,
-}
-
-impl Stop {
-    fn listen() -> anyhow::Result<Self> {
-        let (signalled, signal): (Arc<AtomicBool>, Arc<AtomicUsize>) = Default::default();
-        for name in [SIGTERM, SIGHUP, SIGINT].into_iter().filter(|&name| name != SIGHUP || !is_ignored(name)) {
-            let code = 128 + name;
-            signal_hook::flag::register_usize(name, signal.clone(), usize::try_from(code)?)?;
-            if name == SIGINT {
-                signal_hook::flag::register_conditional_shutdown(name, code, signalled.clone())?; // a second Ctrl-C
-            }
-            signal_hook::flag::register(name, signalled.clone())?;
-        }
-        Ok(Self { signalled, signal })
-    }
-
-    fn asked(&self) -> bool {
-        self.signalled.load(SeqCst)
-    }
-
-    fn code(&self) -> Code {
-        Code::try_from(self.signal.load(SeqCst)).unwrap_or(exit::TERMINATED)
-    }
 }
 
 /// All that stays the same from case to case.
@@ -461,33 +426,4 @@ fn temporary(detail: &Value, message: &str) -> Option<i32> {
 fn is_temporary(error: &anyhow::Error) -> bool {
     let number = |error: &io::Error| error.raw_os_error().is_some_and(|number| TEMPORARY.contains(&number));
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(number))
-}
-
-/// What a case says while it runs.
-#[derive(Default)]
-struct Log {
-    warnings: Vec<String>,
-    text: String,
-}
-
-impl Log {
-    fn add(&mut self, severity: u8, text: String) {
-        let is = |one: Severity| severity == one.number();
-        if self.text.len() + text.len() < MOST_LOG {
-            self.text += &text;
-            self.text.push('\n');
-        }
-        if (is(Severity::WARN) || is(Severity::ERROR)) && self.warnings.len() < MOST_WARNINGS {
-            self.warnings.push(text);
-        }
-    }
-
-    /// As `log.txt` beside the results, if there is any.
-    fn save(&self, folder: &Path) -> anyhow::Result<()> {
-        let path = folder.join("log.txt");
-        if self.text.is_empty() || !folder.is_dir() {
-            return Ok(());
-        }
-        std::fs::write(&path, &self.text).with_context(|| path.display().to_string())
-    }
 }

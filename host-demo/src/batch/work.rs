@@ -66,7 +66,7 @@ impl Plan {
             libraries: libraries(plugin, &worker.manifest)?,
             scripts,
             arguments: set.iter().map(|(key, value)| (key.clone(), json!(value))).collect(),
-            files: files(&set, worker)?,
+            files: files(&set, work.script.is_none(), worker)?,
         };
         let megabytes = |mb: u64| mb.saturating_mul(1 << 20);
         let limits = Limits {
@@ -206,8 +206,8 @@ fn imports(text: &str) -> impl Iterator<Item = &str> {
     text.split("import").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
 }
 
-/// The files among the arguments, and the model that one of them names: sha256 of each.
-fn files(set: &[(String, String)], worker: &mut Worker) -> anyhow::Result<BTreeMap<String, String>> {
+/// The files among the arguments, and the model that one of them names: sha256 of each. Error: `named` says that a model must be there, and it is not.
+fn files(set: &[(String, String)], named: bool, worker: &mut Worker) -> anyhow::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let mut known = None;
     for (key, value) in set {
@@ -219,7 +219,14 @@ fn files(set: &[(String, String)], worker: &mut Worker) -> anyhow::Result<BTreeM
                 known = Some(task(worker, "models", &json!({}))?);
             }
             let model = known.iter().filter_map(Value::as_array).flatten().find(|model| model["name"] == json!(value));
-            model.and_then(|model| model["path"].as_str()).map(PathBuf::from)
+            let path = model.and_then(|model| model["path"].as_str()).map(PathBuf::from);
+            let is_file = [".pt", ".pth", ".safetensors"].iter().any(|ending| value.ends_with(ending));
+            if named && key == "model" && path.is_none() && !is_file {
+                bail!(
+                    "--model {value}: is not here; `host-demo models` lists those that are, and where others can be had"
+                );
+            }
+            path
         } else {
             None
         };

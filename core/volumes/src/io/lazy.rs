@@ -13,20 +13,38 @@ use std::sync::{Mutex, PoisonError};
 /// Reads the values of one slice from where it begins.
 pub(super) type Decode = Box<dyn Fn(&mut dyn Read) -> std::io::Result<Voxels> + Send + Sync>;
 
-/// Equally long slices that lie one after another in a file, not compressed.
+/// Where a slice begins in its file.
+type Place = Box<dyn Fn(usize) -> u64 + Send + Sync>;
+
+/// Equally long slices of a file, not compressed.
 pub(super) struct FileFrames {
     path: PathBuf,
     file: Mutex<File>,
-    start: u64,
+    place: Place,
     bytes: usize,
     decode: Decode,
     dtype: &'static str,
 }
 
 impl FileFrames {
-    /// Slices of `bytes` bytes from `start` on. The type of the values is that of the first slice.
+    /// Slices of `bytes` bytes, one after another from `start` on. The type of the values is that of the first slice.
     pub fn new(path: &Path, file: File, start: u64, bytes: usize, decode: Decode) -> Result<Self> {
-        let mut frames = Self { path: path.to_path_buf(), file: Mutex::new(file), start, bytes, decode, dtype: "" };
+        Self::placed(path, file, Box::new(move |frame| start + frame as u64 * bytes as u64), bytes, decode)
+    }
+
+    /// Slices at places of their own.
+    pub fn at(path: &Path, file: File, starts: Vec<u64>, bytes: usize, decode: Decode) -> Result<Self> {
+        Self::placed(
+            path,
+            file,
+            Box::new(move |frame| starts.get(frame).map_or(u64::MAX, |&start| start)),
+            bytes,
+            decode,
+        )
+    }
+
+    fn placed(path: &Path, file: File, place: Place, bytes: usize, decode: Decode) -> Result<Self> {
+        let mut frames = Self { path: path.to_path_buf(), file: Mutex::new(file), place, bytes, decode, dtype: "" };
         frames.dtype = frames.frame(0)?.dtype();
         Ok(frames)
     }
@@ -34,7 +52,7 @@ impl FileFrames {
 
 impl FrameSource for FileFrames {
     fn frame(&self, frame: usize) -> Result<Voxels> {
-        let at = self.start + frame as u64 * self.bytes as u64;
+        let at = (self.place)(frame);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let values = file.seek(SeekFrom::Start(at)).and_then(|_| (self.decode)(&mut (&*file).take(self.bytes as u64)));
         values.map_err(|error| match error.kind() {

@@ -84,7 +84,7 @@ pub(in crate::io) fn read(path: &Path, options: &OpenOptions) -> Result<Volume> 
         Ok(Voxels::U8(values))
     };
     let starts = (0..frames as u64).rev().map(|frame| frame * slice as u64).collect();
-    let source = Arc::new(placed(path, starts, slice as u64, Box::new(decode), "uint8")?);
+    let source = Arc::new(placed(path, starts, slice as u64, Box::new(decode))?);
     let eye = name.split(['_', ' ', '.']).find_map(|word| Eye::of(word).filter(|_| word.len() == 2));
     let geometry = options.of_field(path, field(&name), [columns, frames], DEPTH_MM / ROWS as f64)?;
     let scan = Scan { eye, ..Scan::default() };

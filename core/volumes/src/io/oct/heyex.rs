@@ -4,6 +4,7 @@
 
 use super::{FileKind, at_hand, placed};
 use crate::io::OpenOptions;
+use crate::io::lazy::FileFrames;
 use crate::io::raw::numbers;
 use crate::progress::Observer;
 use crate::volume::{Eye, Fundus, Geometry, Scan, Surface, Volume, Voxels};
@@ -208,7 +209,7 @@ pub(in crate::io) fn read(path: &Path, options: &OpenOptions, observer: &mut dyn
     at_hand(path, lazy, bytes, options)
 }
 
-fn source(path: &Path, starts: Vec<u64>, slice: u64, angio: bool) -> Result<Arc<super::PlacedFrames>> {
+fn source(path: &Path, starts: Vec<u64>, slice: u64, angio: bool) -> Result<Arc<FileFrames>> {
     let count = (slice / 4) as usize;
     let decode = move |reader: &mut dyn Read| {
         let values = numbers::<f32>(reader, count, false)?;
@@ -217,7 +218,7 @@ fn source(path: &Path, starts: Vec<u64>, slice: u64, angio: bool) -> Result<Arc<
             false => Voxels::U8(values.into_iter().map(grey).collect()),
         })
     };
-    Ok(Arc::new(placed(path, starts, slice, Box::new(decode), if angio { "float32" } else { "uint8" })?))
+    Ok(Arc::new(placed(path, starts, slice, Box::new(decode))?))
 }
 
 /// Flow lies in 0 to 1; anything else is none.

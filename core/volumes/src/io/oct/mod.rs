@@ -13,14 +13,12 @@ pub(super) mod octa500;
 pub(super) mod optovue;
 
 use super::OpenOptions;
-use super::lazy::Decode;
-use crate::volume::{FrameSource, Volume, Voxels};
+use super::lazy::{Decode, FileFrames};
+use crate::volume::Volume;
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
 /// What a file without a header is, as the user says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,34 +96,6 @@ pub(super) fn refused(path: &Path, name: &str, start: &[u8]) -> Option<Error> {
     Some(Error::Unsupported(format!("{}: {what}", path.display())))
 }
 
-/// Slices of equal size at places of their own.
-pub(super) struct PlacedFrames {
-    path: PathBuf,
-    file: Mutex<File>,
-    starts: Vec<u64>,
-    bytes: u64,
-    decode: Decode,
-    dtype: &'static str,
-}
-
-impl FrameSource for PlacedFrames {
-    fn frame(&self, frame: usize) -> Result<Voxels> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let values =
-            file.seek(SeekFrom::Start(self.starts[frame])).and_then(|_| (self.decode)(&mut (&*file).take(self.bytes)));
-        values.map_err(|error| match error.kind() {
-            ErrorKind::OutOfMemory => {
-                Error::Unsupported(format!("{}: not enough memory for one slice", self.path.display()))
-            }
-            _ => Error::format(&self.path, format!("slice {frame} cannot be read: {error}")),
-        })
-    }
-
-    fn dtype(&self) -> &'static str {
-        self.dtype
-    }
-}
-
 /// A volume that is read slice by slice, whole in memory where it is small.
 pub(super) fn at_hand(path: &Path, lazy: Volume, bytes: u64, options: &OpenOptions) -> Result<Volume> {
     if options.is_lazy(bytes) || options.once {
@@ -137,14 +107,7 @@ pub(super) fn at_hand(path: &Path, lazy: Volume, bytes: u64, options: &OpenOptio
     Ok(Volume::new(lazy.shape(), voxels, lazy.geometry, lazy.format)?.with_window(window).with_scan(scan))
 }
 
-/// A number of B-scans whose values lie `[rows, columns]` as `decode` has them.
-pub(super) fn placed(
-    path: &Path,
-    starts: Vec<u64>,
-    bytes: u64,
-    decode: Decode,
-    dtype: &'static str,
-) -> Result<PlacedFrames> {
-    let file = Mutex::new(File::open(path).map_err(Error::io(path))?);
-    Ok(PlacedFrames { path: path.to_path_buf(), file, starts, bytes, decode, dtype })
+/// B-scans of `bytes` bytes that begin at `starts`.
+pub(super) fn placed(path: &Path, starts: Vec<u64>, bytes: u64, decode: Decode) -> Result<FileFrames> {
+    FileFrames::at(path, File::open(path).map_err(Error::io(path))?, starts, bytes as usize, decode)
 }

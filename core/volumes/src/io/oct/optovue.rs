@@ -87,8 +87,7 @@ fn bscans(
         })
     };
     let starts = (0..side as u64).map(|frame| frame * slice).collect();
-    let dtype = if width == 2 { "uint16" } else { "float32" };
-    let source = Arc::new(placed(path, starts, slice, Box::new(decode), dtype)?);
+    let source = Arc::new(placed(path, starts, slice, Box::new(decode))?);
     let geometry = options.of_field(path, field, [side, side], row_mm)?;
     let lazy =
         Volume::lazy([side, rows, side, 1], source, geometry, "optovue").with_scan(Some(Arc::new(Scan::default())));
