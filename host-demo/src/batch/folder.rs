@@ -6,10 +6,15 @@ use crate::find;
 use anyhow::{Context, bail};
 use sam_octa2_abi::Plugin;
 use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are a volume each.
-const VOLUMES: [&str; 4] = [".nii", ".nii.gz", ".npy", ".hdr"];
+const VOLUMES: [&str; 9] = [".nii", ".nii.gz", ".npy", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd", ".vol"];
+/// Voxels beside a `.hdr` (Analyze), or a volume of their own (Cirrus).
+const VOXELS: [&str; 1] = [".img"];
+/// Labels, not volumes.
+const LABELS: &str = ".seg.nrrd";
 /// Endings of pictures: in the folder itself a case each, in a folder below it the slices of one.
 const PICTURES: [&str; 7] = [".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"];
 /// Sequences of layers in SAM-OCTA2's arrangement of OCTA-500.
@@ -17,13 +22,29 @@ const SEQUENCES: [&str; 2] = ["RV_LayerSequence", "FAZ_LayerSequence"];
 /// More series than this no folder of an eye holds.
 const MOST_SERIES: usize = 1000;
 
-/// The cases of a folder, in no order.
-pub fn cases(root: &Path) -> anyhow::Result<Vec<Case>> {
+/// The plugin, loaded when a folder of DICOM files asks for it.
+struct Asked<'a> {
+    file: Option<&'a Path>,
+    plugin: OnceCell<Plugin>,
+}
+
+impl Asked<'_> {
+    fn plugin(&self) -> anyhow::Result<&Plugin> {
+        if let Some(plugin) = self.plugin.get() {
+            return Ok(plugin);
+        }
+        let plugin = find::load(self.file).context("a folder of DICOM files needs the plugin")?;
+        Ok(self.plugin.get_or_init(|| plugin))
+    }
+}
+
+/// The cases of a folder, in no order. `plugin` is what `--plugin` said: it knows the series of DICOM files.
+pub fn cases(root: &Path, plugin: Option<&Path>) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
     if SEQUENCES.iter().any(|name| root.join(name).is_dir()) {
         octa500(root, &mut cases)?;
     } else {
-        below(root, "", &mut cases, &mut None)?;
+        below(root, "", &mut cases, &Asked { file: plugin, plugin: OnceCell::new() })?;
     }
     if cases.is_empty() {
         bail!("{}: no volumes below this folder ({} {})", root.display(), VOLUMES.join(" "), PICTURES.join(" "));
@@ -54,13 +75,21 @@ fn stem<'a>(path: &'a Path, endings: &[&str]) -> Option<&'a str> {
     name.get(..name.len() - ending).filter(|stem| !stem.is_empty())
 }
 
-fn below(folder: &Path, prefix: &str, cases: &mut Vec<Case>, plugin: &mut Option<Plugin>) -> anyhow::Result<()> {
+/// The name of a file that is a volume.
+fn volume_name(path: &Path) -> Option<&str> {
+    if stem(path, &[LABELS]).is_some() {
+        return None;
+    }
+    stem(path, &VOLUMES).or_else(|| stem(path, &VOXELS).filter(|_| !path.with_extension("hdr").exists()))
+}
+
+fn below(folder: &Path, prefix: &str, cases: &mut Vec<Case>, asked: &Asked<'_>) -> anyhow::Result<()> {
     let (files, folders) = entries(folder)?;
     if files.iter().any(|file| file.file_name().is_some_and(|name| name == super::store::ABOUT)) {
         return Ok(()); // the results of another run
     }
     let named = |stem: &str| if prefix.is_empty() { stem.to_owned() } else { format!("{prefix}_{stem}") };
-    let volumes = files.iter().filter_map(|file| Some((stem(file, &VOLUMES)?, file)));
+    let volumes = files.iter().filter_map(|file| Some((volume_name(file)?, file)));
     cases.extend(volumes.map(|(stem, file)| case(named(stem), file.clone(), json!({}))));
     let is_picture = |file: &&PathBuf| stem(file, &PICTURES).is_some();
     if prefix.is_empty() {
@@ -71,11 +100,11 @@ fn below(folder: &Path, prefix: &str, cases: &mut Vec<Case>, plugin: &mut Option
     }
     if files.iter().any(|file| is_dicom(file)) {
         let name = if prefix.is_empty() { "dicom" } else { prefix };
-        dicom(folder, name, cases, plugin)?;
+        dicom(folder, name, cases, asked)?;
     }
     folders.iter().try_for_each(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        below(folder, &named(&name), cases, plugin)
+        below(folder, &named(&name), cases, asked)
     })
 }
 
@@ -90,11 +119,8 @@ fn is_dicom(file: &Path) -> bool {
 }
 
 /// Every series of a folder of DICOM files. Which there are, the plugin knows; what is damaged becomes a case, too, and fails at its turn.
-fn dicom(folder: &Path, name: &str, cases: &mut Vec<Case>, plugin: &mut Option<Plugin>) -> anyhow::Result<()> {
-    if plugin.is_none() {
-        *plugin = Some(find::load(None).context("a folder of DICOM files needs the plugin")?);
-    }
-    let Some(plugin) = plugin else { return Ok(()) };
+fn dicom(folder: &Path, name: &str, cases: &mut Vec<Case>, asked: &Asked<'_>) -> anyhow::Result<()> {
+    let plugin = asked.plugin()?;
     let asked = |series: Option<&str>| {
         let request = json!({"input": folder.to_string_lossy(), "series": series}).to_string();
         plugin.task("info", &request, &mut ()).map_err(|error| error.to_string())
@@ -155,7 +181,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let mut names: Vec<String> = cases(folder.path()).unwrap().into_iter().map(|case| case.case).collect();
+        let mut names: Vec<String> = cases(folder.path(), None).unwrap().into_iter().map(|case| case.case).collect();
         names.sort();
         names
     }
@@ -179,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn every_ending_that_the_plugin_reads() {
+        let manifest: Value = serde_json::from_str(include_str!("../../../plugin/libsam_octa2.json")).unwrap();
+        let endings: Vec<&str> = manifest["reads"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        for ending in endings.iter().filter(|ending| !["DICOMDIR", ".dcm"].contains(ending)) {
+            assert_eq!(names(&[&format!("eye{ending}"), "labels.seg.nrrd"]), ["eye"], "{ending}");
+        }
+        assert_eq!(names(&["eye.hdr", "eye.img"]), ["eye"]);
+    }
+
+    #[test]
     fn the_folders_of_octa500() {
         let found = names(&[
             "RV_LayerSequence/10301/237.png",
@@ -192,6 +228,6 @@ mod tests {
     #[test]
     fn an_empty_folder_is_a_mistake() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(cases(folder.path()).unwrap_err().to_string().contains("no volumes"));
+        assert!(cases(folder.path(), None).unwrap_err().to_string().contains("no volumes"));
     }
 }

@@ -34,11 +34,11 @@ impl Case {
     }
 }
 
-/// Reads the cases, sorted; every mistake names its line.
-pub fn read(path: &Path) -> anyhow::Result<Vec<Case>> {
+/// Reads the cases, sorted; every mistake names its line. `plugin` is what `--plugin` said.
+pub fn read(path: &Path, plugin: Option<&Path>) -> anyhow::Result<Vec<Case>> {
     let here = std::path::absolute(path).with_context(|| path.display().to_string())?;
     let mut cases = if here.is_dir() {
-        folder::cases(&here)?
+        folder::cases(&here, plugin)?
     } else {
         let text = std::fs::read(&here).with_context(|| path.display().to_string())?;
         let text = String::from_utf8(text).ok().with_context(|| format!("{}: not UTF-8 text", path.display()))?;
@@ -170,7 +170,7 @@ mod tests {
         std::fs::write(folder.path().join("there.png"), "").unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read(&path).map_err(|error| format!("{error:#}"))
+        read(&path, None).map_err(|error| format!("{error:#}"))
     }
 
     #[test]

@@ -22,10 +22,10 @@ const FIRST: [&str; 3] = ["case", "status", "reason"];
 const LAST: [&str; 3] = ["volume", "seconds", "peak_memory_mb"];
 
 /// Writes what was asked for.
-pub fn run(options: &MergeOptions) -> anyhow::Result<Code> {
+pub fn run(options: &MergeOptions, plugin: Option<&Path>) -> anyhow::Result<Code> {
     let store = Store::open(&options.folder)?;
     store.sweep();
-    let mut cases: BTreeSet<String> = expected(&store, options.manifest.as_deref())?.into_iter().collect();
+    let mut cases: BTreeSet<String> = expected(&store, options.manifest.as_deref(), plugin)?.into_iter().collect();
     cases.extend(store.recorded()?);
     let (mut columns, mut cohort) = (Columns::default(), Cohort::default());
     for case in &cases {

@@ -32,8 +32,8 @@ use crate::exit::Code;
 pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
     let plugin = cli.plugin.as_deref();
     match &options.question {
-        Some(options::Question::Status(options)) => status::run(options),
-        Some(options::Question::Merge(options)) => merge::run(options),
+        Some(options::Question::Status(options)) => status::run(options, plugin),
+        Some(options::Question::Merge(options)) => merge::run(options, plugin),
         None => run::run(&options.run, plugin, cli.quiet),
     }
 }

@@ -49,7 +49,7 @@ pub fn run(options: &RunOptions, plugin: Option<&Path>, quiet: bool) -> anyhow::
         Ok(part) => part,
         Err(text) => return wrong(exit::USAGE, &text),
     };
-    let all = match manifest::read(options.manifest()) {
+    let all = match manifest::read(options.manifest(), plugin) {
         Ok(all) => all,
         Err(error) => return wrong(exit::BAD_DATA, &format!("{error:#}")),
     };

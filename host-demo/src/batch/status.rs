@@ -29,9 +29,9 @@ pub struct Survey {
 }
 
 /// Prints it.
-pub fn run(options: &StatusOptions) -> anyhow::Result<Code> {
+pub fn run(options: &StatusOptions, plugin: Option<&Path>) -> anyhow::Result<Code> {
     let store = Store::open(&options.folder)?;
-    let survey = Survey::of(&store, expected(&store, options.manifest.as_deref())?)?;
+    let survey = Survey::of(&store, expected(&store, options.manifest.as_deref(), plugin)?)?;
     if options.json {
         output::line(&serde_json::to_string_pretty(&survey.report())?)?;
     } else {
@@ -41,9 +41,9 @@ pub fn run(options: &StatusOptions) -> anyhow::Result<Code> {
 }
 
 /// The names of the cases that there should be, sorted.
-pub fn expected(store: &Store, manifest: Option<&Path>) -> anyhow::Result<Vec<String>> {
+pub fn expected(store: &Store, manifest: Option<&Path>, plugin: Option<&Path>) -> anyhow::Result<Vec<String>> {
     match manifest {
-        Some(path) => Ok(manifest::read(path)?.into_iter().map(|case| case.case).collect()),
+        Some(path) => Ok(manifest::read(path, plugin)?.into_iter().map(|case| case.case).collect()),
         None => store.listed(),
     }
 }
