@@ -5,7 +5,7 @@ use super::engine::HostRef;
 use super::errors::Failure;
 use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, list, native, object, refused, text, told, truth, typed};
+use super::values::{Checked, Fallible, Options, float64, list, native, object, refused, text, to_map, truth, typed};
 use crate::convert::ToHost;
 use rhai::{Dynamic, Map, NativeCallContext};
 use sam_octa2_core::job::MeasureFiles;
@@ -43,7 +43,7 @@ macro_rules! layer {
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
     library
-        .room("Measurements", INTRO)
+        .section("Measurements", INTRO)
         .function(
             concat!(
                 "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, axial_length, \
@@ -78,7 +78,7 @@ fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Ma
     let scene = Enface { volume: Some(volume), vessels: vessels.as_deref(), faz: faz.as_deref() };
     let title = labels.volume.source.input.file_name().unwrap_or("labels".as_ref()).to_string_lossy().into_owned();
     files.write(&report, &title, &scene, &how)?;
-    told(&report)
+    to_map(&report)
 }
 
 /// What is asked for; the eye that the scan says where nothing is said of it.

@@ -157,11 +157,11 @@ pub fn measure_octa(
         sectors.regions(&Grid { shape: [1, first.rows, first.columns], spacing: [z, y, x], inside: Vec::new() });
     let layer = |layer, zone, vessels: Option<Grid>| {
         let vessels = vessels.map(Vessels::of);
-        let told = |region: &Region| {
+        let reply = |region: &Region| {
             let measures = vessels.as_ref()?.measure(region);
             Some(RegionMeasures { region: region.name.clone(), measures })
         };
-        Layer { layer, faz: zone, regions: regions.iter().filter_map(told).collect() }
+        Layer { layer, faz: zone, regions: regions.iter().filter_map(reply).collect() }
     };
     let total = if options.layers { first.frames } else { 0 };
     let projected = layer(None, zone, flat(vessels));
