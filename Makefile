@@ -63,10 +63,13 @@ test-python: build .venv/ready
 	@.venv/bin/pip install --quiet -e "plugin/python[test]"
 	@touch $@
 
-# The parity tests on the first GPU in full float32 (no TF32), with the largest differences; without a GPU one line says why not.
+# What a first day with a GPU has to show (docs/gpu.md): parity in full float32, without TF32 by our own choice and by NVIDIA's; sessions; training;
+# memory. Without a GPU one line says why not.
 test-gpu: build
 	@$(HOST) segment tests/data/demo/volume.nii.gz --prompts tests/data/demo/prompts.json --model $(PARITY)/mini21.pt \
 	    --model-config $(PARITY)/mini21.yaml --device cuda:0 --precision f32 --out $(OUT)/gpu.nii.gz --quiet
+	SAM_OCTA2_TEST_DEVICE=cuda:0 cargo test --release -p sam-octa2-core --test gpu --test parity --test session --test train \
+	    -- --nocapture --test-threads 1
 	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
 
 # Many tiny cases through Snakemake on this machine, while runs are killed.
@@ -84,7 +87,7 @@ tests/batch/venv/ready: tests/batch/requirements.txt
 
 # Every part is tests/bench/PART.py and writes docs/bench/PART.json; BENCH="volumes ..." chooses.
 bench: build $(if $(filter .bench-venv/%,$(PYTHON_PEERS)),.bench-venv/ready)
-	@for part in $(BENCH); do $(PYTHON) tests/bench/$$part.py --peers $(PYTHON_PEERS) || exit 1; done
+	@for part in $(BENCH); do $(PYTHON) tests/bench/$$part.py --peers $(PYTHON_PEERS) $(if $(DEVICE),--device $(DEVICE)) || exit 1; done
 
 .bench-venv/ready: tests/bench/requirements.txt
 	@$(PYTHON) -m venv .bench-venv

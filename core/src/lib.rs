@@ -16,5 +16,5 @@ pub mod weights;
 
 pub use sam_octa2_volumes::{
     Error, Result, classical, clicks, did_you_mean, error, intensity, io, measure, phantom, picture, progress, prompts,
-    propose, regions, review, vessels, volume, with_voxels,
+    propose, regions, review, system, vessels, volume, with_voxels,
 };

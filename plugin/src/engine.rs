@@ -7,6 +7,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sam_octa2_abi::PluginError;
 use sam_octa2_abi::raw::{ENGINE_SYMBOL, ENGINE_VERSION, Engine, ErrorBox, Status};
 use sam_octa2_boundary::c::fail;
+use sam_octa2_volumes::system;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -103,12 +104,11 @@ fn stranger(path: &Path) -> PluginError {
 
 /// The folder of this very library.
 fn own_folder() -> Result<PathBuf, PluginError> {
-    let maps = std::fs::read_to_string("/proc/self/maps");
-    let maps = maps.map_err(|error| PluginError::new("io", format!("/proc/self/maps: {error}")))?;
-    let here = own_folder as *const () as usize;
-    let path = maps.lines().find_map(|line| libtorch::mapped_path(line, here));
+    let path = system::file_of(own_folder as *const ());
     let folder = path.as_deref().and_then(Path::parent).map(Path::to_path_buf);
-    folder.ok_or_else(|| PluginError::new("not_found", "cannot tell where the plugin's library lies"))
+    folder.ok_or_else(|| {
+        PluginError::new("not_found", "cannot tell where the plugin's library lies; load it by its whole path")
+    })
 }
 
 /// The system loader's own words.

@@ -2,15 +2,15 @@
 //! already, ours would be that one. The same version is shared; another one is refused here, before it can do harm.
 
 use sam_octa2_abi::PluginError;
-use std::path::{Path, PathBuf};
+use sam_octa2_volumes::system;
+use std::path::Path;
 
 /// The version that the engine is built for.
 const VERSION: &str = "2.13.0";
 
 /// Is there a libtorch in this process, and is it ours?
 pub fn check_process() -> Result<(), PluginError> {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    match maps.lines().filter_map(path_of).find(|path| path.ends_with("libtorch_cpu.so")) {
+    match system::loaded("libtorch_cpu.so") {
         Some(library) => check_version(&library, version_of(&library).as_deref()),
         None => Ok(()),
     }
@@ -60,18 +60,6 @@ pub fn explain(engine: &Path, reason: &str) -> PluginError {
     PluginError::new(code, format!("{}: cannot be loaded: {first}{cure}", engine.display()))
 }
 
-/// The file of one line of `/proc/self/maps`.
-fn path_of(line: &str) -> Option<PathBuf> {
-    line.find('/').map(|start| PathBuf::from(&line[start..]))
-}
-
-/// The file of a line of `/proc/self/maps` that covers `address`.
-pub fn mapped_path(line: &str, address: usize) -> Option<PathBuf> {
-    let (from, to) = line.split_whitespace().next()?.split_once('-')?;
-    let number = |text| usize::from_str_radix(text, 16).ok();
-    (number(from)? <= address && address < number(to)?).then(|| path_of(line))?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,13 +84,6 @@ mod tests {
         std::fs::write(folder.join("version.py"), "from x import y\n__version__ = '2.13.0+cu130'\n").unwrap();
         assert_eq!(version_of(&library).as_deref(), Some("2.13.0+cu130"));
         std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn lines_of_the_map() {
-        let line = "7f00-7f80 r-xp 00000000 08:01 42   /opt/my viewer/lib a.so";
-        assert_eq!(mapped_path(line, 0x7f10), Some(PathBuf::from("/opt/my viewer/lib a.so")));
-        assert_eq!(mapped_path(line, 0x7f80), None);
     }
 
     #[test]

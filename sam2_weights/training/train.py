@@ -209,7 +209,7 @@ def main():
     a.add_argument("rossa", type=pathlib.Path, help="ROSSA's folder, with train_manual and train_sam")
     a.add_argument("out", type=pathlib.Path)
     a.add_argument("--host", help="the built host-demo")
-    a.add_argument("--hours", type=float, default=2)
+    a.add_argument("--hours", type=float, default=2, help="of the processor, so that a busy machine trains as long as an idle one")
     a.add_argument("--dense-steps", type=int, default=1500, help="steps with the dense maps alone")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--rate", type=float, default=2e-3, help="learning rate; falls as a cosine")
@@ -239,7 +239,7 @@ def main():
     net = net.to(memory_format=torch.channels_last)
     source = Source(pool, o.seed * 1000003 + step, max(0, o.dense_steps - step), phantoms, o.share)
     batches = iter(torch.utils.data.DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=6))
-    last, log, saved = time.time(), [], spent
+    last, log, saved = time.process_time(), [], spent
     net.train()
     while spent < o.hours * 3600:
         done = spent / (o.hours * 3600)
@@ -269,7 +269,7 @@ def main():
             for k, v in net.state_dict().items():
                 ema[k].copy_(v) if not v.is_floating_point() else ema[k].mul_(decay).add_(v, alpha=1 - decay)
         log.append(row + [0] * (3 - len(row)))
-        now = time.time()
+        now = time.process_time()
         spent += now - last
         last = now
         if step % 25 == 0:

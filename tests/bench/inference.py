@@ -1,6 +1,6 @@
 """`make bench BENCH=inference`: the stages of segmentation beside the Python reference (PyPI `sam2` on torch), and from nothing to a mask.
 
-    python3 tests/bench/inference.py --peers PYTHON [--size tiny] [--turns 3] [--objects 5] [--threads 2]
+    python3 tests/bench/inference.py --peers PYTHON [--size tiny] [--turns 3] [--objects 5] [--threads 2] [--device cuda:0]
     python3 tests/bench/inference.py --gate        is ours slower than in the file? Fails then
 
 PYTHON has torch 2.13.0 and sam2 1.1.0; without them only ours is measured. Every run is a process of its own; ours and theirs take turns, and
@@ -51,12 +51,14 @@ def stages(args, reference):
     runs = []
     for precision, objects in [("f32", 1), ("bf16", 1), ("bf16", args.objects)]:
         # the last slice looks at the prompted one and at six followed ones
-        common = ["--size", args.size, "--precision", precision, "--objects", objects, "--slices", 9, "--threads", args.threads]
+        common = ["--size", args.size, "--precision", precision, "--objects", objects, "--slices", 9, "--threads", args.threads, "--device", args.device]
         entry = {"precision": precision, "objects": objects, "ours": [], "theirs": []}
         for _ in range(args.turns if objects == 1 else 1):
             entry["ours"].append(run([OURS, *common]))
             if reference:
                 entry["theirs"].append(run([args.peers, THEIRS, *common]))
+                if args.device != "cpu":
+                    entry.setdefault("compiled", []).append(run([args.peers, THEIRS, *common, "--compile"]))
             print(f"{precision}, {objects} objects: ours {entry['ours'][-1]['per_slice_s'][-1]:.2f} s a slice", flush=True)
         runs.append(entry)
     return runs
@@ -158,6 +160,24 @@ def gate(args):
         raise SystemExit(f"slower than {SLOWER} times what docs/bench/inference.json says: {'; '.join(slower)}")
 
 
+def gpu(args):
+    """A slice encoded and followed, and a click, beside the reference as it is and compiled. Fails in one line where there is no such card."""
+    probe = [str(OURS), "--size", "tiny", "--slices", "1", "--device", args.device]
+    tried = subprocess.run(probe, capture_output=True, text=True)
+    if tried.returncode != 0:
+        raise SystemExit(tried.stderr.strip().splitlines()[-1])
+    lines = []
+    runs = stages(args, has_reference(args.peers))
+    stage = {"encoded": lambda one: one["encode_s"], "followed": lambda one: one["per_slice_s"][-1], "a click": lambda one: one["click_s"]}
+    for entry in runs:
+        for name, pick in stage.items():
+            ours, *peers = [middle({side: entry.get(side, [])}, side, pick) for side in ("ours", "theirs", "compiled")]
+            numbers = [f"{1e3 * ours:.1f}"] + ["-" if peer is None else f"{1e3 * peer:.1f} ({peer / ours:.2f})" for peer in peers]
+            lines.append([f"{name}, {entry['precision']}, {entry['objects']} objects", *numbers])
+    print(table([f"{args.size} on {args.device}", "ours, ms", "reference, ms (by ours)", "compiled, ms (by ours)"], lines))
+    save("inference-gpu", {"machine": machine(), "size": args.size, "device": args.device, "runs": runs})
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", default=".bench-venv/bin/python")
@@ -165,12 +185,15 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--objects", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--gate", action="store_true")
     args = parser.parse_args()
     build = ["cargo", "build", "--release", "--workspace", "--example", "inference"]
     subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
     if args.gate:
         return gate(args)
+    if args.device != "cpu":
+        return gpu(args)
     about, reference = machine(), has_reference(args.peers)
     if not reference:
         print(f"{args.peers} has no torch and sam2: only ours is measured")

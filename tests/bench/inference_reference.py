@@ -1,6 +1,6 @@
-"""The stages of segmentation by the Python reference (PyPI `sam2`, CPU): what `inference.rs` measures of ours, one line of JSON.
+"""The stages of segmentation by the Python reference (PyPI `sam2`): what `inference.rs` measures of ours, one line of JSON.
 
-    python tests/bench/inference_reference.py --size tiny --precision f32|bf16 --objects 1 --slices 9 [--checkpoint FILE.pt] [--until-mask]
+    python tests/bench/inference_reference.py --size tiny --precision f32|bf16 --objects 1 --slices 9 [--device cpu|cuda:0] [--compile] [--checkpoint FILE.pt] [--until-mask]
 
 Random weights unless a checkpoint is given: speed does not depend on their values. `bf16`: autocast, as in the reference's own examples.
 `--until-mask` ends with the first mask; `first_mask_s` counts from the start of the interpreter's work, imports included.
@@ -25,19 +25,28 @@ from sam2.build_sam import build_sam2_video_predictor  # noqa: E402
 LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 
 
+def wait():
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def seconds(work):
+    wait()
     start = time.perf_counter()
     work()
+    wait()
     return time.perf_counter() - start
 
 
-def predictor(size, checkpoint):
+def predictor(size, checkpoint, device, compiled):
     """An official size; the object is there on every slice."""
     family, letter = ("sam2.1", LETTERS[size[4:]]) if size.startswith("2.1-") else ("sam2", LETTERS[size])
     config = f"configs/{family}/{family}_hiera_{letter}.yaml"
-    model = build_sam2_video_predictor(config, checkpoint, device="cpu", apply_postprocessing=False)
+    model = build_sam2_video_predictor(config, checkpoint, device=device, apply_postprocessing=False)
     if checkpoint is None:
         torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
+    if compiled:
+        model.image_encoder.forward = torch.compile(model.image_encoder.forward, mode="max-autotune", fullgraph=True, dynamic=False)
     return model
 
 
@@ -55,13 +64,15 @@ def main():
     parser.add_argument("--slices", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="the image encoder, as in the reference's own examples")
     parser.add_argument("--checkpoint")
     parser.add_argument("--until-mask", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    model = predictor(args.size, args.checkpoint)
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16) if args.precision == "bf16" else contextlib.nullcontext()
+    model = predictor(args.size, args.checkpoint, args.device, args.compile)
+    autocast = torch.autocast(torch.device(args.device).type, dtype=torch.bfloat16) if args.precision == "bf16" else contextlib.nullcontext()
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode(), autocast:
         frames(folder, args.slices)
         state = model.init_state(folder)
@@ -75,7 +86,8 @@ def main():
         if not args.until_mask:
             for i in range(1, args.objects):
                 click(i)
-            image = state["images"][0][None]
+            image = state["images"][0][None].to(args.device)
+            model.image_encoder(image)
             result["encode_s"] = min(seconds(lambda: model.image_encoder(image)) for _ in range(args.repeats))
             result["click_s"] = min(seconds(lambda: click(0)) for _ in range(args.repeats))
             per_slice, start = [], time.perf_counter()

@@ -352,7 +352,7 @@ fn segmentations() {
     fuzz_by(open_labels, &names.each_ref().map(String::as_str), "dcm", |bytes| bytes);
 }
 
-/// What fuzzing found once, and what was damaged or boastful by hand.
+/// What fuzzing found once, and what was damaged by hand or claims too much.
 #[test]
 fn findings_stay_harmless() {
     watch_panics();

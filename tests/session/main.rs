@@ -5,6 +5,7 @@
 
 mod changes;
 mod checks;
+mod copies;
 mod describe;
 mod features;
 mod geometry;
@@ -17,6 +18,7 @@ mod propagation;
 mod state;
 mod stopping;
 
+use sam_octa2_core::device;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{Model, ModelConfig};
 use sam_octa2_core::progress::Flow;
@@ -35,10 +37,17 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity").join(name)
 }
 
+/// Where the tests compute: `SAM_OCTA2_TEST_DEVICE`, or the CPU.
+fn device() -> device::Device {
+    let name = std::env::var("SAM_OCTA2_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    name.parse().expect("SAM_OCTA2_TEST_DEVICE")
+}
+
 static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
     let tensors = weights::read(data("mini21.pt")).expect("weights").tensors;
     let config = ModelConfig::from_file(data("mini21.yaml")).expect("configuration");
-    Arc::new(Model::new(Params::from_tensors(tensors, Device::Cpu, Kind::Float), config).expect("model"))
+    let device = device().resolve().expect("the device of SAM_OCTA2_TEST_DEVICE");
+    Arc::new(Model::new(Params::from_tensors(tensors, device, Kind::Float), config).expect("model"))
 });
 
 /// The test slices in grey.

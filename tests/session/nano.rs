@@ -1,8 +1,8 @@
 //! Sessions with the model of the repository, whose network is another one than SAM 2's.
 
 use crate::limits::Counting;
-use crate::{click, follow, logits, volume};
-use sam_octa2_core::device::{Device, Precision};
+use crate::{click, device, follow, logits, volume};
+use sam_octa2_core::device::Precision;
 use sam_octa2_core::loader::{ModelRequest, Place};
 use sam_octa2_core::model::Model;
 use sam_octa2_core::progress::Flow;
@@ -12,9 +12,9 @@ use sam_octa2_core::volume::{Geometry, Volume};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-static NANO: LazyLock<Arc<Model>> = LazyLock::new(|| {
+pub static NANO: LazyLock<Arc<Model>> = LazyLock::new(|| {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sam2_weights/nano.safetensors");
-    let place = Place { device: Device::Cpu, precision: Precision::F32, weights_dirs: Vec::new() };
+    let place = Place { device: device(), precision: Precision::F32, weights_dirs: Vec::new() };
     let request = ModelRequest { model: path.display().to_string(), place, ..ModelRequest::default() };
     request.load().expect("nano").model
 });

@@ -26,6 +26,11 @@ use tch::{Kind, Tensor};
 const SIDE: usize = 64;
 const FRAMES: usize = 6;
 
+/// Where the tests compute: `SAM_OCTA2_TEST_DEVICE`, or the CPU.
+fn device() -> String {
+    std::env::var("SAM_OCTA2_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
+}
+
 fn parity(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity").join(name).display().to_string()
 }
@@ -50,7 +55,7 @@ fn folder() -> tempfile::TempDir {
 
 fn request(folder: &Path, output: &str, more: &Value) -> FineTuneRequest {
     let mut request = json!({
-        "model": {"model": parity("mini21.pt"), "model_config": parity("mini21.yaml"), "device": "cpu"},
+        "model": {"model": parity("mini21.pt"), "model_config": parity("mini21.yaml"), "device": device()},
         "data": {"manifest": folder.join("pairs.csv")},
         "output": folder.join(output),
         "adapt": {"rank": 4, "alpha": 4.0, "train": "sam_mask_decoder\\..*"},

@@ -4,6 +4,7 @@
 //! it comes too late for the process. So [`prepare`] runs when the engine is opened, and before a device is chosen.
 
 use super::driver::{self, Gpu};
+use crate::system;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -73,10 +74,11 @@ pub fn memory(index: usize) -> Option<(u64, u64)> {
 fn libtorch_folder() -> Result<PathBuf, String> {
     // any call, so that the linker keeps libtorch and the system has mapped it
     let _ = tch::get_num_threads();
-    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
-    let mut paths = maps.lines().filter_map(|line| line.find('/').map(|start| Path::new(&line[start..])));
-    let library = paths.find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so"));
-    let folder = library.and_then(Path::parent).ok_or("libtorch_cpu.so is not among the libraries of this process")?;
+    let library = system::loaded("libtorch_cpu.so");
+    let folder = library
+        .as_deref()
+        .and_then(Path::parent)
+        .ok_or("libtorch_cpu.so is not among the libraries of this process")?;
     Ok(folder.to_path_buf())
 }
 

@@ -5,6 +5,7 @@
 
 pub mod cuda;
 pub mod driver;
+pub mod transfer;
 
 use crate::Error;
 use serde::{Deserialize, Serialize};

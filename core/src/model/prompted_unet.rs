@@ -19,6 +19,7 @@ use super::prompt_encoder::label;
 use super::unet::{ConvRelu, UNet, double};
 use super::{ImageFeatures, MemoryEntry, ModelConfig, Points, SamOutput};
 use crate::Result;
+use crate::device::transfer::{download, upload};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -241,13 +242,11 @@ impl PromptMaps {
         let mut clicks = [Vec::new(), Vec::new()];
         let mut corners = [None, None];
         let scale = side as f64 / image_size as f64;
-        for at in 0..points.map_or(0, |points| points.labels.size()[1]) {
-            let Some(points) = points else { break };
-            let place = [0, 1].map(|axis| {
-                let value = points.coords.double_value(&[0, at, axis]) * scale;
-                (value.floor() as i64).clamp(0, side - 1)
-            });
-            match points.labels.int64_value(&[0, at]) {
+        let read = points.map(|points| host(&Tensor::cat(&[&points.coords, &points.labels.unsqueeze(2)], 2)));
+        for point in read.unwrap_or_default().as_chunks::<3>().0 {
+            let [x, y, label] = point.map(f64::from);
+            let place = [x, y].map(|value| ((value * scale).floor() as i64).clamp(0, side - 1));
+            match label as i64 {
                 label::POSITIVE => clicks[0].push(place),
                 label::NEGATIVE => clicks[1].push(place),
                 label::BOX_TOP_LEFT => corners[0] = Some(place),
@@ -259,7 +258,10 @@ impl PromptMaps {
         if let [Some([x0, y0]), Some([x1, y1])] = corners {
             let _ = bounds.narrow(2, y0, (y1 - y0 + 1).max(1)).narrow(3, x0, (x1 - x0 + 1).max(1)).fill_(1.0);
         }
-        let map = |clicks: &[[i64; 2]]| spots(clicks, side).to_device(device);
+        let map = |clicks: &[[i64; 2]]| match clicks {
+            [] => bounds.zeros_like(),
+            clicks => upload(&spots(clicks, side), device),
+        };
         Self { plus: map(&clicks[0]), minus: map(&clicks[1]), bounds, clicks, side }
     }
 
@@ -268,17 +270,18 @@ impl PromptMaps {
     fn connected(&self, memory: &Tensor, probability: &Tensor) -> Tensor {
         let side = self.side as usize;
         let strength = probability.max_pool2d_default(2);
-        let faz = host(&strength.narrow(1, 1, 1));
-        let vessel = host(&strength.narrow(1, 0, 1).maximum(&strength.narrow(1, 2, 1)));
-        let known = host(&memory.amax([1], true));
+        let vessel = strength.narrow(1, 0, 1).maximum(&strength.narrow(1, 2, 1));
+        let maps = host(&Tensor::cat(&[vessel, strength.narrow(1, 1, 1), memory.amax([1], true)], 1));
+        let (vessel, rest) = maps.split_at(side * side);
+        let (faz, known) = rest.split_at(side * side);
         let mut seeds: Vec<bool> = known.iter().map(|&p| p > 0.5).collect();
         around(&self.clicks[0], side, |at| seeds[at] = true);
         let mut against = vec![false; side * side];
         around(&self.clicks[1], side, |at| against[at] = true);
-        let either: Vec<f32> = vessel.iter().zip(&faz).map(|(a, b)| a.max(*b)).collect();
-        let maps = [(&vessel, &seeds), (&faz, &seeds), (&either, &against)];
+        let either: Vec<f32> = vessel.iter().zip(faz).map(|(a, b)| a.max(*b)).collect();
+        let maps = [(vessel, &seeds), (faz, &seeds), (&either[..], &against)];
         let maps: Vec<f32> = maps.into_iter().flat_map(|(map, seeds)| connect(map, seeds, side)).collect();
-        Tensor::from_slice(&maps).view([1, 3, self.side, self.side]).to_device(memory.device())
+        upload(&Tensor::from_slice(&maps).view([1, 3, self.side, self.side]), memory.device())
     }
 
     /// The mask with every click on its side.
@@ -287,7 +290,7 @@ impl PromptMaps {
         let at_clicks = |clicks: &[[i64; 2]]| {
             let mut mask = vec![false; side * side];
             around(clicks, side, |at| mask[at] = true);
-            Tensor::from_slice(&mask).view([1, 1, self.side, self.side]).to_device(logits.device())
+            upload(&Tensor::from_slice(&mask).view([1, 1, self.side, self.side]), logits.device())
         };
         let [plus, minus] = &self.clicks;
         let mut held = logits.shallow_clone();
@@ -330,7 +333,7 @@ fn spots(clicks: &[[i64; 2]], side: i64) -> Tensor {
 
 /// The numbers of a map on the host, row by row.
 fn host(map: &Tensor) -> Vec<f32> {
-    let flat = map.to_device(Device::Cpu).to_kind(Kind::Float).flatten(0, -1).contiguous();
+    let flat = download(&map.to_kind(Kind::Float).flatten(0, -1).contiguous());
     let mut numbers = vec![0f32; flat.numel()];
     flat.copy_data(&mut numbers, flat.numel());
     numbers

@@ -217,8 +217,9 @@ impl Sam2 {
         let (count, parts) = (pointers.len() as i64, width / mem_dim);
         let position = if self.config.add_tpos_enc_to_obj_ptrs {
             let longest = (frames as i64).min(self.config.max_obj_ptrs_in_encoder) - 1;
-            let distances: Vec<_> = pointers.iter().map(|entry| entry.distance as f32 / longest as f32).collect();
-            let distances = Tensor::from_slice(&distances).to_device(self.device);
+            let distance = |entry: &PointerEntry| entry.distance as f32 / longest as f32;
+            let one = |entry| Tensor::full([1], f64::from(distance(entry)), (Kind::Float, self.device)); // no copy
+            let distances = Tensor::cat(&pointers.iter().map(one).collect::<Vec<_>>(), 0);
             let time = match &self.obj_ptr_tpos_proj {
                 Some(project) => project.forward(&position::sine_1d(&distances, width).to_kind(self.kind)),
                 None => position::sine_1d(&distances, mem_dim).to_kind(self.kind),

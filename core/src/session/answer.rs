@@ -5,6 +5,7 @@ use super::memory::Timeline;
 use super::object::{Object, Output, Pending, Remembered, SlicePrompts};
 use super::store::Slot;
 use super::{Compat, Marks, Session};
+use crate::device::transfer::upload;
 use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Points, SamOutput, prompt_encoder::label};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Session {
         }
         let mut all = self.objects[at].prompts.get(&frame).map(SlicePrompts::marks).unwrap_or_default();
         all.join(&marks);
-        let output = Output::new(self.decode(at, frame, &all, first, reverse)?, &self.store);
+        let output = Output::new(self.decode(at, frame, &all, first, reverse)?, &self.store)?;
 
         let holding = self.settings.compat == Compat::Holding;
         let conditioning = first || holding || self.model.config().add_all_frames_to_correct_as_cond;
@@ -68,7 +69,7 @@ impl Session {
     fn decode(&mut self, at: usize, frame: usize, marks: &Marks, first: bool, reverse: bool) -> Result<SamOutput> {
         let (model, size) = (self.model.clone(), self.model.config().image_size);
         let features = self.slices.features(&model, frame)?;
-        let drawn = marks.mask.as_ref().map(|mask| Object::model_mask(mask, size).to_device(model.device()));
+        let drawn = marks.mask.as_ref().map(|mask| upload(&Object::model_mask(mask, size), model.device()));
         let points = self.points(marks);
         let start = match (&drawn, &points) {
             (Some(mask), None) if model.config().use_mask_input_as_output_without_sam => {
@@ -105,7 +106,8 @@ impl Session {
         let slice = Tensor::from_slice(&[self.volume().columns as f32, self.volume().rows as f32]);
         let coords = (Tensor::from_slice(&coords).view([1, -1, 2]) + self.model.config().pixel_centre()) / slice * size;
         let labels = Tensor::from_slice(&labels).view([1, -1]);
-        Some(Points { coords: coords.to_device(self.model.device()), labels: labels.to_device(self.model.device()) })
+        let [coords, labels] = [coords, labels].map(|tensor| upload(&tensor, self.model.device()));
+        Some(Points { coords, labels })
     }
 
     /// The features of a slice after looking at the object's memory.

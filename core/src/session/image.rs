@@ -1,16 +1,17 @@
-//! A slice becomes the model's input: window, resize to the model's square, colour normalisation.
+//! A slice becomes the model's input: window, resize to the model's square; on the device, colour normalisation.
 //!
 //! Which values become 0 and 1 is declared in [`crate::intensity`]. 8-bit values that are used as they are enter the model as in the
 //! reference, to the last bit; everything else is windowed first and resized in float32.
 
 use super::resize::resize;
 use crate::Result;
+use crate::device::transfer::upload;
 use crate::intensity::{Window, Windows};
 use crate::model::config::InputImage;
 use crate::volume::{Volume, Voxels};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// ImageNet's colour statistics, with which SAM 2 was trained.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -19,12 +20,13 @@ const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training. For a model that sees neighbours the
 /// channels are the slice, and the maximum and the mean over it and its neighbours, in grey.
 pub fn prepare(volume: &Volume, frame: usize, windows: Windows, input: InputImage) -> Result<Tensor> {
-    prepare_among(&mut GreySlices::default(), volume, frame, windows, input)
+    let image = unit_image(&mut GreySlices::default(), volume, frame, windows, input)?;
+    Ok(normalised(&image, Device::Cpu))
 }
 
-/// [`prepare`] for one slice after another: `grey` keeps their neighbours, so that none is read once for each slice around it. It belongs to
-/// one volume and window.
-pub fn prepare_among(
+/// A slice as `[1, C, size, size]` float32 from 0 to 1 on the host. C is 1 for a grey slice, which keeps the copy to a GPU small. `grey`
+/// keeps the neighbours for the next slices, so that none is read once for each slice around it; it belongs to one volume and window.
+pub fn unit_image(
     grey: &mut GreySlices,
     volume: &Volume,
     frame: usize,
@@ -40,17 +42,24 @@ pub fn prepare_among(
     };
     let channels = volume.channels as i64;
     let image = Tensor::from_slice(&unit).view([1, size, size, channels]).permute([0, 3, 1, 2]);
-    let image = match neighbours {
-        0 => image.expand([1, 3, size, size], false),
+    Ok(match neighbours {
+        0 => image.contiguous(),
         _ => {
             let slice = image.mean_dim([1].as_slice(), true, Kind::Float);
             let around = projections(grey, volume, frame, windows, input)?;
             Tensor::cat(&[slice, around], 1)
         }
+    })
+}
+
+/// The colours as the model was trained with them: `[1, 1 or 3, size, size]` on the host -> `[1, 3, size, size]` float32 on the device.
+pub fn normalised(unit: &Tensor, device: Device) -> Tensor {
+    let image = upload(unit, device);
+    let colour = |values: [f32; 3]| {
+        let channels = values.map(|value| Tensor::full([1, 1, 1, 1], f64::from(value), (Kind::Float, device)));
+        Tensor::cat(&channels, 1)
     };
-    let mean = Tensor::from_slice(&MEAN).view([1, 3, 1, 1]);
-    let std = Tensor::from_slice(&STD).view([1, 3, 1, 1]);
-    Ok(((image - mean) / std).to_kind(Kind::Float))
+    ((image - colour(MEAN)) / colour(STD)).to_kind(Kind::Float)
 }
 
 /// The slices used last, in grey, 0 to 1.

@@ -1,8 +1,8 @@
 //! What a session says: masks, logits and labels at the volume's own resolution.
 
 use super::object::Output;
-use super::store::Slot;
 use super::{ObjectMask, Session};
+use crate::device::transfer::download;
 use crate::guard::{guard, torch};
 use crate::model::NO_OBJ_SCORE;
 use crate::model::layers::resize_bilinear;
@@ -35,7 +35,7 @@ impl Session {
     pub fn object_score(&self, frame: usize, object: u32) -> Result<Option<f32>> {
         self.check_frame(frame)?;
         let at = self.position(object)?;
-        guard(|| self.objects[at].latest(frame).map(|output| number(&output.score)).transpose())
+        Ok(self.objects[at].latest(frame).map(|output| output.numbers.score))
     }
 
     /// Logits of all objects on a slice, `[objects, rows, columns]` float32 on the host; -1024 where an object has no mask yet.
@@ -100,22 +100,17 @@ impl Session {
         let size = [self.volume().rows as i64, self.volume().columns as i64];
         let low_res = output.low_res.get()?;
         let logits = if low_res.size()[2..] == size { low_res } else { resize_bilinear(&low_res, size) };
-        Ok(logits.to_device(Device::Cpu).squeeze_dim(0).squeeze_dim(0))
+        Ok(download(&logits).squeeze_dim(0).squeeze_dim(0))
     }
 
     pub(super) fn object_mask(&self, object: u32, output: &Output) -> Result<ObjectMask> {
         Ok(ObjectMask {
             object,
             logits: self.full_size(output)?,
-            iou: number(&output.iou)?,
-            object_score: number(&output.score)?,
+            iou: output.numbers.iou,
+            object_score: output.numbers.score,
         })
     }
-}
-
-/// The number of a `[1, 1]`.
-pub(super) fn number(slot: &Slot) -> Result<f32> {
-    Ok(slot.get()?.double_value(&[0, 0]) as f32)
 }
 
 /// Where masks overlap, only the object with the largest logit keeps its own; the others get at most -10

@@ -31,6 +31,7 @@ pub use propagate::{Range, SliceResult};
 pub use segment_all::{Found, segment_all};
 pub use step::{PromptStep, Step, short};
 
+use crate::device::cuda;
 use crate::features::{FeatureFolder, FeaturesInfo};
 use crate::guard::{guard, guard_twice, torch};
 use crate::intensity::{Intensity, Windows};
@@ -44,7 +45,7 @@ use slices::Slices;
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How corrections and memories behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -107,6 +108,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// On a GPU: a budget that was left as it is by default grows to a sixteenth of the card's memory.
+    fn on(self, device: Device) -> Self {
+        let Device::Cuda(index) = device else { return self };
+        let Some((_, total)) = cuda::memory(index) else { return self };
+        let (usual, share) = (Self::default(), (total / 16) as usize);
+        let grown = |budget: usize, usual: usize| if budget == usual { share.max(usual) } else { budget };
+        Self {
+            feature_cache_bytes: grown(self.feature_cache_bytes, usual.feature_cache_bytes),
+            state_bytes: grown(self.state_bytes, usual.state_bytes),
+            ..self
+        }
+    }
+
     /// What memories are rounded to with this model.
     fn memory_kind_of(&self, own: Kind) -> Kind {
         self.memory_kind.unwrap_or(match self.compat {
@@ -160,6 +174,7 @@ impl Session {
     /// A session on a volume; nothing is computed yet.
     /// Errors: a window that the volume does not have, a lazy volume that cannot be read, a folder for features that cannot be written.
     pub fn new(model: Arc<Model>, volume: Arc<Volume>, settings: Settings) -> Result<Self> {
+        let settings = settings.on(model.device());
         let folder = settings.feature_folder(&model)?;
         let windows = settings.intensity.of(&volume)?;
         let slices = Slices::new(volume, windows, settings.feature_cache_bytes, folder);

@@ -1,7 +1,6 @@
 //! What a user should be told about the answers: an empty one, one that misses its own click, an object that was lost while it was
 //! followed. The masks stay what the model gave.
 
-use super::masks::number;
 use super::object::{Object, Output};
 use super::{Point, Session};
 use crate::Result;
@@ -113,7 +112,7 @@ impl Session {
     fn prompted_notices(&self, object: &Object, notices: &mut Vec<Notice>) -> Result<()> {
         for (&frame, prompts) in &object.prompts {
             let Some(output) = object.latest(frame) else { continue };
-            let (object_score, iou) = (number(&output.score)?, number(&output.iou)?);
+            let (object_score, iou) = (output.numbers.score, output.numbers.iou);
             if !output.present {
                 notices.push(Notice::Empty { object: object.id, frame, object_score, iou });
                 continue;
@@ -161,7 +160,7 @@ impl Session {
             let reverse = object.visited.get(&first).copied().unwrap_or(false);
             let (lost, before) = if reverse { (last, last.checked_add(1)) } else { (first, first.checked_sub(1)) };
             let after = before.filter(|&frame| object.latest(frame).is_some_and(|output| output.present));
-            let object_score = followed.get(&lost).map_or(Ok(0.0), |output| number(&output.score))?;
+            let object_score = followed.get(&lost).map_or(0.0, |output| output.numbers.score);
             notices.push(Notice::Lost { object: object.id, after, first, last, object_score });
         }
         Ok(())

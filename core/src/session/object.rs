@@ -1,6 +1,7 @@
 //! One object of a session: what the user marked, and what the model answered, slice by slice.
 
 use super::store::{Slot, Store};
+use crate::device::transfer;
 use crate::io::Rle;
 use crate::model::SamOutput;
 use crate::volume::{Labels, Volume};
@@ -130,19 +131,32 @@ pub(super) struct Output {
     pub iou: Slot,
     /// does the mask have a pixel?
     pub present: bool,
+    /// presence logit and predicted IoU, on the host
+    pub numbers: Numbers,
+}
+
+/// What a model says about its mask.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    /// presence logit
+    pub score: f32,
+    /// predicted IoU
+    pub iou: f32,
 }
 
 impl Output {
-    pub fn new(output: SamOutput, store: &Store) -> Arc<Self> {
+    pub fn new(output: SamOutput, store: &Store) -> Result<Arc<Self>> {
         let SamOutput { low_res, obj_ptr, object_score_logits, iou, .. } = output;
-        Arc::new(Self::of([low_res, obj_ptr, object_score_logits, iou], store))
+        Ok(Arc::new(Self::of([low_res, obj_ptr, object_score_logits, iou], store)?))
     }
 
     /// From its tensors: low-resolution logits, object pointer, presence, predicted IoU.
-    pub fn of(tensors: [Tensor; 4], store: &Store) -> Self {
-        let present = tensors[0].gt(0.0).any().int64_value(&[]) != 0;
+    pub fn of(tensors: [Tensor; 4], store: &Store) -> Result<Self> {
+        let [low_res, _, score, iou] = &tensors;
+        let [present, score, iou] = transfer::packed(&[&low_res.gt(0.0).any(), score, iou])?;
+        let (present, numbers) = (present != 0.0, Numbers { score, iou });
         let [low_res, obj_ptr, score, iou] = tensors.map(|tensor| store.put(tensor));
-        Self { low_res, obj_ptr, score, iou, present }
+        Ok(Self { low_res, obj_ptr, score, iou, present, numbers })
     }
 
     fn slots(&self) -> [&Slot; 4] {

@@ -143,7 +143,7 @@ impl Session {
         let multimask = model.use_multimask(false, 0);
         let output = model.forward_sam_heads(&conditioned, &features, None, None, multimask);
         let memory = self.encode_memory(&features, &output.low_res, &output.object_score_logits, false);
-        Ok(Remembered { output: Output::new(output, &self.store), memory })
+        Ok(Remembered { output: Output::new(output, &self.store)?, memory })
     }
 
     /// Keeps the state within its budget: tracked slices beyond the reach of memory go to the temporary file, those that were there

@@ -1,6 +1,7 @@
 //! Vessels and the avascular zone of every slice without a prompt, from a model that has the head for it (`model::dense_head`).
 
-use super::image::{GreySlices, prepare_among};
+use super::image::{GreySlices, normalised, unit_image};
+use crate::device::transfer::download;
 use crate::guard::{guard, torch};
 use crate::intensity::Intensity;
 use crate::model::Model;
@@ -9,7 +10,7 @@ use crate::model::layers::resize_bilinear;
 use crate::progress::Observer;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// What was found without a prompt; object 1 in either.
 pub struct Found {
@@ -40,8 +41,8 @@ pub fn segment_all(
     let mut grey = GreySlices::default();
     for frame in 0..volume.frames {
         observer.step("segment", frame, volume.frames)?;
-        let image = prepare_among(&mut grey, volume, frame, windows, model.config().input())?;
-        let logits = guard(|| model.dense(&model.encode_image(&image)).ok_or_else(none))?;
+        let image = unit_image(&mut grey, volume, frame, windows, model.config().input())?;
+        let logits = guard(|| model.dense(&model.encode_image(&normalised(&image, model.device()))).ok_or_else(none))?;
         for (class, labels) in [&mut found_all.vessels, &mut found_all.faz].into_iter().enumerate() {
             let logits = logits.narrow(1, class as i64, 1).to_kind(Kind::Float);
             let found = guard(|| Ok(resize_bilinear(&logits, size).gt(thresholds[class])))?;
@@ -53,7 +54,7 @@ pub fn segment_all(
 }
 
 fn write(labels: &mut [u16], found: &Tensor) -> Result<()> {
-    let found = torch(|| Vec::<bool>::try_from(found.f_to_device(Device::Cpu)?.f_flatten(0, -1)?))?;
+    let found = guard(|| torch(|| Vec::<bool>::try_from(download(found).f_flatten(0, -1)?)))?;
     labels.iter_mut().zip(found).for_each(|(label, inside)| *label = u16::from(inside));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The slices of a volume as features: prepared and encoded (or found on disk) when they are first needed, kept while they fit
 //! a budget in bytes.
 
-use super::image::{GreySlices, prepare_among};
+use super::image::{GreySlices, normalised, unit_image};
 use crate::Result;
 use crate::features::FeatureFolder;
 use crate::intensity::Windows;
@@ -10,6 +10,7 @@ use crate::progress::check;
 use crate::volume::Volume;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tch::Device;
 
 /// A volume and the features of the slices used last.
 pub struct Slices {
@@ -43,15 +44,16 @@ impl Slices {
             self.cache.push_back(hit);
             return Ok(features);
         }
-        let image = prepare_among(&mut self.grey, &self.volume, frame, self.windows, model.config().input())?;
+        let image = unit_image(&mut self.grey, &self.volume, frame, self.windows, model.config().input())?;
         check()?;
         let mut encode = || {
-            let features = model.encode_image(&image);
+            let features = model.encode_image(&normalised(&image, model.device()));
             self.encoded += 1;
             features
         };
         let features = match &self.folder {
-            Some(folder) => folder.get(&image, encode)?,
+            // trainings know the image with its colours normalised
+            Some(folder) => folder.get(&normalised(&image, Device::Cpu), encode)?,
             None => encode(),
         };
         self.cache.push_back((frame, features.shallow_clone()));

@@ -65,7 +65,7 @@ impl Session {
             let (mut reader, text) = Reader::new(payload(bytes)?, &model)?;
             let document: Document = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
             document.check(&model, &volume)?;
-            let (settings, windows) = document.settings(settings)?;
+            let (settings, windows) = document.settings(settings.on(model.device()))?;
             let saved = document.kind()?;
             reader.kinds = [saved, model.kind()];
             reader.memory_kinds = [saved, model.kind()].map(|own| settings.memory_kind_of(own));

@@ -6,7 +6,7 @@ use crate::model::attention::attention_with_bias;
 use crate::model::hiera::{window_partition, window_unpartition};
 use crate::model::layers::{Conv, Conv2d, LayerNorm, Linear, channels_first, channels_last};
 use crate::model::params::Params;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 const EPS: f64 = 1e-5;
 /// hidden width of a block's MLP, in widths of the block
@@ -132,7 +132,7 @@ impl SwinTransformerBlock {
         if shifted {
             x = x.roll([-rows.shift, -columns.shift], [1, 2]);
         }
-        let mask = shifted.then(|| mask(rows, columns).to_device(x.device()));
+        let mask = shifted.then(|| mask(rows, columns, x.device()));
         let windows = window_partition(&x, window).flatten(1, 2);
         let windows = self.attn.forward(&windows, mask.as_ref()).view([-1, window[0], window[1], channels]);
         let mut x = window_unpartition(&windows, window, rows.padded, columns.padded);
@@ -161,16 +161,16 @@ impl Side {
     }
 
     /// For every token after the shift, which part of the picture it comes from.
-    fn parts(self) -> Tensor {
-        let at = Tensor::arange(self.padded, (Kind::Int64, tch::Device::Cpu));
+    fn parts(self, device: Device) -> Tensor {
+        let at = Tensor::arange(self.padded, (Kind::Int64, device));
         let beyond = |from: i64| at.ge(from).to_kind(Kind::Int64);
         beyond(self.padded - self.window) + beyond(self.padded - self.shift)
     }
 }
 
 /// Keeps tokens apart that only the shift has brought into one window: `[windows, N, N]`.
-fn mask(rows: Side, columns: Side) -> Tensor {
-    let parts = rows.parts().unsqueeze(1) * 3 + columns.parts().unsqueeze(0);
+fn mask(rows: Side, columns: Side, device: Device) -> Tensor {
+    let parts = rows.parts(device).unsqueeze(1) * 3 + columns.parts(device).unsqueeze(0);
     let windows = window_partition(&parts.view([1, rows.padded, columns.padded, 1]), [rows.window, columns.window]);
     let windows = windows.flatten(1, -1);
     let same = windows.unsqueeze(1).eq_tensor(&windows.unsqueeze(2));

@@ -9,7 +9,7 @@ use super::request::FineTuneRequest;
 use super::step::Stepper;
 use crate::device::cuda;
 use crate::model::ModelConfig;
-use crate::{Error, Result};
+use crate::{Error, Result, system};
 use serde::Serialize;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
@@ -159,12 +159,9 @@ impl Estimate {
 fn machine() -> (f64, f64) {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
     let free = system
         .cgroup_limits()
         .map_or(u64::MAX, |limits| limits.total_memory.saturating_sub(limits.rss))
         .min(system.available_memory());
-    (resident.unwrap_or(0.0) * 1024.0, free as f64)
+    (system::resident_bytes().unwrap_or(0) as f64, free as f64)
 }

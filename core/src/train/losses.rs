@@ -50,13 +50,6 @@ pub fn focal(logits: &Tensor, truth: &Tensor, gamma: f64, alpha: Option<f64>) ->
     }
 }
 
-/// Focal loss of class logits `[N, C, ..]` against class numbers `[N, ..]`, one value per pixel (the reference's form).
-pub fn focal_classes(logits: &Tensor, classes: &Tensor, gamma: f64, alpha: f64) -> Tensor {
-    let entropy = logits.cross_entropy_loss(classes, None::<&Tensor>, tch::Reduction::None, -100, 0.0);
-    let right: Tensor = (-&entropy).exp();
-    (-right + 1.0).pow_tensor_scalar(gamma) * entropy * alpha
-}
-
 /// Binary cross-entropy of logits against a truth of 0 and 1, mean over the pixels.
 pub fn bce(logits: &Tensor, truth: &Tensor) -> Tensor {
     bce_each(logits, truth).mean(Kind::Float)

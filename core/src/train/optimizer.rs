@@ -26,7 +26,7 @@ pub struct OptimizerConfig {
     /// what happens afterwards
     pub schedule: Schedule,
     /// how much of the running mean of the parameters stays at each step (0.998); the mean is what is measured and written; 0: no mean
-    pub average: f64,
+    pub ema: f64,
 }
 
 impl Default for OptimizerConfig {
@@ -39,7 +39,7 @@ impl Default for OptimizerConfig {
             clip: 1.0,
             warm_up: 0,
             schedule: Schedule::Constant,
-            average: 0.0,
+            ema: 0.0,
         }
     }
 }
@@ -94,8 +94,8 @@ pub struct Adam {
     config: OptimizerConfig,
     parameters: Vec<(String, Tensor)>,
     moments: BTreeMap<String, Moments>,
-    /// running means of the parameters, where `average` asks for them
-    averages: Vec<Tensor>,
+    /// running means of the parameters, where `ema` asks for them
+    ema: Vec<Tensor>,
     /// steps taken
     steps: usize,
 }
@@ -103,7 +103,7 @@ pub struct Adam {
 impl Adam {
     /// For parameters by name; their gradients are taken from the tensors themselves.
     pub fn new(parameters: Vec<(String, Tensor)>, config: OptimizerConfig) -> Self {
-        Self { config, parameters, moments: BTreeMap::new(), averages: Vec::new(), steps: 0 }
+        Self { config, parameters, moments: BTreeMap::new(), ema: Vec::new(), steps: 0 }
     }
 
     /// Steps taken so far.
@@ -164,23 +164,22 @@ impl Adam {
                 let _ = parameter.g_sub_(&(&moments.mean / spread * (learning_rate / fix1)));
             }
         });
-        self.average();
+        self.update_ema();
         Ok(norm)
     }
 
     /// The running means move towards the parameters: by little, and by more in the first steps.
-    fn average(&mut self) {
-        if self.config.average == 0.0 {
+    fn update_ema(&mut self) {
+        if self.config.ema == 0.0 {
             return;
         }
-        if self.averages.is_empty() {
-            self.averages =
-                no_grad(|| self.parameters.iter().map(|(_, parameter)| parameter.detach().copy()).collect());
+        if self.ema.is_empty() {
+            self.ema = no_grad(|| self.parameters.iter().map(|(_, parameter)| parameter.detach().copy()).collect());
         }
-        let share = 1.0 - self.config.average.min((1.0 + self.steps as f64) / (10.0 + self.steps as f64));
+        let share = 1.0 - self.config.ema.min((1.0 + self.steps as f64) / (10.0 + self.steps as f64));
         no_grad(|| {
-            for ((_, parameter), average) in self.parameters.iter().zip(&mut self.averages) {
-                *average = &*average * (1.0 - share) + parameter.detach() * share;
+            for ((_, parameter), mean) in self.parameters.iter().zip(&mut self.ema) {
+                *mean = &*mean * (1.0 - share) + parameter.detach() * share;
             }
         });
     }
@@ -188,10 +187,10 @@ impl Adam {
     /// Exchanges the parameters and their running means, for measuring and writing; once more brings them back. Nothing where there are none.
     pub fn exchange(&mut self) {
         no_grad(|| {
-            for ((_, parameter), average) in self.parameters.iter_mut().zip(&mut self.averages) {
+            for ((_, parameter), mean) in self.parameters.iter_mut().zip(&mut self.ema) {
                 let now = parameter.detach().copy();
-                parameter.copy_(average);
-                *average = now;
+                parameter.copy_(mean);
+                *mean = now;
             }
         });
     }
@@ -208,9 +207,9 @@ impl Adam {
             [("mean", &moments.mean), ("square", &moments.square)]
                 .map(|(what, tensor)| (format!("{what}.{name}"), tensor.shallow_clone()))
         });
-        let named = self.parameters.iter().zip(&self.averages);
-        let averages = named.map(|((name, _), average)| (format!("average.{name}"), average.shallow_clone()));
-        (both.chain(averages).collect(), self.steps)
+        let named = self.parameters.iter().zip(&self.ema);
+        let ema = named.map(|((name, _), mean)| (format!("ema.{name}"), mean.shallow_clone()));
+        (both.chain(ema).collect(), self.steps)
     }
 
     /// Goes on from a state.
@@ -226,10 +225,10 @@ impl Adam {
                 self.moments.insert(name.clone(), Moments { mean: place(mean), square: place(square) });
             }
         }
-        let averages = self.parameters.iter().map(|(name, parameter)| {
-            state.remove(&format!("average.{name}")).map(|average| average.to_device(parameter.device()))
+        let ema = self.parameters.iter().map(|(name, parameter)| {
+            state.remove(&format!("ema.{name}")).map(|mean| mean.to_device(parameter.device()))
         });
-        self.averages = averages.collect::<Option<Vec<_>>>().unwrap_or_default();
+        self.ema = ema.collect::<Option<Vec<_>>>().unwrap_or_default();
         self.steps = steps;
         match state.keys().next() {
             Some(name) => Err(Error::invalid(format!("the optimizer's state has {name}, which is not trained here"))),

@@ -1,10 +1,10 @@
-//! The gradients of one clip, without keeping the activations of all of it.
+//! The gradients of one clip by gradient checkpointing (Chen et al., arXiv 1604.06174): its activations are never in memory together.
 //!
 //! The chain image -> features -> masks and memories -> loss is cut at the features and at the memories. Forward, nothing but the values
-//! at the cuts is kept. Backward, each piece is computed once more with a graph and left again at once: frame steps from the last to the first,
+//! at the cuts is kept. Backward, each segment is recomputed with a graph, then freed: frame steps from the last to the first,
 //! each handing its gradients to the memories that it looked at, then one image after the other with the gradients that have come
-//! together at its features, its second half before its first (what lies between is kept, 40 to 70 MB at 1024 pixels). The sums are those of the plain backward pass (Chen et al., arXiv 1604.06174); dropout repeats because every
-//! piece starts from a seed of its own.
+//! together at its features, its second half before its first (what lies between is kept, 40 to 70 MB at 1024 pixels). The sums are those of the plain backward pass; dropout repeats because every
+//! segment starts from a seed of its own.
 
 use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
 use super::frame_step::{Clicks, FrameOutput, FrameStep, FrameStepper, Known, Memory};

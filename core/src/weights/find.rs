@@ -1,7 +1,7 @@
 //! Where checkpoints lie: an official size by its name, or a file.
 
 use crate::model::config::Official;
-use crate::{Error, Result};
+use crate::{Error, Result, system};
 use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "sam2_weights";
@@ -33,14 +33,7 @@ pub fn find(name: &str, dirs: &[PathBuf]) -> Result<PathBuf> {
 
 /// The file that this code was loaded from: the program, or the plugin's library.
 pub fn own_file() -> Option<PathBuf> {
-    let here = own_file as *const () as usize;
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    maps.lines().find_map(|line| {
-        let (from, to) = line.split_whitespace().next()?.split_once('-')?;
-        let number = |text| usize::from_str_radix(text, 16).ok();
-        (number(from)? <= here && here < number(to)?)
-            .then(|| line.find('/').map(|start| PathBuf::from(&line[start..])))?
-    })
+    system::file_of(own_file as *const ())
 }
 
 /// Folders named `sam2_weights` that lie beside `file` (the executable, the plugin) or above it, nearest first.

@@ -17,6 +17,7 @@ pub mod prompts;
 pub mod propose;
 pub mod regions;
 pub mod review;
+pub mod system;
 pub mod vessels;
 pub mod volume;
 

@@ -4,7 +4,7 @@ use super::super::object::{Mask, Output};
 use super::super::store::{Slot, Store, bytes_of};
 use super::{damaged, unwritable};
 use crate::Result;
-use crate::guard::torch;
+use crate::guard::{guard, torch};
 use crate::model::Model;
 use crate::progress::check;
 use crate::weights::{dtype_of, kind_of};
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         let obj_ptr = self.tensor(&format!("{name}.obj_ptr"), self.kinds, |shape| shape == [1, width])?;
         let score = self.tensor(&format!("{name}.score"), [Kind::Float; 2], |shape| shape == [1, 1])?;
         let iou = self.tensor(&format!("{name}.iou"), [Kind::Float; 2], |shape| shape == [1, 1])?;
-        torch(|| Ok(Output::of([low_res, obj_ptr, score, iou], store)))
+        guard(|| Output::of([low_res, obj_ptr, score, iou], store))
     }
 
     /// A memory.

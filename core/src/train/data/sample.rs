@@ -80,18 +80,18 @@ pub struct SampleConfig {
     pub points: PointRules,
     /// clicks that follow where the answer was wrong
     pub corrections: usize,
-    /// an easier truth, for models that begin from nothing
+    /// an easier truth, for models with random weights
     pub curriculum: Option<Curriculum>,
 }
 
-/// A curriculum on the way from random weights to whole objects: only what lies near the first click counts. Without it such a model soon gives every click
-/// the same mask.
+/// A curriculum for training from random weights: only what lies near the first click counts. Without it training collapses to one mask for
+/// every click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curriculum {
     /// radius around the click, in pixels of the model's input
     pub radius: usize,
-    /// the image is blank and the truth the whole disc: places alone are learnt
+    /// blank the image; the truth is the whole disc, so that only the position of the click teaches
     #[serde(default)]
     pub blank_image: bool,
 }

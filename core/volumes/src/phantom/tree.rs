@@ -15,7 +15,7 @@ const MURRAY: f32 = 2.55;
 /// Radius of the last named branches, mm.
 const LEAF: [f32; 2] = [0.0065, 0.0100];
 /// Shorter branches at the end of large vessels are taken off, mm.
-const THORN: f32 = 0.22;
+const SPUR: f32 = 0.22;
 
 /// A piece of vessel ends here; it begins at its parent.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ pub fn grow(retina: &Retina, field: f32, seed: u64) -> (Vec<Node>, usize) {
         homing: 0.22,
     };
     colonise(&mut nodes, &large, retina, field, &mut random);
-    let mut nodes = without_thorns(&nodes, THORN * scale);
+    let mut nodes = without_spurs(&nodes, SPUR * scale);
     smooth(&mut nodes);
     radii(&mut nodes, &mut random);
     let first_twig = nodes.len();
@@ -271,7 +271,7 @@ fn push(nodes: &mut Vec<Node>, from: usize, way: [f32; 2], growth: &Growth, reti
 }
 
 /// The same trees without short branches at the ends; indices are new.
-fn without_thorns(nodes: &[Node], shortest: f32) -> Vec<Node> {
+fn without_spurs(nodes: &[Node], shortest: f32) -> Vec<Node> {
     // length from each node to its farthest tip, and from there back to the last bifurcation
     let mut beyond = vec![0f32; nodes.len()];
     for i in (0..nodes.len()).rev() {

@@ -5,7 +5,7 @@ use super::engine::HostRef;
 use super::limits::Limits;
 use sam_octa2_abi::Severity;
 use sam_octa2_core::progress;
-use sam_octa2_core::{Error, Result};
+use sam_octa2_core::{Error, Result, system};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -155,7 +155,5 @@ fn stack_place() -> usize {
 
 /// Bytes of this process in memory; 0 where the system does not tell.
 fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
+    system::resident_bytes().unwrap_or(0)
 }
