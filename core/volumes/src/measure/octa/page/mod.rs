@@ -42,11 +42,9 @@ impl OctaReport {
         page += &grid::map(self);
         page += "</div><div class=\"columns\"><section>";
         page += &self.regions();
-        page += "</section><section>";
-        page += &self.zone();
-        page += "</section></div><div class=\"columns\"><section>";
         page += &plot::layers(self);
         page += "</section><section>";
+        page += &self.zone();
         page += &self.singles();
         page += "</section></div>";
         page += &self.validated();

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 /// Of the drawing: width, left of the axis, height of a curve, and the room below it.
 const WIDTH: f64 = 520.0;
 const LEFT: f64 = 52.0;
-const HEIGHT: f64 = 62.0;
-const GAP: f64 = 26.0;
+const HEIGHT: f64 = 44.0;
+const GAP: f64 = 24.0;
 
 /// A curve: its name with the unit, and its number on a layer.
 type Curve = (&'static str, fn(&Layer) -> Option<f64>);
