@@ -1,4 +1,4 @@
-//! libtorch's failures become errors: tch's plain operations panic, and a model written with them reads like its paper. Every door that
+//! libtorch's failures become errors: tch's plain operations panic, and a model written with them reads like its paper. Every entry point that
 //! a viewer can reach runs its tensor work inside [`guard`].
 
 use crate::device::cuda;

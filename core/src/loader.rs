@@ -2,9 +2,9 @@
 
 use crate::device::{Device, Precision};
 use crate::guard::guard;
+use crate::measure::octa::{About, Validation};
 use crate::model::config::Official;
 use crate::model::params::Params;
-use crate::measure::octa::{About, Validation};
 use crate::model::{Model, ModelConfig};
 use crate::weights::AdapterFile;
 use crate::{Result, weights};

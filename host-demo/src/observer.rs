@@ -76,7 +76,7 @@ impl Stop {
 
     /// The first signal stops the call under way, which keeps what is done. A second Ctrl-C ends the program at once; the system may well
     /// send the others twice when a terminal closes.
-    fn hear(&self, signal: i32) {
+    fn receive(&self, signal: i32) {
         self.ends.fetch_or(signal != SIGINT, SeqCst);
         self.token().trigger();
         let before = self.cancelled.swap(true, SeqCst);
@@ -93,10 +93,10 @@ impl Stop {
 
     /// Hears signals on a thread of its own. A closed terminal is passed over where that was asked for (`nohup`).
     fn listen(self: &Arc<Self>) -> anyhow::Result<()> {
-        let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
-        let mut signals = Signals::new(heard).context("cannot listen to signals")?;
+        let received = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
+        let mut signals = Signals::new(received).context("cannot listen to signals")?;
         let stop = self.clone();
-        std::thread::spawn(move || signals.forever().for_each(|signal| stop.hear(signal)));
+        std::thread::spawn(move || signals.forever().for_each(|signal| stop.receive(signal)));
         Ok(())
     }
 }
@@ -222,39 +222,39 @@ mod tests {
     use super::*;
 
     /// The lines of some steps, each so many milliseconds after the one before.
-    fn told(steps: impl IntoIterator<Item = (&'static str, u64, u64, u64)>) -> Vec<String> {
+    fn lines_of(steps: impl IntoIterator<Item = (&'static str, u64, u64, u64)>) -> Vec<String> {
         let (mut lines, mut now) = (Lines::default(), Instant::now());
-        let mut told = Vec::new();
+        let mut reply = Vec::new();
         for (stage, done, total, pause) in steps {
             now += Duration::from_millis(pause);
             if lines.tells(stage, done, total, now) {
-                told.push(format!("{stage} {done}/{total}"));
+                reply.push(format!("{stage} {done}/{total}"));
             }
         }
-        told
+        reply
     }
 
     #[test]
     fn a_short_job_is_two_lines() {
-        assert_eq!(told((0..=300).map(|done| ("segment", done, 300, 5))), ["segment 0/300", "segment 300/300"]);
-        assert!(told([("open", 1, 1, 0), ("load", 0, 1, 5)]).is_empty(), "what has one step is no progress");
+        assert_eq!(lines_of((0..=300).map(|done| ("segment", done, 300, 5))), ["segment 0/300", "segment 300/300"]);
+        assert!(lines_of([("open", 1, 1, 0), ("load", 0, 1, 5)]).is_empty(), "what has one step is no progress");
     }
 
     #[test]
     fn many_short_jobs_are_two_lines_and_one_now_and_then() {
         let jobs = (0..1000).flat_map(|_| (0..=3).map(|done| ("segment", done, 3, 1)));
-        let lines = told(jobs);
+        let lines = lines_of(jobs);
         assert_eq!(lines[..2], ["segment 0/3", "segment 3/3"]);
         assert!(lines.len() <= 4, "{lines:?} in four seconds");
     }
 
     #[test]
     fn a_long_job_tells_now_and_then() {
-        let lines = told((1..=10).map(|done| ("propagate", done, 10, 2000)));
+        let lines = lines_of((1..=10).map(|done| ("propagate", done, 10, 2000)));
         let expected = ["1/10", "3/10", "5/10", "7/10", "9/10", "10/10"].map(|at| format!("propagate {at}"));
         assert_eq!(lines, expected);
         let lasting =
-            told([("prompt", 0, 1, 0), ("prompt", 0, 1, 3500), ("prompt", 0, 1, 1000), ("prompt", 1, 1, 1000)]);
+            lines_of([("prompt", 0, 1, 0), ("prompt", 0, 1, 3500), ("prompt", 0, 1, 1000), ("prompt", 1, 1, 1000)]);
         assert_eq!(lasting, ["prompt 0/1", "prompt 1/1"], "a step that lasts");
     }
 }

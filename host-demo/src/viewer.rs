@@ -106,14 +106,14 @@ impl State {
     }
 
     fn show(&mut self, script: &Script, thing: &Value) -> Result<(), String> {
-        let told = |error: PluginError| error.to_string();
+        let reply = |error: PluginError| error.to_string();
         let id = thing["handle"].as_u64().ok_or("only volumes and labels can be shown")?;
         let picture = match thing["kind"].as_str() {
             Some("labels") => {
                 let active = self.active.as_ref().map(|(volume, _)| volume);
-                picture::of_labels(&script.labels(id).map_err(told)?, active)
+                picture::of_labels(&script.labels(id).map_err(reply)?, active)
             }
-            _ => picture::of_volume(&script.volume(id).map_err(told)?),
+            _ => picture::of_volume(&script.volume(id).map_err(reply)?),
         };
         self.last = Some(picture?);
         self.draw()

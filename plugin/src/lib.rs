@@ -3,11 +3,11 @@
 //! `libsam_octa2_engine.so` beside it, and libtorch with that.
 //!
 //! ```text
-//! viewer (Rust) -> Root -> tables sam_octa2.<room>/1 -┐
-//! viewer (C)    -> sam_octa2_<room>_<verb>  ----------┴-> c/mod.rs -> libsam_octa2_engine.so
+//! viewer (Rust) -> Root -> tables sam_octa2.<extension>/1 -┐
+//! viewer (C)    -> sam_octa2_<extension>_<verb>  ----------┴-> c/mod.rs -> libsam_octa2_engine.so
 //! viewer -> task `info`, `measure`, ...               -> task.rs -----> sam_octa2_volumes
 //! ```
-//! Both doors lead to the same functions: the tables hold the addresses of the C functions.
+//! Both interfaces lead to the same functions: the tables hold the addresses of the C functions.
 
 pub mod c;
 mod engine;

@@ -7,7 +7,7 @@ use sam_octa2_abi::{HostCalls, PluginError};
 use sam_octa2_boundary::c::{Checked, text};
 use sam_octa2_boundary::convert::{self, ToHost};
 use sam_octa2_boundary::guard::infallible;
-use sam_octa2_boundary::task::{for_c, for_rust, request, told};
+use sam_octa2_boundary::task::{for_c, for_rust, request, response};
 use sam_octa2_volumes::{Error, job};
 use serde_json::{Value, json};
 use std::ffi::c_char;
@@ -52,12 +52,12 @@ pub unsafe fn run_c(
 fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let observer = &mut ToHost(host);
     let reply = match name {
-        "info" => job::info(&request(name, json)?, observer).map(told),
+        "info" => job::info(&request(name, json)?, observer).map(response),
         "convert" => job::convert(&request(name, json)?, observer).map(|report| json!({"report": report})),
-        "phantom" => job::phantom(&request(name, json)?, observer).map(told),
-        "vessels" => job::vessels(&request(name, json)?, observer).map(told),
-        "measure" => job::measure(&request(name, json)?, observer).map(told),
-        "export_octa500" => job::export_octa500(&request(name, json)?, observer).map(told),
+        "phantom" => job::phantom(&request(name, json)?, observer).map(response),
+        "vessels" => job::vessels(&request(name, json)?, observer).map(response),
+        "measure" => job::measure(&request(name, json)?, observer).map(response),
+        "export_octa500" => job::export_octa500(&request(name, json)?, observer).map(response),
         _ => Err(Error::NotFound(format!("there is no task `{name}`; there are {}", names("tasks").join(", ")))),
     };
     reply.map_err(convert::error)

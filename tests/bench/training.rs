@@ -1,7 +1,7 @@
 //! Peak memory and time of one training step: SAM-OCTA2's adapters on a model of an official size with random weights, one object with a
 //! click on the first slice.
 //!
-//! `cargo build --release --workspace --examples; target/release/examples/training_memory tiny 4 [steps] [keep_images] [keep_visits]`
+//! `cargo build --release --workspace --examples; target/release/examples/training_memory tiny 4 [steps] [keep_images] [keep_frame_steps]`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement
 
@@ -10,10 +10,10 @@ use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{Model, ModelConfig};
 use sam_octa2_core::session::Point;
 use sam_octa2_core::train::clip::{Clip, ClipObject, Prompt};
+use sam_octa2_core::train::frame_step::Memory;
 use sam_octa2_core::train::losses::Objective;
 use sam_octa2_core::train::step::{Keep, StepConfig, Stepper};
 use sam_octa2_core::train::trainee::{Adapt, Trainee};
-use sam_octa2_core::train::visit::Memory;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -25,7 +25,7 @@ fn main() {
     };
     let frames: usize = frames.parse().expect("a number of slices");
     let number = |at: usize, default: usize| more.get(at).map_or(default, |text| text.parse().expect("a number"));
-    let (steps, keep) = (number(0, 2), Keep { images: number(1, 0), visits: number(2, 0) });
+    let (steps, keep) = (number(0, 2), Keep { images: number(1, 0), frame_steps: number(2, 0) });
 
     let trainee = trainee(size);
     let clip = clip(trainee.model.config().image_size, frames);

@@ -1,7 +1,7 @@
 //! Every long call ends at the very step of its work at which the host asks it to, and what it worked on is as good as before. Steps are counted,
 //! not seconds: an eager host hears of each.
 
-use super::doors::both;
+use super::interfaces::both;
 use super::{data, demo_volume, json, mini};
 use sam_octa2_abi::{Api, CancelToken, Flow, HostObserver, Plugin, PluginError, Prompt};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use std::path::Path;
 struct Host {
     token: Option<CancelToken>,
     stop_at: usize,
-    heard: usize,
+    received: usize,
 }
 
 impl HostObserver for Host {
     fn progress(&mut self, _: &str, _: u64, _: u64) -> Flow {
-        self.heard += 1;
-        match (&self.token, self.heard == self.stop_at) {
+        self.received += 1;
+        match (&self.token, self.received == self.stop_at) {
             (Some(token), true) => {
                 token.trigger();
                 Flow::CONTINUE
@@ -34,16 +34,16 @@ impl HostObserver for Host {
 
 /// Runs a call to its end, and stops it at several steps in between. `least`: as many steps it has at least.
 fn stops(name: &str, least: usize, call: &mut dyn FnMut(&mut Host) -> Result<(), PluginError>) {
-    let mut whole = Host { token: None, stop_at: usize::MAX, heard: 0 };
+    let mut whole = Host { token: None, stop_at: usize::MAX, received: 0 };
     call(&mut whole).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    assert!(whole.heard >= least, "{name}: {} steps", whole.heard);
-    for stop_at in [1, whole.heard / 4, whole.heard / 2] {
+    assert!(whole.received >= least, "{name}: {} steps", whole.received);
+    for stop_at in [1, whole.received / 4, whole.received / 2] {
         for token in [None, Some(CancelToken::new())] {
             let by = if token.is_some() { "token" } else { "answer" };
-            let mut host = Host { token, stop_at: stop_at.max(1), heard: 0 };
+            let mut host = Host { token, stop_at: stop_at.max(1), received: 0 };
             let error = call(&mut host).expect_err(name);
             assert_eq!(error.code, "cancelled", "{name}, {by}, step {stop_at}: {error}");
-            assert_eq!(host.heard, host.stop_at, "{name}, {by}: went on after step {stop_at}");
+            assert_eq!(host.received, host.stop_at, "{name}, {by}: went on after step {stop_at}");
         }
     }
 }
@@ -67,7 +67,7 @@ fn objects(api: Api, count: u32) -> sam_octa2_abi::Session {
 
 #[test]
 fn a_prompt_and_an_encoding_stop_inside() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         eager(api);
         let session = objects(api, 1);
         let logits = |session: &sam_octa2_abi::Session| {
@@ -78,44 +78,46 @@ fn a_prompt_and_an_encoding_stop_inside() {
         let expected = logits(&session);
         let steps = || json(&session.describe().unwrap())["undo"].clone();
         let before = steps();
-        stops(&format!("{door}: prompt"), 20, &mut |host| {
+        stops(&format!("{interface}: prompt"), 20, &mut |host| {
             session.free_caches().unwrap();
             session.prompt(&Prompt::click(5, 2, [60.0, 60.0]), host)?;
             session.remove_prompt(5, 2, None, &mut ())
         });
-        stops(&format!("{door}: encode"), 15, &mut |host| {
+        stops(&format!("{interface}: encode"), 15, &mut |host| {
             session.free_caches().unwrap();
             session.encode(7, host)
         });
         assert_eq!(
             steps().as_u64().unwrap(),
             before.as_u64().unwrap() + 2,
-            "{door}: only what came to its end is a step"
+            "{interface}: only what came to its end is a step"
         );
-        assert!(logits(&session) == expected, "{door}: the session goes on as if nothing had happened");
+        assert!(logits(&session) == expected, "{interface}: the session goes on as if nothing had happened");
     }
 }
 
 #[test]
 fn what_a_session_gives_stops_inside() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         eager(api);
         let session = objects(api, 3);
         session.propagate(None, &mut |_| Flow::CONTINUE, &mut ()).unwrap();
-        stops(&format!("{door}: labels"), 12, &mut |host| session.labels(host).map(drop));
-        stops(&format!("{door}: save"), 30, &mut |host| session.save(host).map(drop));
-        stops(&format!("{door}: script"), 12, &mut |host| session.script(host).map(drop));
+        stops(&format!("{interface}: labels"), 12, &mut |host| session.labels(host).map(drop));
+        stops(&format!("{interface}: save"), 30, &mut |host| session.save(host).map(drop));
+        stops(&format!("{interface}: script"), 12, &mut |host| session.script(host).map(drop));
         let (volume, model, state) = (demo_volume(api), mini(api), session.save(&mut ()).unwrap());
         let state = state.values::<u8>().unwrap();
-        stops(&format!("{door}: restore"), 30, &mut |host| api.restore(&volume, &model, state, None, host).map(drop));
+        stops(&format!("{interface}: restore"), 30, &mut |host| {
+            api.restore(&volume, &model, state, None, host).map(drop)
+        });
         let labels = session.labels(&mut ()).unwrap();
-        stops(&format!("{door}: run lengths"), 12, &mut |host| labels.rle(host).map(drop));
+        stops(&format!("{interface}: run lengths"), 12, &mut |host| labels.rle(host).map(drop));
     }
 }
 
 #[test]
 fn a_propagation_stops_inside_a_slice() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         eager(api);
         let session = objects(api, 4);
         let follow = |host: &mut Host| {
@@ -130,29 +132,33 @@ fn a_propagation_stops_inside_a_slice() {
             );
             (slices, result)
         };
-        let mut first = Host { token: None, stop_at: 1, heard: 0 };
+        let mut first = Host { token: None, stop_at: 1, received: 0 };
         let (slices, result) = follow(&mut first);
-        assert_eq!((slices, result.unwrap_err().code.as_str()), (0, "cancelled"), "{door}: before the first slice");
-        let mut whole = Host { token: None, stop_at: usize::MAX, heard: 0 };
-        assert_eq!(follow(&mut whole).0, 3, "{door}");
-        assert!(whole.heard > 3 * 4 * 10, "{door}: {} steps in three slices", whole.heard);
-        stops(&format!("{door}: propagate"), 3 * 4 * 10, &mut |host| {
+        assert_eq!(
+            (slices, result.unwrap_err().code.as_str()),
+            (0, "cancelled"),
+            "{interface}: before the first slice"
+        );
+        let mut whole = Host { token: None, stop_at: usize::MAX, received: 0 };
+        assert_eq!(follow(&mut whole).0, 3, "{interface}");
+        assert!(whole.received > 3 * 4 * 10, "{interface}: {} steps in three slices", whole.received);
+        stops(&format!("{interface}: propagate"), 3 * 4 * 10, &mut |host| {
             let (slices, result) = follow(host);
-            assert!(result.is_ok() || slices < 3, "{door}: {slices} slices, and stopped");
+            assert!(result.is_ok() || slices < 3, "{interface}: {slices} slices, and stopped");
             result
         });
         let labels = session.labels(&mut ()).unwrap();
-        assert_eq!(json(&labels.info().unwrap())["shape"], json!([12, 256, 256]), "{door}");
+        assert_eq!(json(&labels.info().unwrap())["shape"], json!([12, 256, 256]), "{interface}");
     }
 }
 
 #[test]
 fn a_call_within_a_stopped_call_is_not_stopped() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         eager(api);
         let (session, other) = (objects(api, 1), objects(api, 1));
         let token = CancelToken::new();
-        let mut host = Host { token: Some(token.clone()), stop_at: usize::MAX, heard: 0 };
+        let mut host = Host { token: Some(token.clone()), stop_at: usize::MAX, received: 0 };
         let mut within = None;
         let stopped = session.propagate(
             None,
@@ -164,36 +170,36 @@ fn a_call_within_a_stopped_call_is_not_stopped() {
             },
             &mut host,
         );
-        assert_eq!(stopped.unwrap_err().code, "cancelled", "{door}");
-        assert_eq!(within, Some((Ok(()), Ok(()), Ok(()))), "{door}");
+        assert_eq!(stopped.unwrap_err().code, "cancelled", "{interface}");
+        assert_eq!(within, Some((Ok(()), Ok(()), Ok(()))), "{interface}");
     }
 }
 
 #[test]
 fn files_and_models_stop_while_they_are_read_and_written() {
     let folder = tempfile::tempdir().unwrap();
-    for (door, api) in both() {
+    for (interface, api) in both() {
         eager(api);
         let request = model_request().to_string();
-        stops(&format!("{door}: load_model"), 20, &mut |host| api.load_model(&request, host).map(drop));
+        stops(&format!("{interface}: load_model"), 20, &mut |host| api.load_model(&request, host).map(drop));
         let demo = data("demo/volume.nii.gz");
-        stops(&format!("{door}: open_volume"), 2, &mut |host| api.open_volume(&demo, None, host).map(drop));
+        stops(&format!("{interface}: open_volume"), 2, &mut |host| api.open_volume(&demo, None, host).map(drop));
         let (volume, output) = (demo_volume(api), folder.path().join("copy.nii.gz").display().to_string());
-        stops(&format!("{door}: write"), 2, &mut |host| volume.write(&output, host));
+        stops(&format!("{interface}: write"), 2, &mut |host| volume.write(&output, host));
     }
     leaves_nothing(folder.path());
 }
 
 #[test]
 fn scripts_stop_inside_native_calls() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         eager(api);
         let script = api.script().unwrap();
         let source = r#"let session = new_session(open_volume(arg("input")), load_model(arg("model"), #{config: arg("config")}));
             progress("script", 0, 1); session.click(0, 30, 30); session.propagate(#{max_frames: 2})"#;
         let args = json!({"input": data("demo/volume.nii.gz"), "model": data("parity/mini21.pt"), "config": data("parity/mini21.yaml")});
         let request = json!({"source": source, "args": args}).to_string();
-        stops(&format!("{door}: script"), 60, &mut |host| script.run(&request, host).map(drop));
+        stops(&format!("{interface}: script"), 60, &mut |host| script.run(&request, host).map(drop));
     }
 }
 
@@ -205,7 +211,7 @@ fn tasks_stop_and_keep_what_is_done() {
     let through_rust = |name: &str, request: &str, host: &mut Host| plugin.task(name, request, host);
     let through_c = |name: &str, request: &str, host: &mut Host| c.task(name, request, host);
     eager(rust);
-    for (door, task, token) in [("rust", &through_rust as Task<'_>, false), ("c", &through_c, true)] {
+    for (interface, task, token) in [("rust", &through_rust as Task<'_>, false), ("c", &through_c, true)] {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         let input = data("demo/volume.nii.gz");
@@ -232,19 +238,23 @@ fn tasks_stop_and_keep_what_is_done() {
                 }
                 task(name, request, host).map(drop)
             };
-            stops(&format!("{door}: {name}"), *least, &mut tried);
+            stops(&format!("{interface}: {name}"), *least, &mut tried);
         }
         // stopped in the middle of the propagation: the slices until then are in a file beside `out`, which stays
         let before = std::fs::read(file("labels.nii.gz")).unwrap();
-        let mut whole = Host { token: None, stop_at: usize::MAX, heard: 0 };
+        let mut whole = Host { token: None, stop_at: usize::MAX, received: 0 };
         task("segment", &segment, &mut whole).unwrap();
-        let mut host = Host { token: None, stop_at: whole.heard * 3 / 4, heard: 0 };
+        let mut host = Host { token: None, stop_at: whole.received * 3 / 4, received: 0 };
         let error = task("segment", &segment, &mut host).unwrap_err();
         let detail = json(&error.detail_json);
         let kept = file("labels.partial.nii.gz");
-        assert_eq!((error.code.as_str(), detail["kept"].as_str()), ("cancelled", kept.to_str()), "{door}: {error}");
-        assert!(detail["done"].as_u64().unwrap() > 0 && kept.is_file(), "{door}: {error}");
-        assert_eq!(std::fs::read(file("labels.nii.gz")).unwrap(), before, "{door}");
+        assert_eq!(
+            (error.code.as_str(), detail["kept"].as_str()),
+            ("cancelled", kept.to_str()),
+            "{interface}: {error}"
+        );
+        assert!(detail["done"].as_u64().unwrap() > 0 && kept.is_file(), "{interface}: {error}");
+        assert_eq!(std::fs::read(file("labels.nii.gz")).unwrap(), before, "{interface}");
         leaves_nothing(folder.path());
     }
 }

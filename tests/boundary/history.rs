@@ -1,6 +1,6 @@
-//! Undo, redo and the record, through both doors.
+//! Undo, redo and the record, through both interfaces.
 
-use super::doors::both;
+use super::interfaces::both;
 use super::{clicked, data, demo_volume, json, mini};
 use sam_octa2_abi::{Api, Flow, Form, Prompt, Session};
 use serde_json::json;
@@ -11,28 +11,28 @@ fn labels(session: &Session) -> Vec<u16> {
 
 #[test]
 fn steps_go_back_and_forth() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         let one = labels(&session);
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut |_| Flow::CONTINUE, &mut ()).unwrap();
         let tracked = labels(&session);
-        assert_ne!(one, tracked, "{door}");
+        assert_ne!(one, tracked, "{interface}");
         session.prompt(&Prompt { frame: 3, points: vec![5.0, 5.0], labels: vec![0], ..click }, &mut ()).unwrap();
         session.remove_prompt(3, 1, None, &mut ()).unwrap(); // removes the prompt, which is a step
-        assert_eq!(labels(&session), tracked, "{door}");
-        assert_eq!(json(&session.undo().unwrap())["op"], "remove_prompt", "{door}");
-        assert_eq!(json(&session.undo().unwrap())["text"], "slice 3, object 1: 1 point", "{door}");
-        assert_eq!(json(&session.undo().unwrap())["op"], "propagate", "{door}");
-        assert_eq!(labels(&session), one, "{door}");
-        assert_eq!(json(&session.redo().unwrap())["max_frames"], 2, "{door}");
-        assert_eq!(labels(&session), tracked, "{door}");
-        let told = json(&session.history().unwrap());
-        let lengths = ["done", "undone", "record"].map(|key| told[key].as_array().unwrap().len());
-        assert_eq!((lengths, &told["undo"]), ([2, 2, 8], &json!(2)), "{door}: {told}");
+        assert_eq!(labels(&session), tracked, "{interface}");
+        assert_eq!(json(&session.undo().unwrap())["op"], "remove_prompt", "{interface}");
+        assert_eq!(json(&session.undo().unwrap())["text"], "slice 3, object 1: 1 point", "{interface}");
+        assert_eq!(json(&session.undo().unwrap())["op"], "propagate", "{interface}");
+        assert_eq!(labels(&session), one, "{interface}");
+        assert_eq!(json(&session.redo().unwrap())["max_frames"], 2, "{interface}");
+        assert_eq!(labels(&session), tracked, "{interface}");
+        let response = json(&session.history().unwrap());
+        let lengths = ["done", "undone", "record"].map(|key| response[key].as_array().unwrap().len());
+        assert_eq!((lengths, &response["undo"]), ([2, 2, 8], &json!(2)), "{interface}: {response}");
         session.reset().unwrap();
-        assert_eq!(session.redo().unwrap_err().code, "invalid_argument", "{door}");
+        assert_eq!(session.redo().unwrap_err().code, "invalid_argument", "{interface}");
         session.undo().unwrap();
-        assert_eq!(labels(&session), tracked, "{door}: a reset is undone, too");
+        assert_eq!(labels(&session), tracked, "{interface}: a reset is undone, too");
     }
 }
 
@@ -48,26 +48,26 @@ fn run(api: Api, source: &str, input: serde_json::Value) -> Vec<u16> {
 
 #[test]
 fn the_script_of_a_session_gives_its_labels() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         session
             .propagate(None, &mut |slice| if slice.done < 4 { Flow::CONTINUE } else { Flow::CANCEL }, &mut ())
             .unwrap_err();
         session.prompt(&Prompt { object: 2, points: vec![60.3, 70.7], ..click }, &mut ()).unwrap();
         let text = session.script(&mut ()).unwrap();
-        assert_eq!(run(api, &text, json!(data("demo/volume.nii.gz"))), labels(&session), "{door}: from its file");
-        assert_eq!(run(api, &text, json!(null)), labels(&session), "{door}: the viewer's own volume");
+        assert_eq!(run(api, &text, json!(data("demo/volume.nii.gz"))), labels(&session), "{interface}: from its file");
+        assert_eq!(run(api, &text, json!(null)), labels(&session), "{interface}: the viewer's own volume");
         // restored from bytes, it is the same session with the same record
         let state = session.save(&mut ()).unwrap();
         let restored =
             api.restore(&demo_volume(api), &mini(api), state.values::<u8>().unwrap(), None, &mut ()).unwrap();
-        assert_eq!(restored.script(&mut ()).unwrap(), text, "{door}");
+        assert_eq!(restored.script(&mut ()).unwrap(), text, "{interface}");
     }
 }
 
 #[test]
 fn a_busy_session_has_no_history_to_tell() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, _) = clicked(api);
         let mut codes = Vec::new();
         let ask = &mut |_: sam_octa2_abi::Slice<'_>| {
@@ -76,6 +76,6 @@ fn a_busy_session_has_no_history_to_tell() {
             Flow::CANCEL
         };
         session.propagate(None, ask, &mut ()).unwrap_err();
-        assert_eq!(codes, ["busy", "busy"], "{door}");
+        assert_eq!(codes, ["busy", "busy"], "{interface}");
     }
 }

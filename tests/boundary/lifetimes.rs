@@ -1,6 +1,6 @@
 //! Memory that a host lends goes back when nobody needs it any more: scripts keep none of the runs before, labels none at all.
 
-use super::doors::both;
+use super::interfaces::both;
 use super::{json, mini};
 use sam_octa2_abi::{Api, Form, Prompt, Volume};
 use serde_json::json;
@@ -20,7 +20,7 @@ fn is_back(values: &Arc<Vec<u8>>) -> bool {
 
 #[test]
 fn a_script_engine_keeps_no_volume_of_earlier_runs() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let script = api.script().unwrap();
         let run = |id: u64, source: &str| {
             script.run(&json!({"source": source, "args": {"v": {"handle": id}}}).to_string(), &mut ())
@@ -29,32 +29,32 @@ fn a_script_engine_keeps_no_volume_of_earlier_runs() {
             let (values, volume) = lend(api);
             let id = script.share_volume(&volume).unwrap();
             drop(volume); // the share lives until a run has ended
-            assert!(!is_back(&values), "{door}");
-            assert_eq!(json(&run(id, "arg(\"v\").frames").unwrap())["result"], 2, "{door}");
-            assert!(is_back(&values), "{door}");
-            assert!(run(id, "arg(\"v\").frames").unwrap_err().message.contains("handle"), "{door}");
+            assert!(!is_back(&values), "{interface}");
+            assert_eq!(json(&run(id, "arg(\"v\").frames").unwrap())["result"], 2, "{interface}");
+            assert!(is_back(&values), "{interface}");
+            assert!(run(id, "arg(\"v\").frames").unwrap_err().message.contains("handle"), "{interface}");
         }
         // as long as the host keeps its handle, the number stands for it
         let (values, volume) = lend(api);
         let id = script.share_volume(&volume).unwrap();
         for source in ["arg(\"v\").frames", "throw 1", "arg(\"v\").frames"] {
-            assert_eq!(run(id, source).is_ok(), source.starts_with("arg"), "{door}");
+            assert_eq!(run(id, source).is_ok(), source.starts_with("arg"), "{interface}");
         }
-        assert!(script.volume(id).is_ok(), "{door}");
+        assert!(script.volume(id).is_ok(), "{interface}");
         drop(volume);
-        assert!(is_back(&values), "{door}");
+        assert!(is_back(&values), "{interface}");
         // a run that is refused was a run, too
         let (values, volume) = lend(api);
         script.share_volume(&volume).unwrap();
         drop(volume);
         script.run(r#"{"source": "1", "limits": {"sekonds": 1}}"#, &mut ()).unwrap_err();
-        assert!(is_back(&values), "{door}");
+        assert!(is_back(&values), "{interface}");
     }
 }
 
 #[test]
 fn a_volume_that_a_function_of_the_host_gives_lives_for_the_run() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let script = Arc::new(api.script().unwrap());
         let (values, volume) = lend(api);
         let (weak, given) = (Arc::downgrade(&script), std::sync::Mutex::new(Some(volume)));
@@ -70,14 +70,14 @@ fn a_volume_that_a_function_of_the_host_gives_lives_for_the_run() {
         let shown = json(&reply)["result"]["handle"].as_u64().unwrap();
         drop(script.volume(shown).unwrap());
         script.run(r#"{"source": "1"}"#, &mut ()).unwrap();
-        assert!(is_back(&values) && script.volume(shown).is_err(), "{door}");
+        assert!(is_back(&values) && script.volume(shown).is_err(), "{interface}");
     }
 }
 
 #[test]
 fn labels_do_not_keep_the_volume() {
     let folder = tempfile::tempdir().unwrap();
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (values, volume) = lend(api);
         let session = api.session(&volume, &mini(api), None, &mut ()).unwrap();
         session.prompt(&Prompt::click(0, 1, [30.0, 30.0]), &mut ()).unwrap();
@@ -89,10 +89,10 @@ fn labels_do_not_keep_the_volume() {
         let back = json(&script.run(&request, &mut ()).unwrap())["result"]["handle"].as_u64().unwrap();
         let again = script.labels(back).unwrap();
         drop((session, volume));
-        assert!(is_back(&values), "{door}: labels keep the voxels");
+        assert!(is_back(&values), "{interface}: labels keep the voxels");
         for (labels, name) in [(&labels, "a.nii.gz"), (&again, "b.nii.gz")] {
             let values = labels.view(Form::Labels).unwrap();
-            assert_eq!(values.shape(), [2, 64, 64], "{door}");
+            assert_eq!(values.shape(), [2, 64, 64], "{interface}");
             labels.write(&folder.path().join(name).display().to_string(), None, &mut ()).unwrap();
         }
     }

@@ -1,11 +1,11 @@
-//! The contract of the boundary, through both doors: the same tests over the tables of the Rust interface and over the C symbols.
+//! The contract of the boundary, through both interfaces: the same tests over the tables of the Rust interface and over the C symbols.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cancel;
-mod doors;
 mod errors;
 mod history;
+mod interfaces;
 mod libtorch;
 mod lifetimes;
 mod masks;

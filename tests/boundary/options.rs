@@ -1,6 +1,6 @@
 //! JSON that hosts give: what nobody knows is refused wherever it stands, with the nearest name; a script's roots grant what they name and no more.
 
-use super::doors::both;
+use super::interfaces::both;
 use super::{clicked, data, demo_volume, json, mini};
 use sam_octa2_abi::{Api, Flow, PluginError};
 use serde_json::{Value, json};
@@ -67,18 +67,18 @@ fn wrong(api: Api) -> Vec<(&'static str, &'static str, PluginError)> {
 
 #[test]
 fn a_key_that_nobody_knows_is_refused_with_the_nearest() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         for (key, nearest, error) in wrong(api) {
-            assert_eq!(error.code, "invalid_argument", "{door}, {key}: {error}");
-            let told = format!("unknown key `{key}`; did you mean `{nearest}`?");
+            assert_eq!(error.code, "invalid_argument", "{interface}, {key}: {error}");
+            let response = format!("unknown key `{key}`; did you mean `{nearest}`?");
             let deep = format!(".{key}`; did you mean `{nearest}`?");
-            assert!(error.message.contains(&told) || error.message.contains(&deep), "{door}, {key}: {error}");
+            assert!(error.message.contains(&response) || error.message.contains(&deep), "{interface}, {key}: {error}");
             let detail = json(&error.detail_json);
-            assert_eq!(detail["nearest"], nearest, "{door}, {key}: {detail}");
-            assert!(detail["key"].as_str().unwrap().ends_with(key), "{door}, {key}: {detail}");
+            assert_eq!(detail["nearest"], nearest, "{interface}, {key}: {detail}");
+            assert!(detail["key"].as_str().unwrap().ends_with(key), "{interface}, {key}: {detail}");
         }
         let named = api.open_volume("a.nii", Some(r#"{"input": "b.nii"}"#), &mut ()).map(drop).unwrap_err();
-        assert!(named.code == "invalid_argument" && named.message.contains("input"), "{door}: {named}");
+        assert!(named.code == "invalid_argument" && named.message.contains("input"), "{interface}: {named}");
     }
 }
 
@@ -98,7 +98,7 @@ fn roots_grant_what_they_name_and_no_more() {
         did"#;
     let inside = folder.path().display().to_string();
     let args = json!({"inside": inside, "outside": outside.path()});
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let all = |result: Value| {
             let all: Vec<String> = serde_json::from_value(result).unwrap();
             all.join(" ")
@@ -114,9 +114,9 @@ fn roots_grant_what_they_name_and_no_more() {
         ] {
             let mut request = json!({"source": source, "args": args, "roots": roots});
             let run = json(&api.script().unwrap().run(&request.to_string(), &mut ()).unwrap());
-            assert_eq!(all(run["result"].clone()), expected, "{door}: {roots}");
+            assert_eq!(all(run["result"].clone()), expected, "{interface}: {roots}");
             let task = json(&api.task("script", &request.to_string(), &mut ()).unwrap());
-            assert_eq!(all(task["report"]["result"].clone()), expected, "{door}, task: {roots}");
+            assert_eq!(all(task["report"]["result"].clone()), expected, "{interface}, task: {roots}");
             request.as_object_mut().unwrap().remove("roots");
         }
     }
@@ -127,42 +127,54 @@ fn errors_say_what_they_are_about() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("damaged.nii"), b"no header").unwrap();
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         let detail = |error: PluginError| (error.code.to_string(), json(&error.detail_json));
         let opened = |name: &str| detail(api.open_volume(&path(name), None, &mut ()).map(drop).unwrap_err());
         let (code, about) = opened("gone.nii");
-        assert_eq!((code.as_str(), about["file"].as_str()), ("not_found", Some(path("gone.nii").as_str())), "{door}");
+        assert_eq!(
+            (code.as_str(), about["file"].as_str()),
+            ("not_found", Some(path("gone.nii").as_str())),
+            "{interface}"
+        );
         let (code, about) = opened("damaged.nii");
-        assert_eq!((code.as_str(), about["file"].as_str()), ("format", Some(path("damaged.nii").as_str())), "{door}");
+        assert_eq!(
+            (code.as_str(), about["file"].as_str()),
+            ("format", Some(path("damaged.nii").as_str())),
+            "{interface}"
+        );
         let invalid = |about| ("invalid_argument".to_owned(), about);
         let missing = |about| ("not_found".to_owned(), about);
         let far = sam_octa2_abi::Prompt { frame: 99, ..click.clone() };
         let none_there = invalid(json!({"frame": 99, "object": 1}));
-        assert_eq!(detail(session.prompt(&far, &mut ()).map(drop).unwrap_err()), none_there, "{door}");
+        assert_eq!(detail(session.prompt(&far, &mut ()).map(drop).unwrap_err()), none_there, "{interface}");
         let outside = sam_octa2_abi::Prompt { points: vec![-9.0, 3.0], ..click.clone() };
         let place_2 = json!({"frame": 2, "object": 1});
         assert_eq!(
             detail(session.prompt(&outside, &mut ()).map(drop).unwrap_err()),
             invalid(place_2.clone()),
-            "{door}"
+            "{interface}"
         );
-        assert_eq!(detail(session.remove_prompt(2, 1, Some(9), &mut ()).unwrap_err()), invalid(place_2), "{door}");
+        assert_eq!(detail(session.remove_prompt(2, 1, Some(9), &mut ()).unwrap_err()), invalid(place_2), "{interface}");
         assert_eq!(
             detail(session.remove_prompt(99, 1, None, &mut ()).unwrap_err()),
             invalid(json!({"frame": 99})),
-            "{door}"
+            "{interface}"
         );
-        assert_eq!(detail(session.clear_slice(99, 1, &mut ()).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
-        assert_eq!(detail(session.encode(99, &mut ()).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
-        assert_eq!(detail(session.mask(99, 1).map(drop).unwrap_err()), invalid(json!({"frame": 99})), "{door}");
+        assert_eq!(
+            detail(session.clear_slice(99, 1, &mut ()).unwrap_err()),
+            invalid(json!({"frame": 99})),
+            "{interface}"
+        );
+        assert_eq!(detail(session.encode(99, &mut ()).unwrap_err()), invalid(json!({"frame": 99})), "{interface}");
+        assert_eq!(detail(session.mask(99, 1).map(drop).unwrap_err()), invalid(json!({"frame": 99})), "{interface}");
         let none = session.mask(3, 1).map(drop).unwrap_err();
-        assert_eq!(detail(none), missing(json!({"frame": 3, "object": 1})), "{door}");
-        assert_eq!(detail(session.remove_object(5).unwrap_err()), missing(json!({"object": 5})), "{door}");
+        assert_eq!(detail(none), missing(json!({"frame": 3, "object": 1})), "{interface}");
+        assert_eq!(detail(session.remove_object(5).unwrap_err()), missing(json!({"object": 5})), "{interface}");
         let request = json!({"input": path("gone.nii")}).to_string();
         let (_, about) = detail(api.task("info", &request, &mut ()).unwrap_err());
-        assert_eq!(about["file"].as_str(), Some(path("gone.nii").as_str()), "{door}");
-        assert_eq!(json(&session.describe().unwrap())["undo"], 1, "{door}: a refusal is no step");
+        assert_eq!(about["file"].as_str(), Some(path("gone.nii").as_str()), "{interface}");
+        assert_eq!(json(&session.describe().unwrap())["undo"], 1, "{interface}: a refusal is no step");
     }
 }
 
@@ -176,9 +188,9 @@ fn scripts_hear_the_same_refusals() {
         for verb in tries { try { verb.call(session); codes.push("fine") } catch (e) { codes.push(e.code) } }
         #{codes: codes, steps: session.history().record.len()}"#;
     let args = json!({"input": data("demo/volume.nii.gz"), "model": data("parity/mini21.pt"), "config": data("parity/mini21.yaml")});
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let reply = api.script().unwrap().run(&json!({"source": source, "args": args}).to_string(), &mut ()).unwrap();
         let expected = ["invalid_argument", "not_found", "invalid_argument", "not_found", "invalid_argument"];
-        assert_eq!(json(&reply)["result"], json!({"codes": expected, "steps": 1}), "{door}");
+        assert_eq!(json(&reply)["result"], json!({"codes": expected, "steps": 1}), "{interface}");
     }
 }

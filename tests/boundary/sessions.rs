@@ -1,6 +1,6 @@
 //! Sessions: every verb, one call at a time, cancelling, threads.
 
-use super::doors::both;
+use super::interfaces::both;
 use super::{clicked, demo_volume, json, mini};
 use sam_octa2_abi::{CancelToken, Flow, Form, HostObserver, Prompt, Slice};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 #[test]
 fn a_click_is_answered_and_followed() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         let mask = session.mask(2, 1).unwrap();
         let info = json(&mask.info().unwrap());
-        assert_eq!((info["frame"].as_u64(), info["object"].as_u64()), (Some(2), Some(1)), "{door}: {info}");
+        assert_eq!((info["frame"].as_u64(), info["object"].as_u64()), (Some(2), Some(1)), "{interface}: {info}");
         let mut seen = Vec::new();
         let mut keep = None;
         session
@@ -28,17 +28,17 @@ fn a_click_is_answered_and_followed() {
             .unwrap();
         let frames = json(&demo_volume(api).info().unwrap())["shape"][0].as_u64().unwrap();
         seen.sort_unstable();
-        assert_eq!(seen, (0..frames).collect::<Vec<_>>(), "{door}");
-        assert!(keep.unwrap().info().is_ok(), "{door}: a mask that was kept lives on");
+        assert_eq!(seen, (0..frames).collect::<Vec<_>>(), "{interface}");
+        assert!(keep.unwrap().info().is_ok(), "{interface}: a mask that was kept lives on");
         // the labels are the masks
         let labels = session.labels(&mut ()).unwrap();
         let stack = labels.view(Form::Labels).unwrap();
         let one = session.mask(2, 1).unwrap().view(Form::Dense).unwrap();
         let plane = one.shape().iter().product::<usize>();
         let slice = &stack.values::<u16>().unwrap()[2 * plane..3 * plane];
-        assert!(slice.iter().zip(one.values::<u8>().unwrap()).all(|(&a, &b)| a == u16::from(b)), "{door}");
-        let told = json(&session.describe().unwrap());
-        assert_eq!(told["objects"][0]["prompted_frames"][0], click.frame, "{door}: {told}");
+        assert!(slice.iter().zip(one.values::<u8>().unwrap()).all(|(&a, &b)| a == u16::from(b)), "{interface}");
+        let reply = json(&session.describe().unwrap());
+        assert_eq!(reply["objects"][0]["prompted_frames"][0], click.frame, "{interface}: {reply}");
     }
 }
 
@@ -54,32 +54,32 @@ fn both_doors_give_the_same_bits() {
 
 #[test]
 fn corrections_are_taken_back() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         let before = session.mask(2, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
         let outside = Prompt { labels: vec![0], points: vec![5.0, 5.0], ..click.clone() };
         session.prompt(&outside, &mut ()).unwrap();
         session.remove_prompt(2, 1, None, &mut ()).unwrap();
         let after = session.mask(2, 1).unwrap().view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
-        assert_eq!(before, after, "{door}");
+        assert_eq!(before, after, "{interface}");
         session.prompt(&outside, &mut ()).unwrap();
         session.remove_prompt(2, 1, Some(0), &mut ()).unwrap();
-        assert_eq!(session.remove_prompt(2, 1, Some(9), &mut ()).unwrap_err().code, "invalid_argument", "{door}");
+        assert_eq!(session.remove_prompt(2, 1, Some(9), &mut ()).unwrap_err().code, "invalid_argument", "{interface}");
         session.clear_slice(2, 1, &mut ()).unwrap();
-        assert_eq!(session.mask(2, 1).unwrap_err().code, "not_found", "{door}");
+        assert_eq!(session.mask(2, 1).unwrap_err().code, "not_found", "{interface}");
         session.remove_object(1).unwrap();
-        assert_eq!(session.remove_object(1).unwrap_err().code, "not_found", "{door}");
+        assert_eq!(session.remove_object(1).unwrap_err().code, "not_found", "{interface}");
         session.prompt(&click, &mut ()).unwrap();
         session.free_caches().unwrap();
         session.encode(1, &mut ()).unwrap();
         session.reset().unwrap();
-        assert_eq!(json(&session.describe().unwrap())["objects"].as_array().map(Vec::len), Some(0), "{door}");
+        assert_eq!(json(&session.describe().unwrap())["objects"].as_array().map(Vec::len), Some(0), "{interface}");
     }
 }
 
 #[test]
 fn a_place_in_the_patient_is_the_same_as_its_pixel() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let volume = demo_volume(api);
         let session = api.session(&volume, &mini(api), None, &mut ()).unwrap();
         let pixels = Prompt { bounds: vec![10.0, 12.0, 40.0, 44.0], ..Prompt::click(3, 1, [30.0, 20.0]) };
@@ -94,19 +94,19 @@ fn a_place_in_the_patient_is_the_same_as_its_pixel() {
         };
         let masks = [pixels, patient.clone()].map(|prompt| session.prompt(&prompt, &mut ()).unwrap());
         let values = masks.map(|mask| mask.view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec());
-        assert!(values[0].iter().zip(&values[1]).all(|(a, b)| (a - b).abs() < 1e-3), "{door}");
+        assert!(values[0].iter().zip(&values[1]).all(|(a, b)| (a - b).abs() < 1e-3), "{interface}");
         // the first and the last pixel reach half a pixel farther than their centres
         let whole = [place(-0.5, -0.5), place(255.5, 255.5)];
         let corner = Prompt { points: whole[0].to_vec(), bounds: whole.concat(), ..patient.clone() };
         session.prompt(&corner, &mut ()).unwrap();
         let far = Prompt { points: vec![1e6, 0.0, 0.0], ..patient };
-        assert!(session.prompt(&far, &mut ()).unwrap_err().message.contains("outside of the volume"), "{door}");
+        assert!(session.prompt(&far, &mut ()).unwrap_err().message.contains("outside of the volume"), "{interface}");
     }
 }
 
 #[test]
 fn a_drawn_mask_is_a_prompt() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let volume = demo_volume(api);
         let size = volume.frame(0).unwrap().shape();
         let session = api.session(&volume, &mini(api), None, &mut ()).unwrap();
@@ -118,13 +118,13 @@ fn a_drawn_mask_is_a_prompt() {
         };
         session.prompt(&prompt(size[0]), &mut ()).unwrap();
         let wrong = session.prompt(&prompt(size[0] / 2), &mut ()).unwrap_err();
-        assert!(wrong.code == "invalid_argument" && wrong.message.contains("mask"), "{door}: {wrong}");
+        assert!(wrong.code == "invalid_argument" && wrong.message.contains("mask"), "{interface}: {wrong}");
     }
 }
 
 #[test]
 fn a_call_from_a_callback_gets_busy() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         let mut codes = Vec::new();
         session
@@ -138,7 +138,7 @@ fn a_call_from_a_callback_gets_busy() {
                 &mut (),
             )
             .unwrap_err();
-        assert_eq!(codes, ["busy", "busy"], "{door}");
+        assert_eq!(codes, ["busy", "busy"], "{interface}");
         session.prompt(&click, &mut ()).unwrap();
     }
 }
@@ -153,11 +153,11 @@ impl HostObserver for CancelAt {
 
 #[test]
 fn cancelled_at_any_step_the_session_goes_on() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         for step in 1..4 {
             let error = session.propagate(None, &mut |_| Flow::CONTINUE, &mut CancelAt(step)).unwrap_err();
-            assert_eq!(error.code, "cancelled", "{door}, step {step}");
+            assert_eq!(error.code, "cancelled", "{interface}, step {step}");
             session.prompt(&click, &mut ()).unwrap();
         }
         let mut slices = 0;
@@ -165,8 +165,8 @@ fn cancelled_at_any_step_the_session_goes_on() {
             slices += 1;
             Flow::CANCEL
         };
-        assert_eq!(session.propagate(None, stop, &mut ()).unwrap_err().code, "cancelled", "{door}");
-        assert_eq!(slices, 1, "{door}");
+        assert_eq!(session.propagate(None, stop, &mut ()).unwrap_err().code, "cancelled", "{interface}");
+        assert_eq!(slices, 1, "{interface}");
         session.propagate(None, &mut |_| Flow::CONTINUE, &mut ()).unwrap();
     }
 }
@@ -181,7 +181,7 @@ impl HostObserver for WithToken {
 
 #[test]
 fn a_token_stops_a_call_from_another_thread() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let token = CancelToken::new();
         // it comes to its end after a minute
         let error = std::thread::scope(|threads| {
@@ -191,13 +191,13 @@ fn a_token_stops_a_call_from_another_thread() {
             });
             api.selftest("sleep", &mut WithToken(token.clone())).unwrap_err()
         });
-        assert_eq!(error.code, "cancelled", "{door}");
+        assert_eq!(error.code, "cancelled", "{interface}");
     }
 }
 
 #[test]
 fn two_sessions_work_on_two_threads() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (volume, model) = (demo_volume(api), mini(api));
         let one = |object: u32| {
             let session = api.session(&volume, &model, None, &mut ()).unwrap();
@@ -208,6 +208,6 @@ fn two_sessions_work_on_two_threads() {
             let other = threads.spawn(|| one(1));
             (one(2), other.join().unwrap())
         });
-        assert_eq!(a, b, "{door}");
+        assert_eq!(a, b, "{interface}");
     }
 }

@@ -1,6 +1,6 @@
 //! A session as bytes, and back.
 
-use super::doors::both;
+use super::interfaces::both;
 use super::{clicked, demo_volume, mini};
 use sam_octa2_abi::{Flow, Form, Prompt, Session};
 
@@ -10,25 +10,25 @@ fn logits(session: &Session, frame: u64) -> Vec<f32> {
 
 #[test]
 fn a_restored_session_goes_on_as_if_nothing_had_been() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, click) = clicked(api);
         session.propagate(Some(r#"{"max_frames": 3}"#), &mut |_| Flow::CONTINUE, &mut ()).unwrap();
         let state = session.save(&mut ()).unwrap();
         let bytes = state.values::<u8>().unwrap();
         let other = api.restore(&demo_volume(api), &mini(api), bytes, None, &mut ()).unwrap();
-        assert_eq!(logits(&session, 4), logits(&other, 4), "{door}");
+        assert_eq!(logits(&session, 4), logits(&other, 4), "{interface}");
         let more = Prompt { points: vec![60.0, 70.0], frame: 4, ..click };
         for session in [&session, &other] {
             session.prompt(&more, &mut ()).unwrap();
             session.propagate(None, &mut |_| Flow::CONTINUE, &mut ()).unwrap();
         }
-        assert_eq!(logits(&session, 9), logits(&other, 9), "{door}");
+        assert_eq!(logits(&session, 9), logits(&other, 9), "{interface}");
     }
 }
 
 #[test]
 fn foreign_bytes_are_refused() {
-    for (door, api) in both() {
+    for (interface, api) in both() {
         let (session, _) = clicked(api);
         let state = session.save(&mut ()).unwrap();
         let bytes = state.values::<u8>().unwrap();
@@ -39,10 +39,10 @@ fn foreign_bytes_are_refused() {
             [("empty", &[][..]), ("half", &bytes[..bytes.len() / 2]), ("text", b"hello"), ("bit", &damaged)]
         {
             let error = api.restore(&volume, &model, bad, None, &mut ()).unwrap_err();
-            assert!(["format", "invalid_argument"].contains(&error.code.as_str()), "{door}, {what}: {error:?}");
+            assert!(["format", "invalid_argument"].contains(&error.code.as_str()), "{interface}, {what}: {error:?}");
         }
         let crop = super::data("demo/volume.nii.gz");
         let other = api.open_volume(&crop, Some(r#"{"crop": "0,0,128,128"}"#), &mut ()).unwrap();
-        assert!(api.restore(&other, &model, bytes, None, &mut ()).is_err(), "{door}: another volume");
+        assert!(api.restore(&other, &model, bytes, None, &mut ()).is_err(), "{interface}: another volume");
     }
 }

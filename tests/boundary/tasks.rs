@@ -1,6 +1,6 @@
 //! Whole tasks that need no model: done by the library that a viewer opens, without the engine and without libtorch.
 
-use super::doors::symbols;
+use super::interfaces::symbols;
 use super::libtorch::{child, folder, says};
 use super::{data, json, library};
 use sam_octa2_abi::{Api, Flow, HostObserver, Plugin, PluginError};
@@ -46,16 +46,16 @@ fn does_them_through_both_doors() {
     type Task<'a> = &'a dyn Fn(&str, &str, &mut Host) -> Result<String, PluginError>;
     let rust = |name: &str, request: &str, host: &mut Host| plugin.task(name, request, host);
     let c = |name: &str, request: &str, host: &mut Host| c.task(name, request, host);
-    let doors: [(&str, Task<'_>); 2] = [("rust", &rust), ("c", &c)];
-    for (door, task) in doors {
-        let output = scratch.join(format!("{door}.npy"));
+    let interfaces: [(&str, Task<'_>); 2] = [("rust", &rust), ("c", &c)];
+    for (interface, task) in interfaces {
+        let output = scratch.join(format!("{interface}.npy"));
         check_info(task);
         check_convert(task, &output);
         check_phantom(task, scratch);
         check_errors(task, scratch);
-        check_vessels(task, &scratch.join(door));
+        check_vessels(task, &scratch.join(interface));
     }
-    let read = |door: &str| std::fs::read(scratch.join(format!("{door}.npy"))).unwrap();
+    let read = |interface: &str| std::fs::read(scratch.join(format!("{interface}.npy"))).unwrap();
     assert_eq!(read("rust"), read("c"));
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     println!("libtorch: {}", maps.contains("libtorch") || maps.contains("libc10") || maps.contains("_engine"));
@@ -105,12 +105,13 @@ fn does_them_through_both_doors() {
             json(&task(name, &request.to_string(), &mut Host::default()).unwrap())["report"].clone()
         };
         let vessels = folder.join("v.nii.gz");
-        let told = does("vessels", json!({"map": data("measure/tree.png"), "trees": {"least": 50}, "output": vessels}));
-        assert!(told["vessels"].as_array().is_some_and(|found| !found.is_empty()), "{told}");
+        let response =
+            does("vessels", json!({"map": data("measure/tree.png"), "trees": {"least": 50}, "output": vessels}));
+        assert!(response["vessels"].as_array().is_some_and(|found| !found.is_empty()), "{response}");
         let options = json!({"spacing": [0.01, 0.01, 0.01], "eye": "right"});
         let request = json!({"labels": vessels, "options": options, "write": {"html": folder.join("r.html")}});
-        let told = does("measure", request.clone());
-        assert_eq!(told["projected"]["regions"][0]["region"], "whole");
+        let response = does("measure", request.clone());
+        assert_eq!(response["projected"]["regions"][0]["region"], "whole");
         assert!(folder.join("r.html").is_file());
         let mut host = Host { cancel_at: "measure", ..Host::default() };
         assert_eq!(task("measure", &request.to_string(), &mut host).unwrap_err().code, "cancelled");

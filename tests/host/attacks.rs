@@ -207,7 +207,7 @@ fn odd_arguments_break_no_function() {
     host.file("v.npy", npy());
     let reference: Value = serde_json::from_str(&host.run(&["reference", "--json"]).ok()).unwrap();
     let functions: Vec<&Value> =
-        reference.as_array().unwrap().iter().flat_map(|room| room["functions"].as_array().unwrap()).collect();
+        reference.as_array().unwrap().iter().flat_map(|section| section["functions"].as_array().unwrap()).collect();
     let data = root().join("tests/data");
     let set = |key: &str, path: &str| format!("{key}={}", data.join(path).display());
     let (model, config) = (set("model", "parity/mini21.pt"), set("config", "parity/mini21.yaml"));

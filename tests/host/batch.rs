@@ -197,8 +197,8 @@ fn a_failed_case_fails_alone_and_says_why() {
     fs::remove_file(host.path("2.npy")).unwrap();
     let ran = ends_with(run(&host, &[]), 3, "1 done, 2 failed");
     assert!(ran.stderr.contains("c01: failed: ") && ran.stderr.contains("1.npy"), "{ran:#?}");
-    let told = host.run(&["batch", "status", "out"]);
-    assert!(told.code == Some(3) && told.stdout.contains("3 cases: 1 done, 2 failed, 0 missing"), "{told:#?}");
+    let reply = host.run(&["batch", "status", "out"]);
+    assert!(reply.code == Some(3) && reply.stdout.contains("3 cases: 1 done, 2 failed, 0 missing"), "{reply:#?}");
     let table = table(&host);
     assert!(table["c01"]["status"] == "failed" && table["c01"]["reason"].contains("1.npy"), "{table:?}");
     assert!(table["c02"]["reason"].contains("No such file"), "{table:?}");
@@ -327,8 +327,8 @@ fn mistakes_are_said_before_anything_is_done() {
 fn a_dry_run_says_what_would_be_done() {
     let host = cohort(3, COUNT);
     fs::remove_file(host.path("2.npy")).unwrap();
-    let told = run(&host, &["--dry-run"]).ok();
-    assert!(told.starts_with("c00\tto do\nc01\tto do\nc02\twould fail: volume: there is no "), "{told}");
+    let reply = run(&host, &["--dry-run"]).ok();
+    assert!(reply.starts_with("c00\tto do\nc01\tto do\nc02\twould fail: volume: there is no "), "{reply}");
     assert!(!host.path("out").exists());
     run(&host, &[]);
     assert!(run(&host, &["--dry-run", "--resume"]).ok().starts_with("c00\tdone\n"));
@@ -377,9 +377,9 @@ fn a_model_that_is_not_there_is_said_once() {
 #[test]
 fn a_folder_is_a_manifest() {
     let host = cohort(2, COUNT);
-    let told = host.run(&["batch", ".", "--out", "out", "--script", "case.rhai", "--list"]).ok();
-    assert_eq!(told, "0\n1\n");
+    let reply = host.run(&["batch", ".", "--out", "out", "--script", "case.rhai", "--list"]).ok();
+    assert_eq!(reply, "0\n1\n");
     let dicom = root().join("tests/data/dicom");
-    let told = host.run(&["batch", &dicom.display().to_string(), "--out", "out", "--script", "case.rhai", "--list"]);
-    assert_eq!(told.code, Some(0), "{told:#?}");
+    let reply = host.run(&["batch", &dicom.display().to_string(), "--out", "out", "--script", "case.rhai", "--list"]);
+    assert_eq!(reply.code, Some(0), "{reply:#?}");
 }

@@ -158,7 +158,7 @@ fn every_defect_is_found() {
         ("lies", "consistent", "sam_octa2.magic/1"),
         ("any-id", "unknown-id", "sam_octa2.task"),
         ("panics", "volume-info", "crashed (signal 6 SIGABRT)"),
-        ("aborts", "panic-doors", "crashed (signal 6 SIGABRT)"),
+        ("aborts", "panic-interfaces", "crashed (signal 6 SIGABRT)"),
         ("exits", "places", "ended the process (exit code 3)"),
         ("writes", "read-only", "crashed (signal 11 SIGSEGV)"),
         ("forgets-release", "release", "releases when the volume was freed"),

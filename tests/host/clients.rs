@@ -27,8 +27,8 @@ fn compile(mut compiler: Command, example: &str, program: &Path, link: &[&str]) 
         .args(link)
         .output()
         .unwrap();
-    let [told, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    assert!(output.status.success(), "{told}{errors}");
+    let [reply, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{reply}{errors}");
 }
 
 /// The plugin and its sidecar as they lie in a distribution.
@@ -65,14 +65,14 @@ fn a_viewer_in_cpp() {
     compile(cpp, "viewer.cpp", &program, &["-ldl", "-pthread"]);
     let (volume, model, config) = (data("demo/volume.nii.gz"), data("parity/mini21.pt"), data("parity/mini21.yaml"));
     let folder = host.path("");
-    let told = run(&program, &[library.to_str().unwrap(), &volume, &model, &config, folder.to_str().unwrap()]);
+    let reply = run(&program, &[library.to_str().unwrap(), &volume, &model, &config, folder.to_str().unwrap()]);
     for line in
         ["progress propagate 3/12", "stopped cancelled", "progress propagate 12/12", "/missing.nii: No such file"]
     {
-        assert!(told.contains(line), "no `{line}` in {told}");
+        assert!(reply.contains(line), "no `{line}` in {reply}");
     }
-    let click: Vec<&str> = told.lines().find(|line| line.starts_with("click ")).unwrap().split(' ').collect();
-    assert_eq!(click[1], click[4], "the mask and what is told of it: {told}");
+    let click: Vec<&str> = reply.lines().find(|line| line.starts_with("click ")).unwrap().split(' ').collect();
+    assert_eq!(click[1], click[4], "the mask and what is told of it: {reply}");
 
     let prompts = data("demo/prompts.json");
     let arguments =
@@ -82,8 +82,8 @@ fn a_viewer_in_cpp() {
     let different = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
     assert_eq!(different, 0, "voxels");
     let count = found.iter().filter(|label| **label != 0).count();
-    assert!(count > 100 && told.contains(&format!("script {{\"result\":{count}}}")), "{count} voxels: {told}");
-    assert!(told.contains(&format!("log measured {count}")), "{told}");
+    assert!(count > 100 && reply.contains(&format!("script {{\"result\":{count}}}")), "{count} voxels: {reply}");
+    assert!(reply.contains(&format!("log measured {count}")), "{reply}");
     assert_eq!(report(&host, "labels.nii.gz")["affine"], report(&host, "expected.nii.gz")["affine"]);
 }
 
@@ -97,8 +97,8 @@ fn a_click_in_c() {
     compile(c, "click.c", &program, &["-L", &folder, "-lsam_octa2", "-Wl,-rpath,$ORIGIN"]);
     let labels = host.path("labels.nii.gz").display().to_string();
     let (volume, model, config) = (data("demo/volume.nii.gz"), data("parity/mini21.pt"), data("parity/mini21.yaml"));
-    let told = run(&program, &[&volume, &model, &config, &labels]);
-    assert!(told.starts_with("12 x 256 x 256, {"), "{told}");
+    let reply = run(&program, &[&volume, &model, &config, &labels]);
+    assert!(reply.starts_with("12 x 256 x 256, {"), "{reply}");
     assert!(voxels(&host, "labels.nii.gz").contains(&1));
     let wrong = Command::new(&program)
         .env_remove("LD_LIBRARY_PATH")

@@ -125,8 +125,8 @@ fn enface_and_compare_measure_vessels() {
     let compare = root().join("scripts/compare.rhai").display().to_string();
     let vessels = "enface-output/vessels.nii.gz";
     let (found, truth) = (format!("found={vessels}"), format!("truth={vessels}"));
-    let told = host.run(&["run", &compare, "--set", &found, "--set", &truth, "--set", "out=c.csv"]).ok();
-    assert!(told.starts_with("all: dice 1.0, jaccard 1.0, boundaries within 0.0 mm"), "{told}");
+    let reply = host.run(&["run", &compare, "--set", &found, "--set", &truth, "--set", "out=c.csv"]).ok();
+    assert!(reply.starts_with("all: dice 1.0, jaccard 1.0, boundaries within 0.0 mm"), "{reply}");
     assert_eq!(fs::read_to_string(host.path("c.csv")).unwrap().lines().count(), 3);
 }
 
@@ -144,7 +144,7 @@ fn regions_come_with_pictures_and_doubt() {
     let mut arguments = vec!["run", &script, "--set", "size=64", "--set", "threshold=0.5"];
     sets.iter().for_each(|set| arguments.extend(["--set", set]));
     let stdout = host.run(&arguments).ok();
-    assert_eq!(stdout.lines().filter(|line| line.contains(" pixels, doubt 0.")).count(), 12, "{stdout}");
+    assert_eq!(stdout.lines().filter(|line| line.contains(" pixels, expected_error 0.")).count(), 12, "{stdout}");
     assert!(stdout.starts_with("Segmenter(12, 64 px, cpu) on Volume(nifti, 12 x 256 x 256"), "{stdout}");
     assert_eq!(info(&host, "regions-output/strips")["shape"], json!([12, 64, 256, 3]));
     assert_eq!(info(&host, "regions-output/region.nii.gz")["shape"], json!([12, 256, 256]));

@@ -66,7 +66,7 @@ fn check_follows_imports() {
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     let problems = report[0]["report"]["problems"].as_array().unwrap();
-    let told: Vec<String> = problems
+    let reply: Vec<String> = problems
         .iter()
         .map(|p| {
             format!(
@@ -84,9 +84,9 @@ fn check_follows_imports() {
         ("-:6: ", "unknown module `nope`"),
         ("broken.rhai:2: ", "did you mean `glob`?"),
     ];
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
-    for (told, (place, part)) in told.iter().zip(expected) {
-        assert!(told.starts_with(place) && told.contains(part), "{told}, wanted {place}{part}");
+    assert_eq!(reply.len(), expected.len(), "{reply:#?}");
+    for (reply, (place, part)) in reply.iter().zip(expected) {
+        assert!(reply.starts_with(place) && reply.contains(part), "{reply}, wanted {place}{part}");
     }
     let names: Vec<&str> =
         report[0]["report"]["arguments"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();

@@ -21,8 +21,8 @@ fn values(bytes: &[u8], count: usize) -> Vec<f32> {
 fn a_scan_tells_its_eye_and_layers_and_gives_eyepys_slab() {
     let host = Host::new();
     let angio = data("io/oct/Angio.vol");
-    let told = host.run(&["info", &angio]).ok();
-    assert!(told.contains("eye        left (OS)") && told.contains("layers     ILM, BM, RNFL"), "{told}");
+    let reply = host.run(&["info", &angio]).ok();
+    assert!(reply.contains("eye        left (OS)") && reply.contains("layers     ILM, BM, RNFL"), "{reply}");
     host.run(&["convert", &angio, "svc.npy", "--slab", "SVC", "--projection", "sum"]).ok();
     let ours = values(&std::fs::read(host.path("svc.npy")).unwrap(), 60);
     let theirs = values(&std::fs::read(data("io/oct/slab_SVC.npy")).unwrap(), 60);

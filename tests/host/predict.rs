@@ -28,7 +28,7 @@ fn regions_vessels_probabilities_and_pictures() {
         &["--set", &format!("input={}", demo())],
     )
     .ok();
-    let told = report(
+    let reply = report(
         &host,
         &[
             "--out",
@@ -45,13 +45,13 @@ fn regions_vessels_probabilities_and_pictures() {
             "0.5",
         ],
     );
-    assert_eq!(told["shape"], json!([12, 256, 256]));
-    assert_eq!((&told["image_size"], &told["feature_size"]), (&json!(64), &json!(12)));
-    let layers = told["layers"].as_array().unwrap();
+    assert_eq!(reply["shape"], json!([12, 256, 256]));
+    assert_eq!((&reply["image_size"], &reply["feature_size"]), (&json!(64), &json!(12)));
+    let layers = reply["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 12);
     for layer in layers {
         assert!(layer["vessels"].as_u64() <= layer["region"].as_u64(), "{layer}");
-        assert!((0.0..=0.5).contains(&layer["doubt"].as_f64().unwrap()), "{layer}");
+        assert!((0.0..=0.5).contains(&layer["expected_error"].as_f64().unwrap()), "{layer}");
     }
     let region = info(&host, "region.nii.gz");
     assert_eq!((&region["shape"], &region["spacing"]), (&json!([12, 256, 256]), &info(&host, &demo())["spacing"]));

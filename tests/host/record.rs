@@ -27,8 +27,8 @@ fn recorded(host: &Host, input: &str, job: &[&str]) -> String {
     let model = ["--model", model.as_str(), "--model-config", config.as_str(), "--record", "session.rhai"];
     host.run(&[job, &model].concat()).ok();
     host.run(&["check", "session.rhai"]).ok();
-    let told = again(host, "session.rhai", input, &["--set", "out=again.npy"]).ok();
-    assert_eq!(told, "the labels are those of the record\nagain.npy\n");
+    let reply = again(host, "session.rhai", input, &["--set", "out=again.npy"]).ok();
+    assert_eq!(reply, "the labels are those of the record\nagain.npy\n");
     std::fs::read_to_string(host.path("session.rhai")).unwrap()
 }
 
@@ -110,8 +110,8 @@ fn another_volume_is_an_error_or_a_warning() {
     again(&host, "make.rhai", &input, &[]).ok();
     let script = std::fs::read_to_string(host.path("session.rhai")).unwrap();
     assert!(script.contains("|slice| slice.done < 2"), "{script}");
-    let told = again(&host, "session.rhai", &input, &[]).ok();
-    assert_eq!(told, "the labels are those of the record\n");
+    let reply = again(&host, "session.rhai", &input, &[]).ok();
+    assert_eq!(reply, "the labels are those of the record\n");
     again(&host, "session.rhai", "shorter.nii.gz", &[]).fails_with(&[
         "session.rhai:",
         "the volume is not the one of the record",
@@ -138,12 +138,12 @@ fn the_gallery_s_record_does_the_same_on_any_axis() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/record.rhai").display().to_string();
         let mut sets = vec!["--set", "out=."];
         options.iter().for_each(|option| sets.extend(["--set", option]));
-        let told = again(&host, &script, &input, &sets).ok();
-        let lines: Vec<&str> = told.lines().collect();
-        assert!(lines.contains(&"propagation both, stopped after 3 slices"), "{told}");
-        assert_eq!(lines[lines.len() - 3..], ["the same labels again", "./session.rhai", "./labels.nii.gz"], "{told}");
-        let told = again(&host, "session.rhai", &input, &["--set", "out=again.nii.gz"]).ok();
-        assert_eq!(told, "the labels are those of the record\nagain.nii.gz\n");
+        let reply = again(&host, &script, &input, &sets).ok();
+        let lines: Vec<&str> = reply.lines().collect();
+        assert!(lines.contains(&"propagation both, stopped after 3 slices"), "{reply}");
+        assert_eq!(lines[lines.len() - 3..], ["the same labels again", "./session.rhai", "./labels.nii.gz"], "{reply}");
+        let reply = again(&host, "session.rhai", &input, &["--set", "out=again.nii.gz"]).ok();
+        assert_eq!(reply, "the labels are those of the record\nagain.nii.gz\n");
         let script = "print(open_labels(\"labels.nii.gz\") == open_labels(\"again.nii.gz\")); print(open_labels(\"again.nii.gz\").voxels > 0)";
         assert_eq!(host.script(script, &[]).ok(), "true\ntrue\n");
     }

@@ -31,7 +31,7 @@ fn every_example_runs() {
     let host = Host::new();
     let reference: Value = serde_json::from_str(&host.run(&["reference", "--json"]).ok()).unwrap();
     let functions: Vec<&Value> =
-        reference.as_array().unwrap().iter().flat_map(|room| room["functions"].as_array().unwrap()).collect();
+        reference.as_array().unwrap().iter().flat_map(|section| section["functions"].as_array().unwrap()).collect();
     assert!(functions.len() > 40, "{}", functions.len());
     let mut source = "let failed = [];\n".to_owned();
     for function in &functions {

@@ -45,20 +45,20 @@ fn an_error_shows_its_place_and_the_next_line_works() {
 
 #[test]
 fn help_and_variables() {
-    let told = repl(
+    let reply = repl(
         &Host::new(),
         "let b = 1; let a = 2;\n:vars\n:help click\n:help viewer::show\n:help nonesuch\n:quit\nprint(1)\n",
         &[],
     )
     .ok();
-    assert!(told.starts_with("a\nb\nsession.click(frame, x, y, [options]) -> Map\n"), "{told}");
+    assert!(reply.starts_with("a\nb\nsession.click(frame, x, y, [options]) -> Map\n"), "{reply}");
     assert!(
-        told.contains("Example: session.click(")
-            && told.contains("viewer::show: Shows")
-            && told.contains("no function `nonesuch`"),
-        "{told}"
+        reply.contains("Example: session.click(")
+            && reply.contains("viewer::show: Shows")
+            && reply.contains("no function `nonesuch`"),
+        "{reply}"
     );
-    assert!(!told.ends_with("1\n"), "{told}");
+    assert!(!reply.ends_with("1\n"), "{reply}");
     assert!(repl(&Host::new(), ":help\n", &[]).ok().contains("open_volume(path, [options])"));
     repl(&Host::new(), ":frob\n", &[]).fails_with(&[":help"]);
 }
@@ -67,9 +67,9 @@ fn help_and_variables() {
 fn volumes_and_labels_are_shown_as_pictures() {
     let host = Host::new();
     let lines = "let v = viewer::volume();\nv\nv.threshold(90, 255)\nfor slice in v { if slice.frames != 1 { throw slice } }\nviewer::refresh()\n";
-    let told = repl(&host, lines, &["--volume", &volume(), "--pictures", "seen"]).ok();
+    let reply = repl(&host, lines, &["--volume", &volume(), "--pictures", "seen"]).ok();
     let expected = "Volume(nifti, 12 x 256 x 256, uint8)\nseen/001.png\nLabels(12 x 256 x 256, objects [1])\nseen/002.png\nseen/003.png\n";
-    assert_eq!(told, expected);
+    assert_eq!(reply, expected);
     let picture = |name: &str| image::open(host.path(name)).unwrap().to_rgb8();
     let (plain, labelled) = (picture("seen/001.png"), picture("seen/002.png"));
     assert_eq!(plain.dimensions(), (256, 256));
@@ -119,17 +119,17 @@ fn ctrl_c_stops_the_line_and_not_the_repl() {
         host.command(&["repl"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut heard = || {
+    let mut received = || {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         line
     };
     for round in 0..2 {
         writeln!(input, "print(\"ready\"); loop {{ sleep(1) }}").unwrap();
-        assert_eq!(heard(), "ready\n");
+        assert_eq!(received(), "ready\n");
         assert!(Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success());
         writeln!(input, "{round} + 1").unwrap();
-        assert_eq!(heard(), format!("{}\n", round + 1));
+        assert_eq!(received(), format!("{}\n", round + 1));
     }
     drop(input);
     assert_eq!(child.wait().unwrap().code(), Some(1), "two lines were stopped");

@@ -14,7 +14,18 @@ fn segmented(host: &Host) -> String {
     host.run(&["phantom", "--out", "scan.nii.gz", "--labels", "truth.nii.gz", "--seed", "2", "--slices", "3"]).ok();
     let model = nano();
     let arguments = ["segment", "scan.nii.gz", "--model", &model, "--no-prompts", "--out", "found.nii.gz"];
-    let numbers = ["--csv", "table.csv", "--vessels-csv", "vessels.csv", "--html", "report.html", "--eye", "right", "--case", "Eye <7>"];
+    let numbers = [
+        "--csv",
+        "table.csv",
+        "--vessels-csv",
+        "vessels.csv",
+        "--html",
+        "report.html",
+        "--eye",
+        "right",
+        "--case",
+        "Eye <7>",
+    ];
     host.run(&[&arguments[..], &numbers].concat()).ok()
 }
 
@@ -57,10 +68,21 @@ fn one_command_segments_without_a_click_measures_and_reports() {
     assert!(cell(&vessels, 1, "vessel") == 2.0 && cell(&vessels, 1, "last_layer") <= 2.0, "{vessels}");
 
     let page = fs::read_to_string(host.path("report.html")).unwrap();
-    for text in ["<h1>Eye &lt;7&gt;</h1>", "<dd>right</dd>", "nano (", "without a click", ">nasal<", "Vessel area density (%)", "ROSSA/val"] {
+    for text in [
+        "<h1>Eye &lt;7&gt;</h1>",
+        "<dd>right</dd>",
+        "nano (",
+        "without a click",
+        ">nasal<",
+        "Vessel area density (%)",
+        "ROSSA/val",
+    ] {
         assert!(page.contains(text), "{text}");
     }
-    assert!(!page.contains("<script") && !page.contains("NaN") && !page.contains("src=\"http"), "a file that needs no other");
+    assert!(
+        !page.contains("<script") && !page.contains("NaN") && !page.contains("src=\"http"),
+        "a file that needs no other"
+    );
 }
 
 #[test]
@@ -68,7 +90,18 @@ fn measuring_the_written_labels_gives_the_same_numbers() {
     let host = Host::new();
     segmented(&host);
     let validation = root().join("sam2_weights/nano.validation.json").display().to_string();
-    let measure = ["measure", "found.nii.gz", "--faz-object", "1", "--csv", "again.csv", "--vessels-csv", "singles.csv", "--eye", "right"];
+    let measure = [
+        "measure",
+        "found.nii.gz",
+        "--faz-object",
+        "1",
+        "--csv",
+        "again.csv",
+        "--vessels-csv",
+        "singles.csv",
+        "--eye",
+        "right",
+    ];
     let told = host.run(&[&measure[..], &["--validation", &validation, "--html", "again.html"]].concat()).ok();
     assert!(told.contains("validated on "), "{told}");
     for (a, b) in [("table.csv", "again.csv"), ("vessels.csv", "singles.csv")] {
@@ -83,11 +116,17 @@ fn measuring_the_written_labels_gives_the_same_numbers() {
 fn the_validation_is_of_the_model_that_is_here() {
     let host = Host::new();
     let model = format!("model={}", nano());
-    let told = host.script("let m = load_model(arg(\"model\")); print([m.fingerprint, m.thresholds])", &["--set", &model]).ok();
+    let told = host
+        .script("let m = load_model(arg(\"model\")); print([m.fingerprint, m.thresholds])", &["--set", &model])
+        .ok();
     let text = fs::read_to_string(root().join("sam2_weights/nano.validation.json")).unwrap();
     let table: Value = serde_json::from_str(&text).unwrap();
     let told: Value = serde_json::from_str(told.trim()).unwrap();
-    assert_eq!(told, json!([table["fingerprint"], table["thresholds"]]), "sam2_weights/nano.validation.json is of another model");
+    assert_eq!(
+        told,
+        json!([table["fingerprint"], table["thresholds"]]),
+        "sam2_weights/nano.validation.json is of another model"
+    );
     let sets = table["sets"].as_array().unwrap();
     let images = |set: &Value| set["images"].as_u64().unwrap();
     let all = sets.iter().find(|set| set["data"] == "all").unwrap();
@@ -105,7 +144,12 @@ fn what_is_missing_or_odd_is_a_result_with_a_warning() {
     "#;
     host.script(source, &[]).ok();
     let told = host.run(&["measure", "empty.nii.gz", "--faz-object", "1"]).ok();
-    for text in ["warning: no vessels", "warning: no FAZ", "object 1, which should be the FAZ, is not in the labels", "not validated"] {
+    for text in [
+        "warning: no vessels",
+        "warning: no FAZ",
+        "object 1, which should be the FAZ, is not in the labels",
+        "not validated",
+    ] {
         assert!(told.contains(text), "{text}: {told}");
     }
     let told = host.run(&["measure", "full.nii.gz", "--spacing", "1,1,1"]).ok();
@@ -123,7 +167,8 @@ fn what_does_not_go_together_is_refused_before_the_work() {
     let both = host.run(&[&segment[..], &["--no-prompts", "--prompts", "p.json", "--out", "x.npy"]].concat());
     assert_eq!(both.code, Some(2), "{both:#?}");
     assert_eq!(host.run(&[&segment[..], &["--out", "x.npy"]].concat()).code, Some(2));
-    host.run(&[&segment[..], &["--no-prompts", "--logits", "x.safetensors"]].concat()).fails_with(&["`logits` goes with prompts only"]);
+    host.run(&[&segment[..], &["--no-prompts", "--logits", "x.safetensors"]].concat())
+        .fails_with(&["`logits` goes with prompts only"]);
     host.run(&[&segment[..], &["--no-prompts"]].concat()).fails_with(&["nothing to write"]);
     // without a size the labels come all the same
     let told = host.run(&[&segment[..], &["--no-prompts", "--out", "x.npy"]].concat()).ok();

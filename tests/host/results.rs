@@ -57,7 +57,7 @@ fn what_a_result_may_have_and_what_a_script_makes_is_as_before() {
 fn documented_shapes_are_true() {
     let reference: Value = serde_json::from_str(&Host::new().run(&["reference", "--json"]).ok()).unwrap();
     let functions: Vec<&Value> =
-        reference.as_array().unwrap().iter().flat_map(|room| room["functions"].as_array().unwrap()).collect();
+        reference.as_array().unwrap().iter().flat_map(|section| section["functions"].as_array().unwrap()).collect();
     let shape = |name: &str| {
         let found = functions.iter().find(|function| function["name"] == name && function["shape"].is_string());
         let text = found.unwrap_or_else(|| panic!("{name}"))["shape"].as_str().unwrap();
@@ -114,14 +114,14 @@ fn check_finds_them_too() {
 let a = session.click(1, 2, 3);
 if a.iuo < 0.9 { print(volume.fames) }
 session.propagate(|slice| print(slice.objects.map(|o| o.aera)));
-for doubt in session.labels().review() { print(doubt.doupt) }
+for look in session.labels().review() { print(look.expected_eror) }
 let own = #{}; own.x = 1; print(own.y); a.mine = 1; print(a.mine);";
     host.file("bad.rhai", source);
     let ran = host.run(&["check", "bad.rhai"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let wanted = ["bad.rhai:3:6: ", "bad.rhai:3:31: ", "bad.rhai:4:57: ", "bad.rhai:5:54: "];
     assert_eq!(lines.len(), 4, "{ran:#?}");
-    for ((line, start), nearest) in lines.iter().zip(wanted).zip(["iou", "frames", "area", "doubt"]) {
+    for ((line, start), nearest) in lines.iter().zip(wanted).zip(["iou", "frames", "area", "expected_error"]) {
         assert!(line.starts_with(start) && line.contains(&format!("did you mean `{nearest}`")), "{line}");
     }
     assert_eq!(ran.code, Some(1));
@@ -149,11 +149,14 @@ fn errors_of_the_language_have_code_and_message() {
             )
         })
         .collect();
-    let told = value(&format!("let told = [];\n{source} told"));
-    assert_eq!(told.as_array().unwrap().len(), tries.len(), "{told}");
-    for ((body, code, message), told) in tries.iter().zip(told.as_array().unwrap()) {
-        assert_eq!(told[0], *code, "{body}: {told}");
-        assert!(told[1].as_str().unwrap().contains(message) && told[2] == true && told[3] == "Error", "{body}: {told}");
+    let reply = value(&format!("let told = [];\n{source} told"));
+    assert_eq!(reply.as_array().unwrap().len(), tries.len(), "{reply}");
+    for ((body, code, message), reply) in tries.iter().zip(reply.as_array().unwrap()) {
+        assert_eq!(reply[0], *code, "{body}: {reply}");
+        assert!(
+            reply[1].as_str().unwrap().contains(message) && reply[2] == true && reply[3] == "Error",
+            "{body}: {reply}"
+        );
     }
     let inside = value(
         "fn f() { let z = 0; 1 / z } let told = (); try { f() } catch (e) { let g = || e.code; told = [e.message, g.call()]; } told",

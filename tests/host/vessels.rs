@@ -28,8 +28,8 @@ fn vessels_are_numbered_exported_and_measured() {
 
     let script = root().join("scripts/measure.rhai").display().to_string();
     let labels = "labels=vessels-output/vessels.nii.gz";
-    let told = host.run(&["run", &script, "--set", labels, "--set", "eye=right", "--set", "field=3.0"]).ok();
-    assert!(told.contains("whole: density 0.") && told.contains("inner_nasal: density"), "{told}");
+    let reply = host.run(&["run", &script, "--set", labels, "--set", "eye=right", "--set", "field=3.0"]).ok();
+    assert!(reply.contains("whole: density 0.") && reply.contains("inner_nasal: density"), "{reply}");
     let table = fs::read_to_string(host.path("measure-output/table.csv")).unwrap();
     let rows = table.lines().filter(|line| line.starts_with("projected,")).count();
     assert!(rows >= 8 && table.lines().count() > rows, "{table}");
@@ -41,8 +41,8 @@ fn commands_number_measure_and_export() {
     let host = Host::new();
     let data = root().join("tests/data");
     let mask = data.join("measure/tree.png").display().to_string();
-    let told = host.run(&["vessels", &mask, "v.nii.gz", "--least", "50", "--picture", "map.png"]).ok();
-    assert!(told.contains(" vessels on 1 slices: v.nii.gz"), "{told}");
+    let reply = host.run(&["vessels", &mask, "v.nii.gz", "--least", "50", "--picture", "map.png"]).ok();
+    assert!(reply.contains(" vessels on 1 slices: v.nii.gz"), "{reply}");
     let again = host.run(&["vessels", "map.png", "w.nii.gz", "--coloured", "--json"]).ok();
     assert_eq!(serde_json::from_str::<Value>(&again).unwrap()["layers"], 1);
     assert_eq!(
@@ -53,8 +53,8 @@ fn commands_number_measure_and_export() {
     let measure = ["measure", &mask, "--html", "r.html", "--csv", "t.csv"];
     let refused = host.run(&measure);
     assert!(refused.code == Some(1) && refused.stderr.contains("give `spacing`"), "{refused:#?}");
-    let told = host.run(&[&measure[..], &["--spacing", "0.01,0.01,0.01", "--eye", "left"]].concat()).ok();
-    assert!(told.contains("region") && told.contains("whole"), "{told}");
+    let reply = host.run(&[&measure[..], &["--spacing", "0.01,0.01,0.01", "--eye", "left"]].concat()).ok();
+    assert!(reply.contains("region") && reply.contains("whole"), "{reply}");
     assert!(host.path("r.html").is_file() && host.path("t.csv").is_file());
     let wrong = host.run(&[&measure[..], &["--spacing", "1,1,1", "--diameters", "3,1"]].concat());
     assert!(wrong.stderr.contains("ascending"), "{wrong:#?}");

@@ -87,8 +87,8 @@ fn sizes_of_pixels_are_read_or_not_known_and_never_invented() {
         assert_eq!((sized.known, sized.spacing), (true, [0.25, 0.5, 0.5]), "{name}");
         assert_eq!([0, 1, 2].map(|row| sized.affine[row][3]), [-1.0, -2.0, 3.0], "{name}");
     }
-    let told = noted("dicom/position_comma.dcm").0.geometry;
-    assert_eq!((told.spacing, [0, 1, 2].map(|row| told.affine[row][3])), ([0.25, 0.5, 0.5], [-1.5, -2.5, 3.5]));
+    let reply = noted("dicom/position_comma.dcm").0.geometry;
+    assert_eq!((reply.spacing, [0, 1, 2].map(|row| reply.affine[row][3])), ([0.25, 0.5, 0.5], [-1.5, -2.5, 3.5]));
 }
 
 #[test]
@@ -120,19 +120,19 @@ fn numbers_that_cannot_be_read_are_not_absent() {
 fn names_are_in_a_segmentation_what_they_are_in_the_source() {
     let folder = tempfile::tempdir().unwrap();
     let names = expected()["names"].as_object().unwrap().clone();
-    for (name, told) in &names {
+    for (name, reply) in &names {
         let source = path(&format!("dicom/name_{name}.dcm"));
         let mut labels = Labels::empty_like(&io::open(&source, &OpenOptions::default()).unwrap());
         labels.data[3] = 1;
         let output = folder.path().join(format!("{name}.dcm"));
         io::write_labels_with(&labels, &output, &io::LabelOptions::of(&source)).unwrap();
         let written = std::fs::read(&output).unwrap();
-        let hex = told["bytes"].as_str().unwrap();
+        let hex = reply["bytes"].as_str().unwrap();
         let bytes: Vec<u8> =
             (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
         let holds =
             |bytes: &[u8]| written.windows(bytes.len().max(1)).any(|window| window == bytes) || bytes.is_empty();
-        assert!(holds(&bytes) && holds(told["sets"].as_str().unwrap().as_bytes()), "{name}");
+        assert!(holds(&bytes) && holds(reply["sets"].as_str().unwrap().as_bytes()), "{name}");
         // a text of ours that has other letters turns all into UTF-8
         let mut options = io::SegOptions::of(&source);
         options.series_description = "Gefäße".to_owned();
@@ -144,7 +144,7 @@ fn names_are_in_a_segmentation_what_they_are_in_the_source() {
         }
         unicode.unwrap();
         let written = std::fs::read(folder.path().join("unicode.dcm")).unwrap();
-        let text = told["text"].as_str().unwrap().as_bytes();
+        let text = reply["text"].as_str().unwrap().as_bytes();
         assert!(written.windows(text.len()).any(|window| window == text), "{name}");
     }
     assert!(names.len() > 9);
@@ -177,20 +177,20 @@ fn rounded_positions_are_even() {
 
 #[test]
 fn nifti_forms_that_hold_no_place_give_way_to_the_next() {
-    let told = |name: &str| noted(&format!("nifti/{name}.nii"));
-    let (volume, notes) = told("q_neg_pixdim");
+    let reply = |name: &str| noted(&format!("nifti/{name}.nii"));
+    let (volume, notes) = reply("q_neg_pixdim");
     assert!(
         distance(&volume.geometry.affine, &affine(&expected()["q_neg_affine"])) < 1e-5 && notes.is_empty(),
         "{notes}"
     );
     for name in ["s_zero_q_ok", "s_nan_q_ok"] {
-        let (volume, notes) = told(name);
+        let (volume, notes) = reply(name);
         assert!(distance(&volume.geometry.affine, &affine(&expected()["q_affine"])) < 1e-5, "{name}");
         assert!(notes.contains("sform") && notes.contains("the qform counts"), "{name}: {notes}");
     }
-    let (volume, notes) = told("s_zero");
+    let (volume, notes) = reply("s_zero");
     assert!(!volume.geometry.known && volume.geometry.spacing[1] > 0.59 && notes.contains("sform"), "{notes}");
-    let (volume, notes) = told("q_zero_pixdim");
+    let (volume, notes) = reply("q_zero_pixdim");
     assert!(!volume.geometry.has_size() && notes.contains("qform"), "{notes}");
 }
 
@@ -227,9 +227,9 @@ fn planes_behind_one_directory_are_slices() {
 fn channels_and_times_are_chosen_and_z_is_slices() {
     for name in ["tiff/hyper_tzc.tif", "tiff/ome_tczyx.ome.tif"] {
         for (time, channel) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let told = numbers(&expected()[format!("hyper_{time}{channel}")]);
+            let reply = numbers(&expected()[format!("hyper_{time}{channel}")]);
             for once in [false, true] {
-                assert_eq!(slices(name, Some(channel), Some(time), once).unwrap(), told, "{name} {time} {channel}");
+                assert_eq!(slices(name, Some(channel), Some(time), once).unwrap(), reply, "{name} {time} {channel}");
             }
         }
         assert!(error(name).contains("2 channels: choose one with `--channel N` (option `channel`), 0 to 1"));
@@ -255,8 +255,8 @@ fn units_of_their_own_white_and_the_order_of_bits() {
     assert_eq!(values("tiff/white_i2.tif"), [-5.0, 0.0, 7.0]);
     assert_eq!(values("tiff/white_u2.tif"), [65535.0, 65534.0, 0.0]);
     for name in ["bits", "bits_deflate", "grey", "grey_lzw"] {
-        let told = numbers(&expected()[name.split('_').next().unwrap()]);
-        assert_eq!(values(&format!("tiff/fill2_{name}.tif")), told, "{name}");
+        let reply = numbers(&expected()[name.split('_').next().unwrap()]);
+        assert_eq!(values(&format!("tiff/fill2_{name}.tif")), reply, "{name}");
     }
 }
 

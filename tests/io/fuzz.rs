@@ -174,8 +174,8 @@ fn try_one(path: &Path, open: Open, lazy: bool) -> Result<bool, String> {
 
 /// What this thread has computed so far, where the system tells.
 fn processor_time() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = told.split_whitespace().next().and_then(|first| first.parse().ok());
+    let reply = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = reply.split_whitespace().next().and_then(|first| first.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
@@ -380,6 +380,6 @@ fn findings_need_little_memory() {
     let mut child = std::process::Command::new("sh");
     child.args(["-c", "ulimit -v 4000000 && exec \"$0\" --exact fuzz::findings_need_little_memory --nocapture"]);
     let output = child.arg(std::env::current_exe().unwrap()).env(ALONE, "1").output().unwrap();
-    let [told, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    assert!(output.status.success(), "{}\n{told}{errors}", output.status);
+    let [reply, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{}\n{reply}{errors}", output.status);
 }

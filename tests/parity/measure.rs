@@ -24,19 +24,19 @@ fn metrics_are_the_references() {
     let Some(fixture) = misc("losses_metrics") else { return };
     for (name, expected) in fixture.json["metrics"].as_object().unwrap() {
         let (found, truth) = (grid(&fixture.get(&format!("{name}.a"))), grid(&fixture.get(&format!("{name}.b"))));
-        let told = compare(&found, &truth).unwrap();
+        let reply = compare(&found, &truth).unwrap();
         // the fixture calls f(pred = a, label = b), in which precision and recall come out exchanged (see its notes)
         let counts: Vec<f64> =
             expected["confusion_TP_FP_FN_TN"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
         assert_eq!(counts[0] + counts[1] + counts[2] + counts[3], found.inside.len() as f64, "{name}");
         for (key, ours) in
-            [("Jaccard", told.jaccard), ("Dice", told.dice), ("Precision", told.recall), ("Recall", told.precision)]
+            [("Jaccard", reply.jaccard), ("Dice", reply.dice), ("Precision", reply.recall), ("Recall", reply.precision)]
         {
             let theirs = expected[key].as_f64().unwrap();
             assert!((ours - theirs).abs() < 1e-5, "{name} {key}: {ours} and {theirs}");
         }
         let theirs = expected["Hausdorff_true_foreground_points"].as_f64();
-        assert!(theirs == told.hausdorff_mm, "{name}: {:?} and {theirs:?}", told.hausdorff_mm);
+        assert!(theirs == reply.hausdorff_mm, "{name}: {:?} and {theirs:?}", reply.hausdorff_mm);
     }
 }
 

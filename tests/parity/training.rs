@@ -5,11 +5,11 @@ use crate::fixture::{self, Fixture, close, data, full, mini_config};
 use sam_octa2_core::model::prompt_encoder::label;
 use sam_octa2_core::session::Point;
 use sam_octa2_core::train::clip::{Clip, ClipObject, Prompt};
+use sam_octa2_core::train::frame_step::Memory;
 use sam_octa2_core::train::losses::{self, Objective};
 use sam_octa2_core::train::optimizer::{Adam, OptimizerConfig};
 use sam_octa2_core::train::step::{Keep, SliceLoss, StepConfig, Stepper};
 use sam_octa2_core::train::trainee::{Adapt, Trainee};
-use sam_octa2_core::train::visit::Memory;
 use sam_octa2_core::weights::{self, Adapter};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -145,7 +145,7 @@ fn computing_twice_gives_the_same_gradients() {
         (losses.slices.iter().map(|slice| slice.loss).sum::<f64>(), gradients)
     };
     let (loss, plain) = gradients(Keep::ALL);
-    for keep in [Keep::default(), Keep { images: 2, visits: 1 }] {
+    for keep in [Keep::default(), Keep { images: 2, frame_steps: 1 }] {
         let (again, twice) = gradients(keep);
         assert!((loss - again).abs() < 1e-6, "{loss} {again}");
         for ((name, _), (a, b)) in trainee.parameters.iter().zip(plain.iter().zip(&twice)) {

@@ -34,11 +34,11 @@ fn a_session_describes_itself() {
     let info = session.describe().unwrap();
     assert_eq!((info.encoded_slices, info.bytes_on_disk), (4, 0));
     assert_eq!((info.bytes_in_memory, info.bytes_on_disk), session.bytes());
-    let told = serde_json::to_value(&info).expect("json");
-    assert_eq!(told["shape"], serde_json::json!([FRAMES, ROWS, COLUMNS, 1]));
-    assert_eq!((told["compat"].as_str(), told["intensity"].as_str()), (Some("holding"), Some("auto")));
-    assert_eq!(told["model"].as_str(), Some(MODEL.fingerprint()));
-    assert_eq!(told["window"], serde_json::json!({"low": 0.0, "high": 255.0}));
+    let reply = serde_json::to_value(&info).expect("json");
+    assert_eq!(reply["shape"], serde_json::json!([FRAMES, ROWS, COLUMNS, 1]));
+    assert_eq!((reply["compat"].as_str(), reply["intensity"].as_str()), (Some("holding"), Some("auto")));
+    assert_eq!(reply["model"].as_str(), Some(MODEL.fingerprint()));
+    assert_eq!(reply["window"], serde_json::json!({"low": 0.0, "high": 255.0}));
     let expected = serde_json::json!([
         {"id": 5, "prompted_frames": [2], "frames": [2, 3], "prompts": [
             {"frame": 2, "points": [[24.5, 29.0]], "labels": [1], "box": null, "mask": false, "replace": false},
@@ -47,5 +47,5 @@ fn a_session_describes_itself() {
         {"id": 3, "prompted_frames": [4], "frames": [4, 5], "prompts": [
             {"frame": 4, "points": [], "labels": [], "box": [10.0, 10.0, 50.0, 50.0], "mask": false, "replace": false}]},
     ]);
-    assert_eq!(told["objects"], expected);
+    assert_eq!(reply["objects"], expected);
 }

@@ -166,8 +166,8 @@ fn a_folder_that_goes_away_stops_nothing() {
     fs::remove_dir_all(&inside).expect("remove");
     fs::write(&inside, "in its place").expect("write");
     (1..3).for_each(|frame| session.encode(frame).expect("encode"));
-    let told = session.describe().unwrap().features.expect("features");
-    assert!(told.problem.is_some_and(|problem| problem.contains("features")));
+    let reply = session.describe().unwrap().features.expect("features");
+    assert!(reply.problem.is_some_and(|problem| problem.contains("features")));
     assert_eq!(session.encoded_slices(), 3);
 }
 

@@ -179,8 +179,8 @@ fn undo_and_redo_compute_nothing() {
     session.redo().expect("redo");
     assert_eq!(seen(&session), after);
     assert_eq!(session.encoded_slices(), encoded);
-    let told = session.describe().unwrap();
-    assert_eq!((told.undo, told.redo), (4, 0));
+    let reply = session.describe().unwrap();
+    assert_eq!((reply.undo, reply.redo), (4, 0));
 }
 
 #[test]

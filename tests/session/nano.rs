@@ -61,7 +61,7 @@ fn clicks_hold_with_nano() {
     session.propagate(BOTH, |_| Ok(Flow::Continue)).expect("propagation");
     session.add_points(4, 1, &click(30.0, 10.0, true)).expect("click");
     assert!(at(&session, 4, 30, 10) > 0.0);
-    assert!(session.notices().expect("notices").iter().all(|told| !told.text.contains("misses")));
+    assert!(session.notices().expect("notices").iter().all(|reply| !reply.text.contains("misses")));
 }
 
 /// What the image U-Net gave is found on disk again, and gives the same bits.

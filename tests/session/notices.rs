@@ -12,7 +12,7 @@ fn notices_are_what_the_masks_say() {
         session.add_points(1, object, &[Point { x, y, positive: true }]).expect("a click");
     }
     follow(&mut session, Range::default());
-    let notices: Vec<Notice> = session.notices().expect("notices").into_iter().map(|told| told.notice).collect();
+    let notices: Vec<Notice> = session.notices().expect("notices").into_iter().map(|reply| reply.notice).collect();
     for (object, [x, y]) in (1..).zip(places) {
         let mask = session.mask(1, object).expect("a mask");
         let inside = mask.logits.double_value(&[y as i64, x as i64]) > 0.0;
@@ -27,7 +27,7 @@ fn notices_are_what_the_masks_say() {
             .into_iter()
             .filter(|&frame| frame != 1 && session.mask(frame, object).expect("a mask").area().expect("area") == 0)
             .collect();
-        let told: Vec<usize> = notices
+        let reply: Vec<usize> = notices
             .iter()
             .filter(|notice| id(notice) == object)
             .filter_map(|notice| match notice {
@@ -36,7 +36,7 @@ fn notices_are_what_the_masks_say() {
             })
             .flatten()
             .collect();
-        assert_eq!(told, lost, "object {object}");
+        assert_eq!(reply, lost, "object {object}");
     }
 }
 
@@ -49,9 +49,9 @@ fn a_drawn_mask_is_present_and_its_sentence_names_the_slice() {
     session.add_mask(2, 7, Mask { rows: volume.rows, columns: volume.columns, pixels }).expect("a mask");
     assert!(session.notices().expect("notices").is_empty(), "a drawn mask is what it is");
     follow(&mut session, Range::default());
-    for told in session.notices().expect("notices") {
-        assert!(told.text.starts_with("object 7: lost after slice "), "{}", told.text);
-        assert!(told.text.contains("object score"), "{}", told.text);
+    for reply in session.notices().expect("notices") {
+        assert!(reply.text.starts_with("object 7: lost after slice "), "{}", reply.text);
+        assert!(reply.text.contains("object score"), "{}", reply.text);
     }
 }
 

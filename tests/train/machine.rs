@@ -23,7 +23,10 @@ fn what_cannot_fit_is_refused_with_advice() {
     let folder = folder();
     let error = |more: Value| train(&request(folder.path(), "out", &more)).unwrap_err().to_string();
     let text = error(json!({"run": {"memory_limit": 0.01, "keep_images": 2}}));
-    assert!(text.contains("there are 0.0 GB") && text.contains("run.keep_images and run.keep_visits 0 ("), "{text}");
+    assert!(
+        text.contains("there are 0.0 GB") && text.contains("run.keep_images and run.keep_frame_steps 0 ("),
+        "{text}"
+    );
     assert!(text.contains("run.memory_limit"), "{text}");
     assert!(!error(json!({"run": {"memory_limit": 0.01}})).contains("keep_images"), "nothing is kept");
 }

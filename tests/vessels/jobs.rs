@@ -33,8 +33,8 @@ fn a_mask_becomes_vessels_layer_by_layer() {
     let report = vessels(&ask::<VesselsRequest>(request.clone()), &mut ()).unwrap();
     assert_eq!((report.vessels.len(), report.layers, report.vessels[0].pixels), (2, 3, 46));
     assert!(report.to_string().starts_with("2 vessels on 3 slices"));
-    let told = read_labels(&out).unwrap();
-    assert_eq!((told.frames_of(1), told.frames_of(2), told.area(1, 2).unwrap()), (vec![1, 2], vec![1, 2], 23));
+    let reply = read_labels(&out).unwrap();
+    assert_eq!((reply.frames_of(1), reply.frames_of(2), reply.area(1, 2).unwrap()), (vec![1, 2], vec![1, 2], 23));
     assert!(folder.path().join("map.png").is_file());
     let mut less = request.clone();
     less["erased"] = json!(erased);
@@ -59,10 +59,11 @@ fn a_measurement_writes_what_is_asked_for() {
     let report = measure(&ask::<MeasureRequest>(request.clone()), &mut ()).unwrap();
     assert_eq!((report.centre, report.centre_from, report.layers.len()), ([16.0, 16.0], "faz", 2));
     let text = |name: &str| std::fs::read_to_string(out(name)).unwrap();
-    let told: Value = serde_json::from_str(&text("t.json")).unwrap();
-    assert!(told["projected"]["regions"].as_array().unwrap().iter().any(|region| region["region"] == "inner_nasal"));
+    let reply: Value = serde_json::from_str(&text("t.json")).unwrap();
+    assert!(reply["projected"]["regions"].as_array().unwrap().iter().any(|region| region["region"] == "inner_nasal"));
     assert!(
-        told["layers"][1]["regions"].as_array().unwrap().is_empty() && told["layers"][1]["faz"]["area_mm2"].is_number()
+        reply["layers"][1]["regions"].as_array().unwrap().is_empty()
+            && reply["layers"][1]["faz"]["area_mm2"].is_number()
     );
     assert!(text("t.csv").starts_with("layer,region,region_mm2,coverage,vessel_area_density"));
     assert_eq!(text("t.html").matches("data:image/png;base64,").count(), 2);

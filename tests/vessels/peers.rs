@@ -30,28 +30,28 @@ fn measured(grid: Grid) -> VesselMeasures {
 #[test]
 fn the_skeleton_is_scikit_images() {
     let peers = peers();
-    for (name, told) in peers["vessels"].as_object().unwrap() {
+    for (name, reply) in peers["vessels"].as_object().unwrap() {
         let mask = slice(name, &peers["spacing"]);
-        let hex = told["skeleton"].as_str().unwrap();
+        let hex = reply["skeleton"].as_str().unwrap();
         let byte = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
         let theirs = (0..mask.inside.len()).map(|at| byte(at / 8) >> (7 - at % 8) & 1 == 1).collect::<Vec<_>>();
         assert!(skeleton(&mask).inside == theirs, "{name}");
-        assert_eq!(boundary(&mask).count() as u64, told["edge_pixels"].as_u64().unwrap(), "{name}");
+        assert_eq!(boundary(&mask).count() as u64, reply["edge_pixels"].as_u64().unwrap(), "{name}");
     }
 }
 
 #[test]
 fn lengths_and_calibres_are_skans_and_scipys() {
     let peers = peers();
-    for (name, told) in peers["vessels"].as_object().unwrap() {
+    for (name, reply) in peers["vessels"].as_object().unwrap() {
         for (which, spacing) in [("", &peers["spacing"]), ("_uneven", &peers["uneven"])] {
             let ours = measured(slice(name, spacing));
-            close(name, ours.length_mm, &told[format!("length{which}_mm")], 1e-9);
-            close(name, ours.calibre_um.unwrap() / 1000.0, &told[format!("calibre{which}_mm")], 1e-9);
+            close(name, ours.length_mm, &reply[format!("length{which}_mm")], 1e-9);
+            close(name, ours.calibre_um.unwrap() / 1000.0, &reply[format!("calibre{which}_mm")], 1e-9);
         }
         let ours = measured(slice(name, &peers["spacing"]));
         let counts = [ours.end_points, ours.branch_points].map(|n| n as u64);
-        assert_eq!(counts, ["ends", "junctions"].map(|key| told[key].as_u64().unwrap()), "{name}");
+        assert_eq!(counts, ["ends", "junctions"].map(|key| reply[key].as_u64().unwrap()), "{name}");
         let graph = Graph::of(&skeleton(&slice(name, &peers["spacing"])));
         let together: f64 = graph.branches.iter().map(|branch| branch.length).sum();
         assert!((together - ours.length_mm).abs() < 1e-9, "{name}: branches are {together} of {}", ours.length_mm);
@@ -63,23 +63,23 @@ fn lengths_and_calibres_are_skans_and_scipys() {
 fn tortuosity_is_skans_and_pvbms() {
     let peers = peers();
     for name in ["tree", "web"] {
-        let told = &peers["vessels"][name];
+        let reply = &peers["vessels"][name];
         let ours = measured(slice(name, &peers["spacing"]));
-        close(name, ours.branches as f64, &told["skan_branches"], 0.05);
-        close(name, ours.tortuosity_mean.unwrap(), &told["skan_tortuosity_mean"], 0.01);
-        close(name, ours.tortuosity_median.unwrap(), &told["skan_tortuosity_median"], 0.01);
-        close(name, ours.tortuosity_median.unwrap(), &told["pvbm_tortuosity_median"], 0.02);
+        close(name, ours.branches as f64, &reply["skan_branches"], 0.05);
+        close(name, ours.tortuosity_mean.unwrap(), &reply["skan_tortuosity_mean"], 0.01);
+        close(name, ours.tortuosity_median.unwrap(), &reply["skan_tortuosity_median"], 0.01);
+        close(name, ours.tortuosity_median.unwrap(), &reply["pvbm_tortuosity_median"], 0.02);
     }
 }
 
 #[test]
 fn a_zone_measures_as_in_scikit_image() {
     let peers = peers();
-    for (name, told) in peers["faz"].as_object().unwrap() {
+    for (name, reply) in peers["faz"].as_object().unwrap() {
         for (which, spacing) in [("", &peers["spacing"]), ("_uneven", &peers["uneven"])] {
             let ours = Zone::of(&slice(name, spacing)).unwrap();
-            let of = |key: &str| &told[format!("{key}{which}_mm")];
-            close(name, ours.area_mm2, &told[format!("area{which}_mm2")], 1e-9);
+            let of = |key: &str| &reply[format!("{key}{which}_mm")];
+            close(name, ours.area_mm2, &reply[format!("area{which}_mm2")], 1e-9);
             close(name, ours.major_axis_mm, of("major"), 1e-9);
             close(name, ours.minor_axis_mm, of("minor"), 1e-9);
             close(name, ours.equivalent_diameter_mm, of("equivalent"), 1e-9);
@@ -89,6 +89,6 @@ fn a_zone_measures_as_in_scikit_image() {
             close(name, ours.centre_x * mm(1), &of("centroid")[1], 1e-9);
         }
         let ours = Zone::of(&slice(name, &peers["spacing"])).unwrap();
-        close(name, ours.perimeter_crofton_mm, &told["crofton_mm"], 1e-9);
+        close(name, ours.perimeter_crofton_mm, &reply["crofton_mm"], 1e-9);
     }
 }

@@ -7,7 +7,7 @@
 //! and written anew. Files may go at any time: what is gone is computed.
 
 mod file;
-mod room;
+mod folder;
 
 use crate::device::cuda;
 use crate::guard::torch;
@@ -15,7 +15,7 @@ use crate::io::{TEMPORARY, spare_file};
 use crate::model::{ImageFeatures, Model};
 use crate::weights::bytes;
 use crate::{Error, Result};
-use room::Room;
+use folder::FileStore;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -31,7 +31,7 @@ const VERSION: u32 = 1;
 
 /// A folder of features.
 pub struct FeatureFolder {
-    room: Room,
+    files: FileStore,
     form: Form,
     /// what the features depend on, besides the image
     model: String,
@@ -92,11 +92,11 @@ impl FeatureFolder {
             )));
         }
         fs::create_dir_all(folder).map_err(refused)?;
-        let room = Room::new(folder.to_path_buf(), most);
-        room.tidy();
+        let files = FileStore::new(folder.to_path_buf(), most);
+        files.tidy();
         // as much as one image takes: better known now than in the middle of the work
         let mut builder = tempfile::Builder::new();
-        let mut probe = builder.prefix(TEMPORARY).suffix(room::ENDING).tempfile_in(folder).map_err(refused)?;
+        let mut probe = builder.prefix(TEMPORARY).suffix(folder::ENDING).tempfile_in(folder).map_err(refused)?;
         probe.write_all(&vec![0; form.bytes() as usize]).map_err(refused)?;
         let model = format!(
             "{VERSION} {} {weights} {:?} {}",
@@ -104,13 +104,13 @@ impl FeatureFolder {
             model.kind(),
             processor(model.device()),
         );
-        Ok(Self { room, form, model, found: AtomicUsize::new(0), problem: OnceLock::new() })
+        Ok(Self { files, form, model, found: AtomicUsize::new(0), problem: OnceLock::new() })
     }
 
     /// The features of a prepared image `[1, 3, S, S]`, computed where they are not there yet. They lie in memory as the encoder left them, so that a run
     /// on a full folder has the very numbers of one without a folder. Errors: [`Error::Cancelled`] by the thread's watch, which counts files.
     pub fn get(&self, image: &Tensor, compute: impl FnOnce() -> ImageFeatures) -> Result<ImageFeatures> {
-        let path = self.room.file(&self.key(image)?);
+        let path = self.files.file(&self.key(image)?);
         if let Some(features) = file::read(&path, &self.form) {
             self.found.fetch_add(1, Relaxed);
             // the time of its last use
@@ -126,12 +126,12 @@ impl FeatureFolder {
 
     /// What it gave so far.
     pub fn describe(&self) -> FeaturesInfo {
-        let (folder, problem) = (self.room.folder().to_path_buf(), self.problem.get().cloned());
+        let (folder, problem) = (self.files.folder().to_path_buf(), self.problem.get().cloned());
         FeaturesInfo { folder, read: self.found.load(Relaxed), problem }
     }
 
     fn keep(&self, path: &Path, features: &ImageFeatures) -> Result<()> {
-        self.room.make(self.form.bytes());
+        self.files.make(self.form.bytes());
         let written = spare_file(path, |temporary| file::write(temporary, features, &self.form));
         match written {
             Err(Error::Cancelled) => Err(Error::Cancelled),

@@ -99,7 +99,8 @@ pub(super) fn without_prompts(request: &SegmentRequest, observer: &mut dyn Obser
     if let Some(path) = &request.overlay {
         picture::write(path, &volume, &labels, &[])?;
     }
-    let object = |id: u16| ObjectReport { id: u32::from(id), voxels: labels.count(id), slices: labels.frames_of(id).len() };
+    let object =
+        |id: u16| ObjectReport { id: u32::from(id), voxels: labels.count(id), slices: labels.frames_of(id).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
         logits: None,

@@ -124,7 +124,7 @@ pub struct LayerReport {
     /// pixels of the vessels
     pub vessels: Option<usize>,
     /// share of pixels that is expected to be on the wrong side: the mean of min(p, 1 - p)
-    pub doubt: f64,
+    pub expected_error: f64,
 }
 
 impl fmt::Display for PredictReport {
@@ -201,13 +201,13 @@ fn write_outputs(request: &PredictRequest, predicted: &mut Predicted, axis: Axis
 fn layers(predictor: &Predictor<'_>) -> Vec<LayerReport> {
     let predicted = &predictor.predicted;
     let pixels = |labels: &Labels, frame: usize| labels.frame(frame).iter().filter(|&&label| label != 0).count();
-    let layer = |(frame, &doubt): (usize, &f64)| LayerReport {
+    let layer = |(frame, &expected_error): (usize, &f64)| LayerReport {
         frame,
         region: pixels(&predicted.region, frame),
         vessels: predicted.vessels.as_ref().map(|vessels| pixels(vessels, frame)),
-        doubt,
+        expected_error,
     };
-    predicted.doubt.iter().enumerate().map(layer).collect()
+    predicted.expected_error.iter().enumerate().map(layer).collect()
 }
 
 /// After a cancellation: what is done goes beside the output, under another name.

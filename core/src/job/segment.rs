@@ -91,7 +91,9 @@ impl SegmentRequest {
         let files = [&self.out, &self.logits, &self.overlay, &self.record].into_iter().flatten();
         let outputs: Vec<&PathBuf> = files.chain(self.numbers.write.all()).collect();
         if outputs.is_empty() {
-            return Err(Error::invalid("segment: nothing to write; name out, logits, overlay, record or a file for numbers"));
+            return Err(Error::invalid(
+                "segment: nothing to write; name out, logits, overlay, record or a file for numbers",
+            ));
         }
         for output in outputs {
             io::check_output(&self.input.input, output)?;

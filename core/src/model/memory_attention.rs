@@ -95,8 +95,8 @@ impl MemoryAttention {
     }
 
     /// The rest: what [`Self::begin`] made, positions, memory -> image tokens `[B, N, C]`.
-    pub fn finish(&self, begun: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
-        let mut x = begun.shallow_clone();
+    pub fn finish(&self, started: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
+        let mut x = started.shallow_clone();
         for (i, layer) in self.layers.iter().enumerate() {
             if i > 0 {
                 x = layer.look_around(&x, position);

@@ -205,8 +205,8 @@ impl Sam2 {
 
     fn attend(&self, features: &ImageFeatures, memory: &Memory) -> Tensor {
         let position = &self.constants.vision_tokens;
-        let begun = features.begun(|| self.memory_attention.begin(&to_tokens(&features.vision), position));
-        to_image(&self.memory_attention.finish(&begun, position, memory), self.side())
+        let started = features.started(|| self.memory_attention.begin(&to_tokens(&features.vision), position));
+        to_image(&self.memory_attention.finish(&started, position, memory), self.side())
     }
 
     /// Every pointer becomes `C / mem_dim` tokens of the memory's width, with the time that it comes from.

@@ -14,34 +14,34 @@ pub struct ImageFeatures {
     /// `[1, C / 8, 4 side, 4 side]` and `[1, C / 4, 2 side, 2 side]`, projected for the decoder
     pub high_res: Option<[Tensor; 2]>,
     /// [`MemoryAttention::begin`](super::memory_attention::MemoryAttention::begin) of `vision`, once an object has asked for it; the next objects on the slice find it
-    begun: Arc<Mutex<Option<Tensor>>>,
+    started: Arc<Mutex<Option<Tensor>>>,
 }
 
 impl ImageFeatures {
     /// Features as an encoder makes them.
     pub fn new(vision: Tensor, high_res: Option<[Tensor; 2]>) -> Self {
-        Self { vision, high_res, begun: Arc::default() }
+        Self { vision, high_res, started: Arc::default() }
     }
 
     /// The same features once more (the tensors are shared).
     pub fn shallow_clone(&self) -> Self {
         let high_res = self.high_res.as_ref().map(|levels| levels.each_ref().map(Tensor::shallow_clone));
-        Self { vision: self.vision.shallow_clone(), high_res, begun: self.begun.clone() }
+        Self { vision: self.vision.shallow_clone(), high_res, started: self.started.clone() }
     }
 
     /// What `make` makes, kept for whoever asks next.
-    pub(super) fn begun(&self, make: impl FnOnce() -> Tensor) -> Tensor {
+    pub(super) fn started(&self, make: impl FnOnce() -> Tensor) -> Tensor {
         if in_training(&[&self.vision]) {
             return make();
         }
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.get_or_insert_with(make).shallow_clone()
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.get_or_insert_with(make).shallow_clone()
     }
 
     /// Bytes that the features take.
     pub fn bytes(&self) -> usize {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let tensors = self.high_res.iter().flatten().chain([&self.vision]).chain(&*begun);
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let tensors = self.high_res.iter().flatten().chain([&self.vision]).chain(&*started);
         tensors.map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
     }
 }

@@ -83,13 +83,13 @@ pub struct Predicted {
     /// how likely each voxel is in the region, where they are kept
     pub probabilities: Option<Probabilities>,
     /// for every slice that is done, the share of pixels that is expected to be on the wrong side of one half: the mean of min(p, 1 - p)
-    pub doubt: Vec<f64>,
+    pub expected_error: Vec<f64>,
 }
 
 impl Predicted {
     /// Slices that are done.
     pub fn done(&self) -> usize {
-        self.doubt.len()
+        self.expected_error.len()
     }
 }
 
@@ -135,7 +135,7 @@ impl<'a> Predictor<'a> {
             region: Labels::empty_like(&volume),
             vessels: None,
             probabilities: None,
-            doubt: Vec::with_capacity(volume.frames),
+            expected_error: Vec::with_capacity(volume.frames),
         };
         let batch = if segmenter.device() == "cpu" { 1 } else { 8 };
         let windows = intensity.of(&volume)?;
@@ -216,7 +216,7 @@ impl<'a> Predictor<'a> {
     fn keep(&mut self, frame: usize, region: &[bool], probabilities: &[f32]) -> Result<()> {
         let (side, size) = (self.side(), [self.volume.rows, self.volume.columns]);
         let region = resized_mask(region, [side, side], size)?;
-        let Predicted { region: labels, vessels, probabilities: kept, doubt } = &mut self.predicted;
+        let Predicted { region: labels, vessels, probabilities: kept, expected_error } = &mut self.predicted;
         labels.frame_mut(frame).iter_mut().zip(&region).for_each(|(to, &inside)| *to = u16::from(inside));
         if let (Some(vessels), Some([map, _])) = (vessels, &self.maps) {
             let both = region.iter().zip(map).map(|(&inside, &vessel)| inside && vessel);
@@ -227,7 +227,7 @@ impl<'a> Predictor<'a> {
             kept.data[frame * values.len()..][..values.len()].copy_from_slice(&values);
         }
         let wrong: f64 = probabilities.iter().map(|&p| f64::from(p.min(1.0 - p))).sum();
-        doubt.push(wrong / probabilities.len() as f64);
+        expected_error.push(wrong / probabilities.len() as f64);
         Ok(())
     }
 

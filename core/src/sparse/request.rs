@@ -6,11 +6,11 @@ use super::unetr::SwinUnetr;
 use crate::device::Device;
 use crate::guard::guard;
 use crate::model::params::Params;
-use crate::train::course::{Course, Rounds};
 use crate::train::data::augment::Augment;
 use crate::train::data::{BadData, DataConfig};
 use crate::train::losses::Objective;
 use crate::train::optimizer::{OptimizerConfig, Schedule};
+use crate::train::training_loop::{Rounds, TrainingLoop};
 use crate::weights::Tensors;
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -183,16 +183,16 @@ impl NetworkRequest {
 
 impl TrainSegmenterRequest {
     pub(super) fn check(&self) -> Result<()> {
-        self.course(Value::Null).check("views")?;
+        self.training_loop(Value::Null).check("views")?;
         if !(0.0..1.0).contains(&self.run.threshold) || self.run.threshold == 0.0 {
             return Err(Error::invalid(format!("run.threshold is {}: between 0 and 1", self.run.threshold)));
         }
         self.augment.check()
     }
 
-    pub(super) fn course(&self, identity: Value) -> Course<'_> {
+    pub(super) fn training_loop(&self, identity: Value) -> TrainingLoop<'_> {
         let LayerRun { epochs, views: per_case, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
         let rounds = Rounds { epochs, per_case, accumulate, seed, validate_every, resume, on_bad_data };
-        Course::new(rounds, &self.optimizer, &self.output, identity, self)
+        TrainingLoop::new(rounds, &self.optimizer, &self.output, identity, self)
     }
 }

@@ -1,5 +1,5 @@
 //! Teaching the network hand-labelled layers: request in; weights, checkpoint, tables out. The loop is that of fine-tuning
-//! (`train::course`); a sample is one labelled layer, varied.
+//! (`train::training_loop`); a sample is one labelled layer, varied.
 //!
 //! SAM-OCTA2's training is `schedule: "reference"`, AdamW with 1e-4 and weight decay 1e-4, plain Dice, no augmentation, no validation. The
 //! defaults here: a learning rate that warms up and falls along a cosine, augmentation, validation wherever layers are set apart.
@@ -15,12 +15,12 @@ use crate::intensity::{Intensity, Windows};
 use crate::model::params::Params;
 use crate::progress::{Flow, Observer};
 use crate::train::clip::{Clip, ClipObject};
-use crate::train::course::{Learner, Outcome, Sample, Validated};
 use crate::train::data::sample::{LoadedCase, Sorted};
 use crate::train::data::{self, BadData, Case, Subset};
 use crate::train::records::{EpochRecord, Means, SliceRecord, measure, sheet, write_test};
 use crate::train::state::read_parameters;
 use crate::train::step::SliceLoss;
+use crate::train::training_loop::{Outcome, Sample, Trainable, Validated};
 use crate::weights::{self, Tensors, write_safetensors};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -61,8 +61,8 @@ pub fn train_segmenter(
     let cases = data::cases(&request.data)?;
     std::fs::create_dir_all(&request.output).map_err(Error::io(&request.output))?;
     let layers = Layers::new(request, tensors, config, Sorted::read(cases, request.run.on_bad_data)?)?;
-    let course = request.course(layers.identity());
-    let mut outcome = course.run(&layers, layers.skipped, observer, on_epoch)?;
+    let training = request.training_loop(layers.identity());
+    let mut outcome = training.run(&layers, layers.skipped, observer, on_epoch)?;
     let test = layers.measure_test(&mut outcome, observer)?;
     let Outcome { epochs, best_epoch, skipped } = outcome;
     Ok(TrainSegmenterReport {
@@ -233,7 +233,7 @@ impl<'a> Layers<'a> {
     }
 }
 
-impl Learner for Layers<'_> {
+impl Trainable for Layers<'_> {
     fn parameters(&self) -> &[(String, Tensor)] {
         &self.parameters
     }

@@ -46,14 +46,19 @@ struct Needs {
     encoder: bool,
     frames: usize,
     keep_images: usize,
-    keep_visits: usize,
+    keep_frame_steps: usize,
 }
 
 impl Needs {
     fn of(request: &FineTuneRequest, encoder: bool) -> Self {
         let run = &request.run;
         let frames = request.sample.frames;
-        Self { encoder, frames, keep_images: run.keep_images.min(frames), keep_visits: run.keep_visits.min(frames) }
+        Self {
+            encoder,
+            frames,
+            keep_images: run.keep_images.min(frames),
+            keep_frame_steps: run.keep_frame_steps.min(frames),
+        }
     }
 
     /// Bytes of the activations at their peak.
@@ -67,14 +72,14 @@ impl Needs {
         let attention = cells * config.hidden_dim() as f64 * (ATTENTION[0] + ATTENTION[1] * memories);
         let skeletons = request.objective.cldice != 0.0;
         let answers = 1.0 + request.sample.corrections as f64;
-        let visit = attention + pixels * MASK[usize::from(skeletons)] * answers;
+        let frame_step = attention + pixels * MASK[usize::from(skeletons)] * answers;
         let image = if self.encoder { first.max(second) } else { 0.0 };
         let gradients = if self.encoder { 2.0 } else { 1.0 };
         let frame = features * gradients + if self.encoder { half_way } else { 0.0 };
-        let kept =
-            self.keep_images as f64 * (first + second) * f64::from(self.encoder) + self.keep_visits as f64 * visit;
+        let kept = self.keep_images as f64 * (first + second) * f64::from(self.encoder)
+            + self.keep_frame_steps as f64 * frame_step;
         let inputs = pixels * self.frames as f64 * (3.0 + request.sample.objects as f64);
-        4.0 * (inputs + self.frames as f64 * frame + kept + image.max(visit))
+        4.0 * (inputs + self.frames as f64 * frame + kept + image.max(frame_step))
     }
 }
 
@@ -120,9 +125,9 @@ pub fn memory(request: &FineTuneRequest, stepper: &Stepper) -> Result<Estimate> 
     let available = if limit > 0.0 { limit } else { resident + free };
     let available = available.is_finite().then_some(available);
     if let Some(available) = available.filter(|&available| needed > available) {
-        let plain = Needs { keep_images: 0, keep_visits: 0, ..needs };
+        let plain = Needs { keep_images: 0, keep_frame_steps: 0, ..needs };
         let ways = [
-            ("run.keep_images and run.keep_visits 0", plain),
+            ("run.keep_images and run.keep_frame_steps 0", plain),
             ("sample.frames 2", Needs { frames: needs.frames.min(2), ..plain }),
             ("nothing of the image encoder among adapt.targets and adapt.train", Needs { encoder: false, ..plain }),
         ];

@@ -44,7 +44,7 @@ impl Default for OptimizerConfig {
     }
 }
 
-/// The course of the learning rate.
+/// The schedule of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {

@@ -1,14 +1,14 @@
 //! What a training is asked for: model, data, trained parts, objective, and how the run goes.
 
-use super::course::{Course, Rounds};
 use super::data::augment::Augment;
 use super::data::sample::SampleConfig;
 use super::data::{BadData, DataConfig};
+use super::frame_step::Memory;
 use super::losses::Objective;
 use super::optimizer::OptimizerConfig;
 use super::step::{Keep, StepConfig};
 use super::trainee::{Adapt, Trainee};
-use super::visit::Memory;
+use super::training_loop::{Rounds, TrainingLoop};
 use crate::loader::ModelRequest;
 use crate::{Error, Result, weights};
 use serde::{Deserialize, Serialize};
@@ -66,8 +66,8 @@ pub struct RunConfig {
     pub pointers_ahead: bool,
     /// images whose activations are kept instead of computed twice
     pub keep_images: usize,
-    /// visits whose activations are kept instead of computed twice
-    pub keep_visits: usize,
+    /// frame steps whose activations are kept instead of computed twice
+    pub keep_frame_steps: usize,
     /// write the best adapters as PEFT does, too (folder `peft`)
     pub peft: bool,
     /// go on where the output folder's checkpoint stands
@@ -95,7 +95,7 @@ impl Default for RunConfig {
             bf16_memory: false,
             pointers_ahead: false,
             keep_images: 0,
-            keep_visits: 0,
+            keep_frame_steps: 0,
             peft: false,
             resume: false,
             on_bad_data: BadData::Stop,
@@ -110,7 +110,7 @@ impl Default for RunConfig {
 impl FineTuneRequest {
     /// An error where the options make no sense together.
     pub fn check(&self) -> Result<()> {
-        self.course().check("clips_per_case")?;
+        self.training_loop().check("clips_per_case")?;
         if self.run.cache_features && self.augment != Augment::NONE {
             return Err(Error::invalid(
                 "run.cache_features keeps the features of images that do not change; set every option of `augment` to 0",
@@ -129,19 +129,19 @@ impl FineTuneRequest {
             .map_err(|error| Error::format(path, error.to_string()))
     }
 
-    pub(super) fn course(&self) -> Course<'_> {
+    pub(super) fn training_loop(&self) -> TrainingLoop<'_> {
         let RunConfig { epochs, accumulate, seed, validate_every, resume, on_bad_data, .. } = self.run;
         let per_case = self.run.clips_per_case;
         let rounds = Rounds { epochs, per_case, accumulate, seed, validate_every, resume, on_bad_data };
-        Course::new(rounds, &self.optimizer, &self.output, self.identity(), self)
+        TrainingLoop::new(rounds, &self.optimizer, &self.output, self.identity(), self)
     }
 
     pub(super) fn step(&self) -> StepConfig {
-        let RunConfig { bf16_memory, pointers_ahead, keep_images, keep_visits, .. } = self.run;
+        let RunConfig { bf16_memory, pointers_ahead, keep_images, keep_frame_steps, .. } = self.run;
         StepConfig {
             objective: self.objective.clone(),
             memory: Memory { kind: if bf16_memory { Kind::BFloat16 } else { Kind::Float }, pointers_ahead },
-            keep: Keep { images: keep_images, visits: keep_visits },
+            keep: Keep { images: keep_images, frame_steps: keep_frame_steps },
         }
     }
 

@@ -1,9 +1,9 @@
 //! What training leaves on disk: adapters for use (`adapter.safetensors`), and everything that is needed to go on as if nothing had
 //! happened (`checkpoint.safetensors`). Both are written beside and renamed, so that a kill leaves the one before.
 
-use super::course::Learner;
 use super::optimizer::Adam;
 use super::trainee::{Adapt, Trainee};
+use super::training_loop::Trainable;
 use crate::guard::torch;
 use crate::io::write_text;
 use crate::weights::{PEFT, Tensors, write_safetensors};
@@ -92,19 +92,19 @@ pub fn read_parameters(path: &Path, parameters: &[(String, Tensor)]) -> Result<(
 }
 
 /// Writes everything that is needed to go on.
-pub fn save(path: &Path, learner: &dyn Learner, adam: &Adam, state: &Value) -> Result<()> {
+pub fn save(path: &Path, trainable: &dyn Trainable, adam: &Adam, state: &Value) -> Result<()> {
     let mut tensors = Tensors::new();
-    for (name, tensor) in learner.parameters() {
+    for (name, tensor) in trainable.parameters() {
         tensors.insert(format!("parameter.{name}"), tensor.shallow_clone());
     }
     let (moments, steps) = adam.state();
     tensors.extend(moments);
-    let (steps, base) = (Value::from(steps), Value::from(learner.base()));
+    let (steps, base) = (Value::from(steps), Value::from(trainable.base()));
     write_safetensors(path, &tensors, metadata(CHECKPOINT, &[("state", state), ("steps", &steps), ("base", &base)]))
 }
 
 /// Goes on from a checkpoint of the same training: parameters, optimizer, and the state that was saved with them.
-pub fn load(path: &Path, learner: &dyn Learner, adam: &mut Adam) -> Result<Value> {
+pub fn load(path: &Path, trainable: &dyn Trainable, adam: &mut Adam) -> Result<Value> {
     let wrong = |what: String| Error::format(path, what);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
@@ -114,12 +114,12 @@ pub fn load(path: &Path, learner: &dyn Learner, adam: &mut Adam) -> Result<Value
     if entries.get("format").map(String::as_str) != Some(CHECKPOINT) {
         return Err(wrong("no checkpoint of training".into()));
     }
-    if entry("base") != Some(Value::from(learner.base())) {
+    if entry("base") != Some(Value::from(trainable.base())) {
         return Err(wrong("the training was of another model; choose that one, or another output folder".into()));
     }
     let read = torch(|| Tensor::read_safetensors(path))?;
     let mut tensors: BTreeMap<String, Tensor> = read.into_iter().collect();
-    for (name, parameter) in learner.parameters() {
+    for (name, parameter) in trainable.parameters() {
         let saved = tensors.remove(&format!("parameter.{name}"));
         let saved = saved.filter(|saved| saved.size() == parameter.size());
         let saved = saved

@@ -1,15 +1,15 @@
 //! The gradients of one clip, without keeping the activations of all of it.
 //!
 //! The chain image -> features -> masks and memories -> loss is cut at the features and at the memories. Forward, nothing but the values
-//! at the cuts is kept. Backward, each piece is computed once more with a graph and left again at once: visits from the last to the first,
+//! at the cuts is kept. Backward, each piece is computed once more with a graph and left again at once: frame steps from the last to the first,
 //! each handing its gradients to the memories that it looked at, then one image after the other with the gradients that have come
 //! together at its features, its second half before its first (what lies between is kept, 40 to 70 MB at 1024 pixels). The sums are those of the plain backward pass (Chen et al., arXiv 1604.06174); dropout repeats because every
 //! piece starts from a seed of its own.
 
 use super::clip::{Clip, ClipObject, as_leaves, surrogate, tensors};
+use super::frame_step::{Clicks, FrameOutput, FrameStep, FrameStepper, Known, Memory};
 use super::losses::{self, Objective};
 use super::trainee::Trainee;
-use super::visit::{Clicks, Known, Memory, Visit, Visited, Visitor};
 use crate::features::FeatureFolder;
 use crate::guard::{guard, guard_with_graph, torch};
 use crate::model::ImageFeatures;
@@ -28,13 +28,13 @@ use tch::{Kind, Tensor, no_grad};
 pub struct Keep {
     /// images whose activations are kept
     pub images: usize,
-    /// visits of an object whose activations are kept
-    pub visits: usize,
+    /// frame steps of an object whose activations are kept
+    pub frame_steps: usize,
 }
 
 impl Keep {
     /// Everything: the plain backward pass.
-    pub const ALL: Self = Self { images: usize::MAX, visits: usize::MAX };
+    pub const ALL: Self = Self { images: usize::MAX, frame_steps: usize::MAX };
 }
 
 /// How steps are computed.
@@ -83,9 +83,9 @@ pub struct Stepper<'a> {
     pub cache: Option<FeatureFolder>,
 }
 
-/// A visit that was computed: its result, the leaves of its graph where the graph was kept, and the clicks to repeat.
+/// A frame step that was computed: its result, the leaves of its graph where the graph was kept, and the clicks to repeat.
 struct Done {
-    visited: Visited,
+    output: FrameOutput,
     leaves: Option<BTreeMap<usize, Known>>,
 }
 
@@ -107,13 +107,13 @@ impl Stepper<'_> {
             let mut losses = Vec::new();
             for object in clip.objects.iter().filter(|_| self.config.objective.has_masks()) {
                 let mut known = BTreeMap::new();
-                for (at, visit) in self.plan(object, frames).iter().enumerate() {
+                for (at, frame_step) in self.plan(object, frames).iter().enumerate() {
                     let mut rng = rng(seed, object.id, at);
                     let clicks = Clicks::Drawn(&mut rng);
-                    let features = &features[visit.frame];
-                    let visited = self.visitor().visit(visit, features, &known, object, frames, clicks);
-                    losses.push(slice_loss(object, visit.frame, &visited)?);
-                    known.insert(visit.frame, visited.known);
+                    let features = &features[frame_step.frame];
+                    let output = self.stepper().frame_step(frame_step, features, &known, object, frames, clicks);
+                    losses.push(slice_loss(object, frame_step.frame, &output)?);
+                    known.insert(frame_step.frame, output.known);
                 }
             }
             Ok(losses)
@@ -126,13 +126,13 @@ impl Stepper<'_> {
         guard(|| clip.images.iter().try_for_each(|image| self.features(image).map(drop)))
     }
 
-    fn visitor(&self) -> Visitor<'_> {
+    fn stepper(&self) -> FrameStepper<'_> {
         let StepConfig { objective, memory, .. } = &self.config;
-        Visitor { model: &self.trainee.model, objective, memory: *memory }
+        FrameStepper { model: &self.trainee.model, objective, memory: *memory }
     }
 
-    fn plan(&self, object: &ClipObject, frames: usize) -> Vec<Visit> {
-        Visit::plan(&self.trainee.model, object, frames, self.config.memory)
+    fn plan(&self, object: &ClipObject, frames: usize) -> Vec<FrameStep> {
+        FrameStep::plan(&self.trainee.model, object, frames, self.config.memory)
     }
 
     fn forward_and_back(&self, clip: &Clip, seed: u64, scale: f64) -> Result<ClipLosses> {
@@ -152,8 +152,8 @@ impl Stepper<'_> {
         for object in clip.objects.iter().filter(|_| self.config.objective.has_masks()) {
             slices.extend(self.object(object, &leaves, seed, scale)?);
         }
-        let visits = clip.objects.iter().map(|object| object.truth.len()).sum::<usize>();
-        let dense = self.dense(clip, &leaves, scale * visits as f64)?;
+        let frame_steps = clip.objects.iter().map(|object| object.truth.len()).sum::<usize>();
+        let dense = self.dense(clip, &leaves, scale * frame_steps as f64)?;
         for (at, (image, leaves)) in images.into_iter().zip(&leaves).enumerate() {
             image.go_back(self, &clip.images[at], leaves, seed, at);
         }
@@ -227,22 +227,22 @@ impl Stepper<'_> {
         let mut values = BTreeMap::<usize, Known>::new();
         let mut done = Vec::with_capacity(plan.len());
         let mut losses = Vec::new();
-        for (at, visit) in plan.iter().enumerate() {
-            let graph = at + 1 == plan.len() || at < self.config.keep.visits; // the last one is left first
-            let one = self.compute(visit, at, features, &values, object, seed, None, graph);
-            let Known { memory, obj_ptr } = &one.visited.known;
-            values.insert(visit.frame, Known { memory: memory.detach(), obj_ptr: obj_ptr.detach() });
-            losses.push(slice_loss(object, visit.frame, &one.visited)?);
+        for (at, frame_step) in plan.iter().enumerate() {
+            let graph = at + 1 == plan.len() || at < self.config.keep.frame_steps; // the last one is left first
+            let one = self.compute(frame_step, at, features, &values, object, seed, None, graph);
+            let Known { memory, obj_ptr } = &one.output.known;
+            values.insert(frame_step.frame, Known { memory: memory.detach(), obj_ptr: obj_ptr.detach() });
+            losses.push(slice_loss(object, frame_step.frame, &one.output)?);
             done.push(one);
         }
         let mut gradients = BTreeMap::<usize, Known>::new();
-        for (at, visit) in plan.iter().enumerate().rev() {
-            let Some(Done { visited, leaves }) = done.pop() else { break };
-            let Done { visited, leaves } = match leaves {
-                Some(leaves) => Done { visited, leaves: Some(leaves) },
-                None => self.compute(visit, at, features, &values, object, seed, Some(&visited.clicks), true),
+        for (at, frame_step) in plan.iter().enumerate().rev() {
+            let Some(Done { output, leaves }) = done.pop() else { break };
+            let Done { output, leaves } = match leaves {
+                Some(leaves) => Done { output, leaves: Some(leaves) },
+                None => self.compute(frame_step, at, features, &values, object, seed, Some(&output.clicks), true),
             };
-            go_back(&visited, gradients.remove(&visit.frame), scale);
+            go_back(&output, gradients.remove(&frame_step.frame), scale);
             for (frame, leaf) in leaves.into_iter().flatten() {
                 add(&mut gradients, frame, &leaf);
             }
@@ -253,7 +253,7 @@ impl Stepper<'_> {
     #[allow(clippy::too_many_arguments)] // the state of one loop, nothing that a caller puts together
     fn compute(
         &self,
-        visit: &Visit,
+        frame_step: &FrameStep,
         at: usize,
         features: &[ImageFeatures],
         values: &BTreeMap<usize, Known>,
@@ -263,7 +263,7 @@ impl Stepper<'_> {
         graph: bool,
     ) -> Done {
         let leaf = |tensor: &Tensor| tensor.detach().set_requires_grad(graph);
-        let leaves: BTreeMap<_, _> = visit
+        let leaves: BTreeMap<_, _> = frame_step
             .inputs()
             .filter_map(|frame| values.get(&frame).map(|known| (frame, known)))
             .map(|(frame, Known { memory, obj_ptr })| (frame, Known { memory: leaf(memory), obj_ptr: leaf(obj_ptr) }))
@@ -271,9 +271,11 @@ impl Stepper<'_> {
         let mut rng = rng(seed, object.id, at);
         let clicks = again.map_or(Clicks::Drawn(&mut rng), Clicks::Again);
         self.trainee.training.start(seed ^ (u64::from(object.id) << 32) ^ ((at as u64 + 1) << 16));
-        let visit = || self.visitor().visit(visit, &features[visit.frame], &leaves, object, features.len(), clicks);
-        let visited = if graph { visit() } else { no_grad(visit) };
-        Done { visited, leaves: graph.then_some(leaves) }
+        let frame_step = || {
+            self.stepper().frame_step(frame_step, &features[frame_step.frame], &leaves, object, features.len(), clicks)
+        };
+        let output = if graph { frame_step() } else { no_grad(frame_step) };
+        Done { output, leaves: graph.then_some(leaves) }
     }
 }
 
@@ -349,11 +351,11 @@ fn named<T>(clip: &Clip, result: Result<T>) -> Result<T> {
     })
 }
 
-/// Backward through one visit: its own loss, and what later visits sent back to its memory and pointer.
-fn go_back(visited: &Visited, from_later: Option<Known>, scale: f64) {
-    let mut total = &visited.loss * scale;
+/// Backward through one frame step: its own loss, and what later frame steps sent back to its memory and pointer.
+fn go_back(output: &FrameOutput, from_later: Option<Known>, scale: f64) {
+    let mut total = &output.loss * scale;
     if let Some(later) = &from_later {
-        let Known { memory, obj_ptr } = &visited.known;
+        let Known { memory, obj_ptr } = &output.known;
         let pairs = [(memory, &later.memory), (obj_ptr, &later.obj_ptr)];
         if let Some(sum) = surrogate(&pairs) {
             total += sum;
@@ -378,13 +380,13 @@ fn add(gradients: &mut BTreeMap<usize, Known>, frame: usize, leaf: &Known) {
     gradients.insert(frame, Known { memory, obj_ptr });
 }
 
-fn slice_loss(object: &ClipObject, frame: usize, visited: &Visited) -> Result<SliceLoss> {
-    let loss = torch(|| visited.loss.f_double_value(&[]))?;
+fn slice_loss(object: &ClipObject, frame: usize, output: &FrameOutput) -> Result<SliceLoss> {
+    let loss = torch(|| output.loss.f_double_value(&[]))?;
     if !loss.is_finite() {
         return Err(Error::invalid(format!("the loss of object {} on slice {frame} is {loss}", object.id)));
     }
-    let score = torch(|| visited.score.f_double_value(&[0, 0]))?;
-    Ok(SliceLoss { object: object.id, frame, loss, low_res: visited.low_res.detach(), score })
+    let score = torch(|| output.score.f_double_value(&[0, 0]))?;
+    Ok(SliceLoss { object: object.id, frame, loss, low_res: output.low_res.detach(), score })
 }
 
 fn rng(seed: u64, object: u16, at: usize) -> ChaCha8Rng {

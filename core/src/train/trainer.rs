@@ -1,7 +1,6 @@
-//! Fine-tuning SAM 2: request in; adapters, checkpoints, tables and pictures out. `course` is the loop.
+//! Fine-tuning SAM 2: request in; adapters, checkpoints, tables and pictures out. `training_loop` is the loop.
 
 use super::clip::Clip;
-use super::course::{Learner, Outcome, Sample, Validated};
 use super::data::sample::{LoadedCase, Sorted};
 use super::data::{self, BadData, Case, Subset};
 use super::estimate::{self, Estimate};
@@ -10,6 +9,7 @@ use super::request::FineTuneRequest;
 use super::state::read_parameters;
 use super::step::{DenseDice, Stepper};
 use super::trainee::Trainee;
+use super::training_loop::{Outcome, Sample, Trainable, Validated};
 use super::warnings::warnings;
 use crate::features::FeatureFolder;
 use crate::model::config::InputImage;
@@ -62,7 +62,7 @@ pub fn fine_tune(
         let nothing = Outcome { epochs: Vec::new(), best_epoch: None, skipped: clips.skipped };
         return Ok(clips.report(estimate, nothing, None));
     }
-    let mut outcome = request.course().run(&clips, clips.skipped, observer, on_epoch)?;
+    let mut outcome = request.training_loop().run(&clips, clips.skipped, observer, on_epoch)?;
     let test = clips.measure_test(&mut outcome, observer)?;
     Ok(clips.report(estimate, outcome, test))
 }
@@ -106,7 +106,7 @@ impl<'a> Clips<'a> {
             &self.train[0],
             input,
             &self.request.augment,
-            &mut self.request.course().sample(0, 0).rng,
+            &mut self.request.training_loop().sample(0, 0).rng,
         );
         let Ok(clip) = drawn else { return Ok(estimate) }; // the training will say what is wrong, or skip it
         let device = self.stepper.trainee.model.device();
@@ -201,7 +201,7 @@ impl<'a> Clips<'a> {
     }
 }
 
-impl Learner for Clips<'_> {
+impl Trainable for Clips<'_> {
     fn parameters(&self) -> &[(String, Tensor)] {
         &self.stepper.trainee.parameters
     }
@@ -218,9 +218,9 @@ impl Learner for Clips<'_> {
     fn learn(&self, case: usize, sample: &mut Sample, share: f64) -> Result<f64> {
         let input = self.stepper.trainee.model.config().input();
         let clip = self.request.sample.draw(&self.train[case], input, &self.request.augment, &mut sample.rng)?;
-        let visits: usize = clip.objects.iter().map(|object| object.truth.len()).sum();
-        let losses = self.stepper.gradients(&clip, sample.seed, share / visits as f64)?;
-        Ok(losses.slices.iter().map(|slice| slice.loss).sum::<f64>() / visits as f64 + losses.dense.unwrap_or(0.0))
+        let frame_steps: usize = clip.objects.iter().map(|object| object.truth.len()).sum();
+        let losses = self.stepper.gradients(&clip, sample.seed, share / frame_steps as f64)?;
+        Ok(losses.slices.iter().map(|slice| slice.loss).sum::<f64>() / frame_steps as f64 + losses.dense.unwrap_or(0.0))
     }
 
     /// Every object of every case, without dropout.

@@ -16,7 +16,10 @@ pub fn warnings([train, validation]: [usize; 2], epochs: &[EpochRecord], best: O
         told.push(format!("{train} training case(s): what is learnt may hold for these eyes alone"));
     }
     if validation == 0 {
-        told.push("no case of its own validates: the training cases were measured, and the best epoch is the best for these".to_owned());
+        told.push(
+            "no case of its own validates: the training cases were measured, and the best epoch is the best for these"
+                .to_owned(),
+        );
     }
     if let [first, .., last] = epochs
         && last.loss > first.loss * (1.0 - FALLS)
@@ -70,7 +73,9 @@ mod tests {
         let of = |cases, epochs: &[EpochRecord], best| warnings(cases, epochs, best).join("\n");
         assert!(of([1, 5], &sound, Some(2)).contains("1 training case(s)"));
         assert!(of([20, 0], &sound, Some(2)).contains("no case of its own validates"));
-        assert!(of([20, 5], &[epoch(1, 0.8, 0.4), epoch(2, 0.795, 0.5)], Some(2)).contains("the loss did not fall (0.800"));
+        assert!(
+            of([20, 5], &[epoch(1, 0.8, 0.4), epoch(2, 0.795, 0.5)], Some(2)).contains("the loss did not fall (0.800")
+        );
         assert!(of([20, 5], &[epoch(1, 0.8, 0.69), epoch(2, 0.5, 0.1)], Some(2)).contains("propagation got worse"));
         assert!(warnings([20, 5], &sound[..1], Some(1)).is_empty(), "one epoch shows no course");
     }

@@ -1,6 +1,6 @@
-//! Which slices a person should look at first: where two ways of segmenting disagree, where the model doubts, where an object's size jumps.
+//! Which slices a person should look at first: where two ways of segmenting disagree, where the model is unsure, where an object's size jumps.
 //!
-//! `first labels (a small network's), final labels (SAM 2's), what propagation heard of every slice -> doubts, the largest first`
+//! `first labels (a small network's), final labels (SAM 2's), what propagation heard of every slice -> reviews, the largest expected error first`
 
 use crate::volume::Labels;
 use crate::{Error, Result};
@@ -29,13 +29,13 @@ pub struct SeenObject {
 
 /// A reason to look at an object on a slice.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Doubt {
+pub struct Review {
     /// the slice
     pub frame: usize,
     /// the object
     pub object: u16,
     /// 0 (nothing speaks against it) to 1: `1 - (1 - disagreement)(1 - absence)(1 - uncertainty)(1 - jump)`
-    pub doubt: f64,
+    pub expected_error: f64,
     /// 1 - Dice of the two labels; 0 where the first labels do not know the object at all
     pub disagreement: f64,
     /// how little the model believes that the object is there, where it has drawn it: `1 - sigmoid(score)`
@@ -48,7 +48,7 @@ pub struct Doubt {
 
 /// Every object on every slice where either labels have it, the most doubtful first. `seen` may be empty, and `first` may be missing.
 /// Errors: labels on different grids; a slice was seen that the labels do not have.
-pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Result<Vec<Doubt>> {
+pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Result<Vec<Review>> {
     let first = first.map(|first| first.onto(labels.lattice())).transpose();
     let first = first.map_err(|error| Error::invalid(format!("review: {error}")))?;
     let first = first.as_deref();
@@ -58,7 +58,7 @@ pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Re
             "review: slice {frame} was seen, the labels have {frames}: another volume's?"
         )));
     }
-    let told: BTreeMap<(usize, u16), SeenObject> =
+    let reply: BTreeMap<(usize, u16), SeenObject> =
         seen.iter().flat_map(|slice| slice.objects.iter().map(|object| ((slice.frame, object.id), *object))).collect();
     let known: BTreeSet<u16> = first.map(Labels::objects).unwrap_or_default().into_iter().collect();
     let areas: BTreeMap<u16, Vec<usize>> = labels
@@ -67,7 +67,7 @@ pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Re
         .map(|id| (id, (0..labels.frames).map(|frame| area(labels, frame, id)).collect()))
         .collect();
     let objects: BTreeSet<u16> = areas.keys().chain(&known).copied().collect();
-    let mut doubts = Vec::new();
+    let mut reviews = Vec::new();
     for frame in 0..labels.frames {
         for &object in &objects {
             let here = areas.get(&object).map_or(0, |areas| areas[frame]);
@@ -76,16 +76,26 @@ pub fn review(first: Option<&Labels>, labels: &Labels, seen: &[SeenSlice]) -> Re
                 continue;
             }
             let disagreement = before.map_or(0.0, |first| 1.0 - dice(first, labels, frame, object));
-            let told = told.get(&(frame, object)).filter(|_| here > 0);
-            let absence = told.map_or(0.0, |told| 1.0 / (1.0 + told.score.exp()));
-            let uncertainty = told.map_or(0.0, |told| (1.0 - told.iou).clamp(0.0, 1.0));
+            let reply = reply.get(&(frame, object)).filter(|_| here > 0);
+            let absence = reply.map_or(0.0, |reply| 1.0 / (1.0 + reply.score.exp()));
+            let uncertainty = reply.map_or(0.0, |reply| (1.0 - reply.iou).clamp(0.0, 1.0));
             let jump = areas.get(&object).map_or(0.0, |areas| jump(areas, frame));
             let sound: f64 = [disagreement, absence, uncertainty, jump].iter().map(|part| 1.0 - part).product();
-            doubts.push(Doubt { frame, object, doubt: 1.0 - sound, disagreement, absence, uncertainty, jump });
+            reviews.push(Review {
+                frame,
+                object,
+                expected_error: 1.0 - sound,
+                disagreement,
+                absence,
+                uncertainty,
+                jump,
+            });
         }
     }
-    doubts.sort_by(|a, b| b.doubt.total_cmp(&a.doubt).then((a.frame, a.object).cmp(&(b.frame, b.object))));
-    Ok(doubts)
+    reviews.sort_by(|a, b| {
+        b.expected_error.total_cmp(&a.expected_error).then((a.frame, a.object).cmp(&(b.frame, b.object)))
+    });
+    Ok(reviews)
 }
 
 fn area(labels: &Labels, frame: usize, object: u16) -> usize {
@@ -126,12 +136,12 @@ mod tests {
         let after = labels(vec![1, 1, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1]);
         let seen =
             |frame: usize, iou: f64, score: f64| SeenSlice { frame, objects: vec![SeenObject { id: 1, iou, score }] };
-        let doubts = review(Some(&first), &after, &[seen(0, 1.0, 30.0), seen(1, 0.9, 30.0)]).unwrap();
-        let order: Vec<_> = doubts.iter().map(|doubt| doubt.frame).collect();
+        let reviews = review(Some(&first), &after, &[seen(0, 1.0, 30.0), seen(1, 0.9, 30.0)]).unwrap();
+        let order: Vec<_> = reviews.iter().map(|expected_error| expected_error.frame).collect();
         assert_eq!(order, [2, 1, 0]);
-        assert_eq!((doubts[0].disagreement, doubts[0].jump), (1.0, 0.75));
-        assert!((doubts[1].disagreement - 1.0 / 3.0).abs() < 1e-9 && (doubts[1].uncertainty - 0.1).abs() < 1e-9);
-        assert!((doubts[2].doubt - 0.5).abs() < 1e-9, "half of its neighbour's area: {:?}", doubts[2]);
+        assert_eq!((reviews[0].disagreement, reviews[0].jump), (1.0, 0.75));
+        assert!((reviews[1].disagreement - 1.0 / 3.0).abs() < 1e-9 && (reviews[1].uncertainty - 0.1).abs() < 1e-9);
+        assert!((reviews[2].expected_error - 0.5).abs() < 1e-9, "half of its neighbour's area: {:?}", reviews[2]);
         assert_eq!(review(None, &after, &[]).unwrap().len(), 3);
         assert!(review(Some(&labels(vec![0; 4])), &after, &[]).unwrap_err().to_string().contains("do not fit a grid"));
         let error = review(None, &after, &[seen(3, 1.0, 1.0)]).unwrap_err().to_string();

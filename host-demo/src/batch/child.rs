@@ -103,7 +103,7 @@ impl Worker {
         &mut self,
         request: &Request,
         limits: Limits,
-        mut told: impl FnMut(u8, String),
+        mut on_log: impl FnMut(u8, String),
         stop: impl Fn() -> bool,
     ) -> Answer {
         let start = Instant::now();
@@ -115,7 +115,7 @@ impl Worker {
         loop {
             match self.replies.recv_timeout(PAUSE) {
                 Ok(line) => match serde_json::from_str(&line) {
-                    Ok(Reply::Log { severity, text }) => told(severity, text),
+                    Ok(Reply::Log { severity, text }) => on_log(severity, text),
                     Ok(Reply::Done { report, peak_memory_bytes }) => {
                         return Answer::Done { report, peak: peak_memory_bytes };
                     }
@@ -164,10 +164,10 @@ impl Worker {
             Err(_) => Some(None),
         });
         match ended.flatten() {
-            Some(status) => told(status),
+            Some(status) => ending(status),
             None => {
                 let _ = self.child.kill();
-                self.child.wait().map_or_else(|error| error.to_string(), told)
+                self.child.wait().map_or_else(|error| error.to_string(), ending)
             }
         }
     }
@@ -180,7 +180,7 @@ impl Drop for Worker {
     }
 }
 
-fn told(status: ExitStatus) -> String {
+fn ending(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     let name = |signal| match signal {
         libc::SIGKILL => " (SIGKILL: killed from outside, by the system's memory killer for one)",

@@ -204,8 +204,8 @@ mod tests {
             ("case,volume,case\na,b,c\n", "two columns `case`"),
             ("case,volume,out\na,b,c\n", "meaning of its own"),
         ] {
-            let told = read_as("a.csv", text).unwrap_err();
-            assert!(told.contains(says) && told.contains("a.csv"), "{told}");
+            let reply = read_as("a.csv", text).unwrap_err();
+            assert!(reply.contains(says) && reply.contains("a.csv"), "{reply}");
         }
         assert!(read_as("a.jsonl", "{\"case\": \"a\", \"volume\": \"b\"}\n[1]\n").unwrap_err().contains("line 2"));
     }

@@ -278,12 +278,12 @@ impl Run<'_> {
                     Some(ready) => ready,
                     None => self.starter.start()?,
                 };
-                let told = |severity, text: String| {
+                let reply = |severity, text: String| {
                     if !self.plan.is_unread_column(&text, case) {
                         log.add(severity, text);
                     }
                 };
-                let answer = ready.ask(&request, self.plan.limits, told, || self.stop.asked());
+                let answer = ready.ask(&request, self.plan.limits, reply, || self.stop.asked());
                 if matches!(answer, Answer::Done { .. } | Answer::Failed { .. }) {
                     *worker = Some(ready);
                 }
@@ -418,9 +418,9 @@ fn fingerprints(case: &Case, into: &mut BTreeMap<String, Fingerprint>) -> Result
 
 /// The system's error in the plugin's answer, if it is one that says nothing about the case.
 fn temporary(detail: &Value, message: &str) -> Option<i32> {
-    let told = detail["os_error"].as_i64().and_then(|number| i32::try_from(number).ok());
+    let reply = detail["os_error"].as_i64().and_then(|number| i32::try_from(number).ok());
     let written = || message.rsplit_once("(os error ")?.1.split(')').next()?.parse().ok();
-    told.or_else(written).filter(|number| TEMPORARY.contains(number))
+    reply.or_else(written).filter(|number| TEMPORARY.contains(number))
 }
 
 fn is_temporary(error: &anyhow::Error) -> bool {

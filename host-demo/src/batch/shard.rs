@@ -151,8 +151,8 @@ mod tests {
             (&[("JOB_COMPLETION_INDEX", "0"), ("SLURM_ARRAY_TASK_ID", "0")][..], "both"),
             (&[("SLURM_ARRAY_TASK_ID", "x")][..], "not a number"),
         ] {
-            let told = auto("auto", variables).unwrap_err();
-            assert!(told.contains(says), "{told}");
+            let reply = auto("auto", variables).unwrap_err();
+            assert!(reply.contains(says), "{reply}");
         }
         assert!(auto("auto/4", &[("JOB_COMPLETION_INDEX", "4")]).is_err());
     }

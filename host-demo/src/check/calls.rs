@@ -1,7 +1,7 @@
 //! Whole tasks, panics, cancelling: what needs neither a volume nor a model.
 
-use super::doors::{self, Door};
 use super::expect::{CancelAfter, expect_code};
+use super::interfaces::{self, Interface};
 use super::loading::strings;
 use super::{Case, Check, skip};
 use anyhow::{Context, ensure};
@@ -17,8 +17,8 @@ pub const CHECKS: &[Check] = &[
     Check { name: "echo", title: "text crosses both ways unchanged", level: 2, needs: &["selftest-layout"], run: echo },
     Check { name: "panic", title: "a panic becomes an error", level: 2, needs: &["selftest-layout"], run: panic },
     Check {
-        name: "panic-doors",
-        title: "also through both doors",
+        name: "panic-interfaces",
+        title: "also through both interfaces",
         level: 2,
         needs: &["system-layout"],
         run: panic_doors,
@@ -38,8 +38,8 @@ pub const CHECKS: &[Check] = &[
         run: garbage,
     },
     Check {
-        name: "garbage-doors",
-        title: "also through both doors",
+        name: "garbage-interfaces",
+        title: "also through both interfaces",
         level: 2,
         needs: &["system-layout"],
         run: garbage_doors,
@@ -94,12 +94,12 @@ fn panic(case: &Case) -> anyhow::Result<String> {
 }
 
 fn panic_doors(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         for _ in 0..3 {
-            expect_code(door.api.selftest("panic", &mut ()), "panic")?;
-            door.api.capabilities().context("the plugin is not usable afterwards")?;
+            expect_code(interface.api.selftest("panic", &mut ()), "panic")?;
+            interface.api.capabilities().context("the plugin is not usable afterwards")?;
         }
-        expect_code(door.api.selftest("no such test", &mut ()), "invalid_argument")
+        expect_code(interface.api.selftest("no such test", &mut ()), "invalid_argument")
     })
 }
 
@@ -140,10 +140,10 @@ fn garbage(case: &Case) -> anyhow::Result<String> {
 
 fn garbage_doors(case: &Case) -> anyhow::Result<String> {
     let Ok(tasks) = tasks(&case.plugin()?) else { return skip("the plugin lists no tasks") };
-    doors::each(case, |door| {
-        expect_code(door.api.task("no such task", "{}", &mut ()), "not_found")?;
+    interfaces::each(case, |interface| {
+        expect_code(interface.api.task("no such task", "{}", &mut ()), "not_found")?;
         tasks.iter().try_for_each(|task| {
-            nonsense().iter().try_for_each(|request| refuses(task, request, door.api.task(task, request, &mut ())))
+            nonsense().iter().try_for_each(|request| refuses(task, request, interface.api.task(task, request, &mut ())))
         })
     })
 }
@@ -180,11 +180,11 @@ fn cancel_script(case: &Case) -> anyhow::Result<String> {
 }
 
 fn cancel_callback(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        door.api.start()?;
+    interfaces::each(case, |interface| {
+        interface.api.start()?;
         for steps in [1, 2, 7] {
             let mut host = CancelAfter::steps(steps);
-            expect_code(door.api.selftest("sleep", &mut host), "cancelled")?;
+            expect_code(interface.api.selftest("sleep", &mut host), "cancelled")?;
             at_once(&host)?;
         }
         Ok(())
@@ -201,26 +201,26 @@ impl HostObserver for WithToken {
 }
 
 fn cancel_token(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        door.api.start()?;
+    interfaces::each(case, |interface| {
+        interface.api.start()?;
         let token = CancelToken::new();
         let result = std::thread::scope(|threads| {
             threads.spawn(|| {
                 std::thread::sleep(Duration::from_millis(50));
                 token.trigger();
             });
-            door.api.selftest("sleep", &mut WithToken(token.clone()))
+            interface.api.selftest("sleep", &mut WithToken(token.clone()))
         });
         expect_code(result, "cancelled")?;
         // triggered before the call begins
-        expect_code(door.api.selftest("sleep", &mut WithToken(token.clone())), "cancelled")?;
-        the_plugins_token(door)
+        expect_code(interface.api.selftest("sleep", &mut WithToken(token.clone())), "cancelled")?;
+        the_plugins_token(interface)
     })
 }
 
 /// The token that C hosts get from the plugin.
-fn the_plugins_token(door: &Door) -> anyhow::Result<()> {
-    let system = &door.tables.system;
+fn the_plugins_token(interface: &Interface) -> anyhow::Result<()> {
+    let system = &interface.tables.system;
     // Safety: a token used as the header says: it outlives the call and is freed once.
     let status = unsafe {
         let cancel = (system.cancel_new)();
@@ -245,31 +245,31 @@ fn the_plugins_token(door: &Door) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Late {
     over: AtomicBool,
-    heard: AtomicUsize,
+    received: AtomicUsize,
     late: AtomicUsize,
 }
 
-unsafe extern "C" fn hear(context: *mut c_void, _: *const c_char, _: u64, _: u64) -> i32 {
+unsafe extern "C" fn receive(context: *mut c_void, _: *const c_char, _: u64, _: u64) -> i32 {
     // Safety: `late_calls` gave it, and it lives for ever.
     let late = unsafe { &*context.cast::<Late>() };
     if late.over.load(Ordering::SeqCst) {
         late.late.fetch_add(1, Ordering::SeqCst);
     }
-    i32::from(late.heard.fetch_add(1, Ordering::SeqCst) >= 5)
+    i32::from(late.received.fetch_add(1, Ordering::SeqCst) >= 5)
 }
 
 fn late_calls(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let late: &'static Late = Box::leak(Box::default());
         let context = std::ptr::from_ref(late).cast_mut().cast();
         let host =
-            HostStruct { size: size_of::<HostStruct>(), context, progress: Some(hear), log: None, cancel: null() };
+            HostStruct { size: size_of::<HostStruct>(), context, progress: Some(receive), log: None, cancel: null() };
         // Safety: struct and context outlive the call.
-        unsafe { (door.tables.system.selftest)(c"sleep".as_ptr(), &raw const host, std::ptr::null_mut()) };
+        unsafe { (interface.tables.system.selftest)(c"sleep".as_ptr(), &raw const host, std::ptr::null_mut()) };
         late.over.store(true, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(200));
-        let (heard, calls) = (late.heard.load(Ordering::SeqCst), late.late.load(Ordering::SeqCst));
-        ensure!(heard > 5, "progress was called {heard} times only");
+        let (received, calls) = (late.received.load(Ordering::SeqCst), late.late.load(Ordering::SeqCst));
+        ensure!(received > 5, "progress was called {received} times only");
         ensure!(calls == 0, "progress was called {calls} times after the call had returned");
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! What a host may get wrong: handles, null, sizes of structs, text. All of it is an error, told as the header says.
 
-use super::doors::{self, Door};
 use super::expect::{raw_error, same};
+use super::interfaces::{self, Interface};
 use super::lender::{C_ORDER, Lender};
 use super::pages::Pages;
 use super::{Case, Check};
@@ -41,12 +41,12 @@ const NONE: *mut *mut ErrorBox = null_mut();
 const INVALID: &str = "invalid_argument";
 
 fn handles(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let foreign = [0usize, 0x10_0000_0010, 0x7fff_ffff_fff0, usize::MAX & !0xf, 3];
         foreign.into_iter().try_for_each(|number| {
-            refused_everywhere(&door.tables, number).with_context(|| format!("the handle {number:#x}"))
+            refused_everywhere(&interface.tables, number).with_context(|| format!("the handle {number:#x}"))
         })?;
-        freed(door)
+        freed(interface)
     })
 }
 
@@ -83,8 +83,8 @@ fn refused_everywhere(t: &Tables, number: usize) -> anyhow::Result<()> {
 }
 
 /// Handles that were good once, and handles of another kind.
-fn freed(door: &Door) -> anyhow::Result<()> {
-    let t = &door.tables;
+fn freed(interface: &Interface) -> anyhow::Result<()> {
+    let t = &interface.tables;
     let (mut reply, mut volume, mut script) = (null_mut(), null_mut(), null_mut());
     let lender = Lender::counting()?;
     // Safety: used as the header allows.
@@ -116,8 +116,8 @@ fn function(size: usize) -> FunctionStruct {
 }
 
 fn nulls(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let t = &door.tables;
+    interfaces::each(case, |interface| {
+        let t = &interface.tables;
         // Safety: null everywhere, which the header says is an error.
         unsafe {
             let statuses = [
@@ -160,10 +160,10 @@ fn nulls(case: &Case) -> anyhow::Result<String> {
 }
 
 fn struct_size(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        short_host(&door.tables)?;
-        short_view(&door.tables)?;
-        short_function(&door.tables)
+    interfaces::each(case, |interface| {
+        short_host(&interface.tables)?;
+        short_view(&interface.tables)?;
+        short_function(&interface.tables)
     })
 }
 
@@ -222,8 +222,8 @@ fn short_function(t: &Tables) -> anyhow::Result<()> {
 }
 
 fn error_text(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let t = &door.tables;
+    interfaces::each(case, |interface| {
+        let t = &interface.tables;
         let (mut reply, mut volume, mut model, mut script) = (null_mut(), null_mut(), null_mut(), null_mut());
         let mut task = |name: &CStr, request: &CStr, code: &str| {
             raw_error(t, code, |error| unsafe {

@@ -1,6 +1,6 @@
 //! Loading, the manifest, and what the plugin has under which id.
 
-use super::doors::open;
+use super::interfaces::open;
 use super::{Case, Check, file, skip};
 use anyhow::{Context, bail, ensure};
 use sam_octa2_abi::raw::{Mask1, Model1, Script1, Session1, System1, Volume1};
@@ -113,8 +113,8 @@ fn consistent(case: &Case) -> anyhow::Result<String> {
     for id in &declared {
         ensure!(plugin.has_extension(id), "`{id}` is in the manifest, but the plugin does not have it");
     }
-    let rooms = [System1::ID, Volume1::ID, Model1::ID, Session1::ID, Mask1::ID, Script1::ID];
-    for id in [Task1::ID, SelfTest1::ID].into_iter().chain(rooms) {
+    let groups = [System1::ID, Volume1::ID, Model1::ID, Session1::ID, Mask1::ID, Script1::ID];
+    for id in [Task1::ID, SelfTest1::ID].into_iter().chain(groups) {
         ensure!(declared.contains(&id) || !plugin.has_extension(id), "`{id}` is there, but not in the manifest");
     }
     let first = |version: &str| version.split('.').next().map(str::to_owned);
@@ -148,8 +148,8 @@ fn c_says_the_same(case: &Case, manifest: &Value) -> anyhow::Result<&'static str
     };
     std::mem::forget(library);
     ensure!(manifest["c_abi"] == version, "`c_abi` is {}, but the library says {version}", manifest["c_abi"]);
-    let told: Value = serde_json::from_str(&text).context("sam_octa2_manifest is not JSON")?;
-    ensure!(told == *manifest, "sam_octa2_manifest and the root's manifest differ");
+    let reply: Value = serde_json::from_str(&text).context("sam_octa2_manifest is not JSON")?;
+    ensure!(reply == *manifest, "sam_octa2_manifest and the root's manifest differ");
     Ok(", C functions")
 }
 

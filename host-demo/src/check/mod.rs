@@ -7,13 +7,13 @@
 //! volumes   lent memory, slices, writing      scripts   values, limits, functions of the host
 //! sessions, prompts   what needs a model      stress    what takes long
 //! ```
-//! The checks that go through the function tables run over both doors: the extensions and the C symbols.
+//! The checks that go through the function tables run over both interfaces: the extensions and the C symbols.
 
 mod calls;
-mod doors;
 mod errors;
 mod expect;
 mod file;
+mod interfaces;
 mod lender;
 mod loading;
 mod pages;
@@ -44,7 +44,7 @@ struct Check {
 
 /// All checks in the order in which they run.
 fn checks() -> impl Iterator<Item = &'static Check> {
-    let rooms = [
+    let groups = [
         file::CHECKS,
         loading::CHECKS,
         calls::CHECKS,
@@ -55,7 +55,7 @@ fn checks() -> impl Iterator<Item = &'static Check> {
         prompts::CHECKS,
         stress::CHECKS,
     ];
-    rooms.into_iter().flatten()
+    groups.into_iter().flatten()
 }
 
 /// What is checked.

@@ -1,7 +1,7 @@
 //! Prompts: what a user may give, and what makes no sense. All of it needs a model.
 
-use super::doors::{self, Door};
 use super::expect::{expect_code, expect_error, json_of, raw_error, same};
+use super::interfaces::{self, Interface};
 use super::lender::Lender;
 use super::pages::Access;
 use super::sessions::{SHAPE, click, logits, new, picture, view};
@@ -31,8 +31,8 @@ pub const CHECKS: &[Check] = &[
 ];
 
 fn prompts(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let session = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let session = new(case, interface)?;
         let at = |x, y| Prompt { points: vec![x, y], ..click(1) };
         let bad = [
             ("a slice behind the last", Prompt { frame: SHAPE[0] as i64, ..click(1) }),
@@ -68,14 +68,14 @@ fn prompts(case: &Case) -> anyhow::Result<String> {
         expect_error(session.mask(1, 9)).context("a mask of no object")?;
         expect_error(session.remove_object(9)).context("removing no object")?;
         expect_error(session.remove_prompt(1, 1, Some(99), &mut ())).context("removing no prompt")?;
-        raw_sizes(case, door)
+        raw_sizes(case, interface)
     })
 }
 
 /// Structs of sessions that say that they are too short.
-fn raw_sizes(case: &Case, door: &Door) -> anyhow::Result<()> {
-    let (t, none) = (&door.tables, null_mut::<*mut _>());
-    let (volume, model) = raw_handles(case, door)?;
+fn raw_sizes(case: &Case, interface: &Interface) -> anyhow::Result<()> {
+    let (t, none) = (&interface.tables, null_mut::<*mut _>());
+    let (volume, model) = raw_handles(case, interface)?;
     let (mut session, mut mask) = (null_mut(), null_mut());
     let place = [26.0, 20.0];
     let prompt = |size, point_count| PromptStruct {
@@ -120,8 +120,8 @@ fn raw_sizes(case: &Case, door: &Door) -> anyhow::Result<()> {
 
 type RawHandles = (*mut Volume, *mut Model);
 
-fn raw_handles(case: &Case, door: &Door) -> anyhow::Result<RawHandles> {
-    let (t, none) = (&door.tables, null_mut::<*mut _>());
+fn raw_handles(case: &Case, interface: &Interface) -> anyhow::Result<RawHandles> {
+    let (t, none) = (&interface.tables, null_mut::<*mut _>());
     let request = std::ffi::CString::new(case.model_request()?)?;
     let (mut volume, mut model) = (null_mut(), null_mut());
     // Safety: as the header says.
@@ -152,9 +152,9 @@ fn drawn(lender: &'static Lender) -> ViewStruct {
 }
 
 fn drawn_mask(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (t, none) = (&door.tables, null_mut::<*mut _>());
-        let (volume, model) = raw_handles(case, door)?;
+    interfaces::each(case, |interface| {
+        let (t, none) = (&interface.tables, null_mut::<*mut _>());
+        let (volume, model) = raw_handles(case, interface)?;
         let (mut session, mut mask) = (null_mut(), null_mut());
         let prompt = |mask: *const ViewStruct| PromptStruct {
             size: size_of::<PromptStruct>(),
@@ -184,8 +184,8 @@ fn drawn_mask(case: &Case) -> anyhow::Result<String> {
                 })
                 .context(what)?;
                 // a struct that is too short does not say who owns the memory
-                let told = usize::from(bad.size >= size_of::<ViewStruct>());
-                same("releases", lender.releases(), told).context(what)?;
+                let reply = usize::from(bad.size >= size_of::<ViewStruct>());
+                same("releases", lender.releases(), reply).context(what)?;
             }
             let lender = drawing()?;
             let late = drawn(lender);

@@ -1,7 +1,7 @@
 //! Scripts: values both ways, errors with their places, limits, functions of the host.
 
-use super::doors::{self, Door};
 use super::expect::{expect_code, json_of, same};
+use super::interfaces::{self, Interface};
 use super::lender::{Lender, second_slice};
 use super::volumes::lend;
 use super::{Case, Check};
@@ -49,8 +49,8 @@ fn result(script: &Script, text: &str, args: Value) -> anyhow::Result<Value> {
 }
 
 fn values(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let script = door.api.script()?;
+    interfaces::each(case, |interface| {
+        let script = interface.api.script()?;
         let all = json!({
             "text": "µm — 網膜 \"x\" \\ \n 🙂", "empty": "", "whole": 9_007_199_254_740_993_i64, "least": i64::MIN,
             "fraction": 0.1, "truth": true, "nothing": null, "list": [1, [2, "三"], {}], "map": {"schlüssel": {"a": []}},
@@ -74,8 +74,8 @@ fn detail(result: Result<String, PluginError>) -> anyhow::Result<Value> {
 }
 
 fn error(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let script = door.api.script()?;
+    interfaces::each(case, |interface| {
+        let script = interface.api.script()?;
         let wrong = [
             ("let x = 1;\nlet = 2;", 2, "syntax"),
             ("let x = 1;\n\n  throw \"網膜\";", 3, "thrown"),
@@ -84,18 +84,18 @@ fn error(case: &Case) -> anyhow::Result<String> {
             ("let v = 0;\n\"網膜\"; open_volume(\"/no/such/file\")", 2, "thrown"),
         ];
         for (text, line, kind) in wrong {
-            let told = detail(run(&script, text, json!({}))).with_context(|| text.to_owned())?;
-            same("line", &told["line"], &json!(line)).with_context(|| text.to_owned())?;
-            ensure!(told["column"].as_u64().is_some_and(|column| column > 0), "no column for {text:?}: {told}");
-            same("kind", &told["kind"], &json!(kind)).with_context(|| text.to_owned())?;
+            let response = detail(run(&script, text, json!({}))).with_context(|| text.to_owned())?;
+            same("line", &response["line"], &json!(line)).with_context(|| text.to_owned())?;
+            ensure!(response["column"].as_u64().is_some_and(|column| column > 0), "no column for {text:?}: {response}");
+            same("kind", &response["kind"], &json!(kind)).with_context(|| text.to_owned())?;
         }
         same("the next run", result(&script, "6 * 7", json!({}))?, json!(42))
     })
 }
 
 fn limits(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let script = door.api.script()?;
+    interfaces::each(case, |interface| {
+        let script = interface.api.script()?;
         let runaway = [
             ("loop {}", json!({"operations": 100_000})),
             ("loop { try { loop {} } catch {} }", json!({"operations": 100_000})),
@@ -110,8 +110,8 @@ fn limits(case: &Case) -> anyhow::Result<String> {
         ];
         for (text, limits) in runaway {
             let request = json!({"source": text, "limits": limits}).to_string();
-            let told = detail(script.run(&request, &mut ())).with_context(|| text.to_owned())?;
-            same("kind", &told["kind"], &json!("limit")).with_context(|| format!("{text}: {told}"))?;
+            let response = detail(script.run(&request, &mut ())).with_context(|| text.to_owned())?;
+            same("kind", &response["kind"], &json!("limit")).with_context(|| format!("{text}: {response}"))?;
         }
         let deep = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
         detail(run(&script, &deep, json!({}))).context("10 000 brackets")?;
@@ -120,8 +120,8 @@ fn limits(case: &Case) -> anyhow::Result<String> {
 }
 
 fn sandbox(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let script = door.api.script()?;
+    interfaces::each(case, |interface| {
+        let script = interface.api.script()?;
         for text in
             ["import \"/etc/passwd\" as p;", "eval(\"1\")", "import \"../../etc/hosts\" as p; p::x", "system(\"id\")"]
         {
@@ -137,10 +137,10 @@ fn declare(name: &str) -> String {
 }
 
 fn functions(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let script = door.api.script()?;
-        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-        let hearing = heard.clone();
+    interfaces::each(case, |interface| {
+        let script = interface.api.script()?;
+        let received: Arc<Mutex<Vec<String>>> = Arc::default();
+        let hearing = received.clone();
         script.add_function(&declare("ask"), move |arguments| {
             hearing.lock().unwrap_or_else(PoisonError::into_inner).push(arguments.to_owned());
             Ok(r#"{"antwort": [1, 2.5, "網膜", true, null]}"#.to_owned())
@@ -149,8 +149,8 @@ fn functions(case: &Case) -> anyhow::Result<String> {
         script.add_function(&declare("nonsense"), |_| Ok("{".to_owned()))?;
         let text = "let a = viewer::ask(#{x: [1, \"é\"]}); viewer::ask(); a.antwort[2] + a.antwort[0]";
         same("an answer", result(&script, text, json!({}))?, json!("網膜1"))?;
-        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        same("arguments", heard, vec![r#"[{"x":[1,"é"]}]"#.to_owned(), "[]".to_owned()])?;
+        let received = received.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        same("arguments", received, vec![r#"[{"x":[1,"é"]}]"#.to_owned(), "[]".to_owned()])?;
         let failed = run(&script, "let x = 1;\nviewer::fails()", json!({}));
         let message = failed.as_ref().err().map(|error| error.message.to_string()).unwrap_or_default();
         same("line", &detail(failed)?["line"], &json!(2))?;
@@ -183,8 +183,8 @@ fn add(script: &Script, declaration: &str, count: &Arc<AtomicUsize>) -> Result<(
 }
 
 fn function_release(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (script, count) = (door.api.script()?, Arc::new(AtomicUsize::new(0)));
+    interfaces::each(case, |interface| {
+        let (script, count) = (interface.api.script()?, Arc::new(AtomicUsize::new(0)));
         add(&script, r#"{"name": "one"}"#, &count)?;
         let refused = [
             r#"{"name": "one"}"#,
@@ -208,8 +208,8 @@ fn function_release(case: &Case) -> anyhow::Result<String> {
 }
 
 fn busy(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let script = Arc::new(door.api.script()?);
+    interfaces::each(case, |interface| {
+        let script = Arc::new(interface.api.script()?);
         let weak = Arc::downgrade(&script);
         script.add_function(&declare("again"), move |_| {
             let Some(script) = weak.upgrade() else { return Err("no engine".to_owned()) };
@@ -218,7 +218,7 @@ fn busy(case: &Case) -> anyhow::Result<String> {
         })?;
         same("a run within a run", result(&script, "viewer::again()", json!({}))?, json!("busy"))?;
         // an engine of its own is free
-        let other = door.api.script()?;
+        let other = interface.api.script()?;
         script.add_function(&declare("other"), move |_| {
             other.run("{\"source\": \"6 * 7\"}", &mut ()).map_err(|error| error.message.to_string())
         })?;
@@ -227,25 +227,25 @@ fn busy(case: &Case) -> anyhow::Result<String> {
 }
 
 fn volume(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (script, lender) = (door.api.script()?, Lender::read_only()?);
-        let id = script.share_volume(&lend(door, &lender.plain())?)?;
+    interfaces::each(case, |interface| {
+        let (script, lender) = (interface.api.script()?, Lender::read_only()?);
+        let id = script.share_volume(&lend(interface, &lender.plain())?)?;
         let text = "let v = arg(\"v\"); #{v: v, frames: v.frames}";
-        let told = result(&script, text, json!({"v": {"handle": id}}))?;
-        same("slices", &told["frames"], &json!(3))?;
-        let back = script.volume(told["v"]["handle"].as_u64().context("no handle came back")?)?;
+        let response = result(&script, text, json!({"v": {"handle": id}}))?;
+        same("slices", &response["frames"], &json!(3))?;
+        let back = script.volume(response["v"]["handle"].as_u64().context("no handle came back")?)?;
         let slice = back.frame(1)?;
         same("a slice", slice.values::<u16>().map(<[u16]>::to_vec), Some(second_slice()))?;
-        unknown_handles(door, &script, id)?;
+        unknown_handles(interface, &script, id)?;
         drop((script, slice, back));
         same("releases", lender.releases(), 1)
     })
 }
 
-fn unknown_handles(door: &Door, script: &Script, id: u64) -> anyhow::Result<()> {
+fn unknown_handles(interface: &Interface, script: &Script, id: u64) -> anyhow::Result<()> {
     expect_code(script.volume(9999), "invalid_argument").context("a handle that nobody gave")?;
     expect_code(script.labels(id), "invalid_argument").context("a volume as labels")?;
-    expect_code(door.api.script()?.volume(id), "invalid_argument").context("a handle of another engine")?;
+    expect_code(interface.api.script()?.volume(id), "invalid_argument").context("a handle of another engine")?;
     detail(run(script, "arg(\"v\")", json!({"v": {"handle": 9999}})))
         .context("an argument that nobody gave")
         .map(|_| ())
@@ -261,8 +261,8 @@ impl HostObserver for Log {
 }
 
 fn log(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (script, mut log) = (door.api.script()?, Log::default());
+    interfaces::each(case, |interface| {
+        let (script, mut log) = (interface.api.script()?, Log::default());
         script.run(&json!({"source": "print(\"網膜\"); debug(3)"}).to_string(), &mut log)?;
         same("lines", log.0.len(), 2)?;
         same("what was printed", log.0[0].as_str(), "16 網膜")?;

@@ -1,7 +1,7 @@
 //! Sessions on a lent volume: prompts, propagation, state. All of it needs a model, however small.
 
-use super::doors::{self, Door};
 use super::expect::{CancelAfter, expect_code, expect_error, json_of, same};
+use super::interfaces::{self, Interface};
 use super::lender::Lender;
 use super::pages::Access;
 use super::volumes::lend;
@@ -78,15 +78,15 @@ pub fn view(lender: &'static Lender) -> ViewStruct {
 }
 
 /// The volume and the model.
-pub fn both(case: &Case, door: &Door) -> anyhow::Result<(Volume, Model)> {
+pub fn both(case: &Case, interface: &Interface) -> anyhow::Result<(Volume, Model)> {
     let request = case.model_request()?;
-    Ok((lend(door, &view(picture()?))?, door.api.load_model(&request, &mut ())?))
+    Ok((lend(interface, &view(picture()?))?, interface.api.load_model(&request, &mut ())?))
 }
 
 /// A session on the volume.
-pub fn new(case: &Case, door: &Door) -> anyhow::Result<Session> {
-    let (volume, model) = both(case, door)?;
-    Ok(door.api.session(&volume, &model, Some(r#"{"window": "0,255"}"#), &mut ())?)
+pub fn new(case: &Case, interface: &Interface) -> anyhow::Result<Session> {
+    let (volume, model) = both(case, interface)?;
+    Ok(interface.api.session(&volume, &model, Some(r#"{"window": "0,255"}"#), &mut ())?)
 }
 
 /// A click on the spot.
@@ -105,8 +105,8 @@ fn bits(mask: &Mask) -> anyhow::Result<Vec<u64>> {
     same("shape of a mask", view.shape(), SHAPE[1..].to_vec())?;
     let values = view.values::<f32>().context("logits are not float32 without gaps")?;
     ensure!(values.iter().all(|value| value.is_finite()), "logits that are no numbers");
-    let told = json_of(&mask.info()?)?;
-    let scores = ["iou", "score"].map(|name| told[name].as_f64().map(f64::to_bits));
+    let reply = json_of(&mask.info()?)?;
+    let scores = ["iou", "score"].map(|name| reply[name].as_f64().map(f64::to_bits));
     let scores = scores.into_iter().map(|score| score.context("a mask without scores"));
     values.iter().map(|value| Ok(u64::from(value.to_bits()))).chain(scores).collect()
 }
@@ -117,37 +117,37 @@ pub fn go_on(_: Slice<'_>) -> Flow {
 
 fn model(case: &Case) -> anyhow::Result<String> {
     let request = case.model_request()?;
-    doors::each(case, |door| {
-        let model = door.api.load_model(&request, &mut ())?;
+    interfaces::each(case, |interface| {
+        let model = interface.api.load_model(&request, &mut ())?;
         json_of(&model.describe()?)?;
         for wrong in [r#"{"model": "/no/such/file.pt"}"#, "{}", r#"{"model": 5}"#, "[]"] {
-            expect_error(door.api.load_model(wrong, &mut ())).context(wrong)?;
+            expect_error(interface.api.load_model(wrong, &mut ())).context(wrong)?;
         }
         Ok(())
     })
 }
 
 fn session(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let session = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let session = new(case, interface)?;
         let mask = session.prompt(&click(1), &mut ())?;
         same("the answer and the mask afterwards", bits(&mask)?, logits(&session, 1, 1)?)?;
         let (mut seen, mut kept) = (Vec::new(), None);
-        let hear = &mut |slice: Slice<'_>| {
+        let receive = &mut |slice: Slice<'_>| {
             seen.push((slice.frame, slice.masks.len()));
             kept = slice.masks.first().cloned();
             Flow::CONTINUE
         };
-        session.propagate(Some(r#"{"direction": "both"}"#), hear, &mut ())?;
+        session.propagate(Some(r#"{"direction": "both"}"#), receive, &mut ())?;
         seen.sort_unstable();
         same("slices", seen, (0..SHAPE[0] as u64).map(|frame| (frame, 1)).collect())?;
         let kept = kept.context("no mask was given")?;
         kept.info().context("a mask that was kept is gone")?;
-        let told = json_of(&session.describe()?)?;
-        same("objects", told["objects"].as_array().map(Vec::len), Some(1))?;
+        let reply = json_of(&session.describe()?)?;
+        same("objects", reply["objects"].as_array().map(Vec::len), Some(1))?;
         for options in [r#"{"colour": 1}"#, r#"{"window": "bright"}"#, "[", r#"{"compat": "x"}"#] {
-            let (volume, model) = both(case, door)?;
-            expect_code(door.api.session(&volume, &model, Some(options), &mut ()), "invalid_argument")
+            let (volume, model) = both(case, interface)?;
+            expect_code(interface.api.session(&volume, &model, Some(options), &mut ()), "invalid_argument")
                 .context(options)?;
         }
         for range in ["[", r#"{"direction": "up"}"#, r#"{"start": 99}"#, r#"{"start": -1}"#] {
@@ -158,8 +158,8 @@ fn session(case: &Case) -> anyhow::Result<String> {
 }
 
 fn masks(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let session = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let session = new(case, interface)?;
         let mask = session.prompt(&click(3), &mut ())?;
         let (dense, labels) = (mask.view(Form::Dense)?, mask.view(Form::Labels)?);
         let (probability, logits) = (mask.view(Form::Probability)?, mask.view(Form::Logits)?);
@@ -174,8 +174,8 @@ fn masks(case: &Case) -> anyhow::Result<String> {
             ensure!((0.0..=1.0).contains(&probability[at]), "a probability of {}", probability[at]);
             ensure!((probability[at] > 0.5) == (logits[at] > 0.0), "probability and logits differ at {at}");
         }
-        let told = json_of(&mask.info()?)?;
-        same("area", told["area"].as_u64(), Some(dense.iter().map(|&inside| u64::from(inside)).sum()))?;
+        let reply = json_of(&mask.info()?)?;
+        same("area", reply["area"].as_u64(), Some(dense.iter().map(|&inside| u64::from(inside)).sum()))?;
         let runs = json_of(&mask.rle(&mut ())?)?["counts"]
             .as_array()
             .map_or(0, |counts| counts.iter().filter_map(serde_json::Value::as_u64).sum());
@@ -190,11 +190,11 @@ fn masks(case: &Case) -> anyhow::Result<String> {
 }
 
 fn memory(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = picture()?;
-        let volume = lend(door, &view(lender))?;
-        let model = door.api.load_model(&case.model_request()?, &mut ())?;
-        let session = door.api.session(&volume, &model, None, &mut ())?;
+        let volume = lend(interface, &view(lender))?;
+        let model = interface.api.load_model(&case.model_request()?, &mut ())?;
+        let session = interface.api.session(&volume, &model, None, &mut ())?;
         drop((volume, model));
         session.prompt(&click(1), &mut ()).context("the session outlives its volume and model")?;
         session.propagate(None, &mut go_on, &mut ())?;
@@ -210,9 +210,9 @@ fn memory(case: &Case) -> anyhow::Result<String> {
 }
 
 fn determinism(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let round = || {
-            let session = new(case, door)?;
+            let session = new(case, interface)?;
             session.prompt(&click(1), &mut ())?;
             let before = logits(&session, 1, 1)?;
             let outside = Prompt { points: vec![5.0, 40.0], labels: vec![0], ..click(1) };
@@ -231,8 +231,8 @@ fn determinism(case: &Case) -> anyhow::Result<String> {
 }
 
 fn history(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let session = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let session = new(case, interface)?;
         expect_code(session.undo(), "invalid_argument").context("nothing to undo")?;
         session.prompt(&click(1), &mut ())?;
         session.propagate(None, &mut go_on, &mut ())?;
@@ -250,16 +250,16 @@ fn history(case: &Case) -> anyhow::Result<String> {
         }
         same("bits after redo", logits(&session, 4, 1)? == corrected, true)?;
         expect_code(session.redo(), "invalid_argument").context("nothing to redo")?;
-        let told = json_of(&session.history()?)?;
-        same("steps in the record", told["record"].as_array().map(Vec::len), Some(9))?;
+        let reply = json_of(&session.history()?)?;
+        same("steps in the record", reply["record"].as_array().map(Vec::len), Some(9))?;
         ensure!(session.script(&mut ())?.contains("session.undo();"), "the script lacks a step");
         Ok(())
     })
 }
 
 fn busy(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let session = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let session = new(case, interface)?;
         session.prompt(&click(1), &mut ())?;
         let mut codes = Vec::new();
         let again = &mut |_: Slice<'_>| {
@@ -275,8 +275,8 @@ fn busy(case: &Case) -> anyhow::Result<String> {
 }
 
 fn cancel(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let session = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let session = new(case, interface)?;
         session.prompt(&click(1), &mut ())?;
         for step in [1, 3] {
             let result = session.propagate(None, &mut go_on, &mut CancelAfter::steps(step));
@@ -290,10 +290,10 @@ fn cancel(case: &Case) -> anyhow::Result<String> {
 }
 
 fn threads(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (volume, model) = both(case, door)?;
+    interfaces::each(case, |interface| {
+        let (volume, model) = both(case, interface)?;
         let one = |object: u32| {
-            let session = door.api.session(&volume, &model, None, &mut ())?;
+            let session = interface.api.session(&volume, &model, None, &mut ())?;
             session.prompt(&click(object), &mut ())?;
             session.propagate(None, &mut go_on, &mut ())?;
             anyhow::Ok((logits(&session, 3, object)?, session))
@@ -320,14 +320,14 @@ fn threads(case: &Case) -> anyhow::Result<String> {
 }
 
 fn state(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (volume, model) = both(case, door)?;
-        let session = door.api.session(&volume, &model, None, &mut ())?;
+    interfaces::each(case, |interface| {
+        let (volume, model) = both(case, interface)?;
+        let session = interface.api.session(&volume, &model, None, &mut ())?;
         session.prompt(&click(1), &mut ())?;
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut go_on, &mut ())?;
         let saved = session.save(&mut ())?;
         let bytes = saved.values::<u8>().context("a state is not bytes")?.to_vec();
-        let other = door.api.restore(&volume, &model, &bytes, None, &mut ())?;
+        let other = interface.api.restore(&volume, &model, &bytes, None, &mut ())?;
         session.propagate(None, &mut go_on, &mut ())?;
         other.propagate(None, &mut go_on, &mut ()).context("the restored session")?;
         ensure!(logits(&session, 4, 1)? == logits(&other, 4, 1)?, "the restored session goes on in another way");
@@ -337,11 +337,11 @@ fn state(case: &Case) -> anyhow::Result<String> {
         let bad =
             [Vec::new(), vec![0], b"hello".to_vec(), cut(1), cut(4), cut(7), flipped, [&bytes[..], b"x"].concat()];
         for (at, bad) in bad.iter().enumerate() {
-            expect_error(door.api.restore(&volume, &model, bad, None, &mut ()))
+            expect_error(interface.api.restore(&volume, &model, bad, None, &mut ()))
                 .with_context(|| format!("bad state {at}"))?;
         }
         let smaller = ViewStruct { shape: [3, 48, 64, 0], ..view(picture()?) };
-        expect_error(door.api.restore(&lend(door, &smaller)?, &model, &bytes, None, &mut ()))
+        expect_error(interface.api.restore(&lend(interface, &smaller)?, &model, &bytes, None, &mut ()))
             .context("another volume")?;
         Ok(())
     })

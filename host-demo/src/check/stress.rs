@@ -1,7 +1,7 @@
 //! What takes long: random input, cancelling at every step, leaks, times.
 
-use super::doors::{self, Door};
 use super::expect::{CancelAfter, Noise, expect_code, expect_error};
+use super::interfaces::{self, Interface};
 use super::lender::Lender;
 use super::sessions::{both, click, go_on, logits, new};
 use super::volumes::lend;
@@ -70,8 +70,8 @@ fn mangled(noise: &mut Noise, good: &str) -> String {
 fn random_text(case: &Case) -> anyhow::Result<String> {
     const SCRIPT: &str =
         "fn f(a) { let b = #{x: [1, 2.5], y: `t${a}`}; if a > 3 { throw b } b.x[a % 2] + f(a + 1) } f(0)";
-    doors::each(case, |door| {
-        let (mut noise, script) = (Noise::new(1), door.api.script()?);
+    interfaces::each(case, |interface| {
+        let (mut noise, script) = (Noise::new(1), interface.api.script()?);
         for _ in 0..400 {
             let text = mangled(&mut noise, SCRIPT);
             let request = json!({"source": text, "limits": {"operations": 20_000}}).to_string();
@@ -83,47 +83,47 @@ fn random_text(case: &Case) -> anyhow::Result<String> {
             survives(script.add_function(&declaration, |_| Ok("1".to_owned())))
                 .with_context(|| format!("declaration {declaration:?}"))?;
             let request = mangled(&mut noise, r#"{"input": "/no/such/file.nii", "crop": "1,2,3,4", "axis": "y"}"#);
-            survives(door.api.task("info", &request, &mut ())).with_context(|| format!("task {request:?}"))?;
+            survives(interface.api.task("info", &request, &mut ())).with_context(|| format!("task {request:?}"))?;
         }
         Ok(())
     })
 }
 
 fn random_state(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let (volume, model) = both(case, door)?;
-        let session = door.api.session(&volume, &model, None, &mut ())?;
+    interfaces::each(case, |interface| {
+        let (volume, model) = both(case, interface)?;
+        let session = interface.api.session(&volume, &model, None, &mut ())?;
         session.prompt(&click(1), &mut ())?;
         let saved = session.save(&mut ())?;
         let good = saved.values::<u8>().context("a state is not bytes")?.to_vec();
         let mut noise = Noise::new(2);
         for round in 0..3 {
             let bad = noise.bytes(1 << 20);
-            expect_error(door.api.restore(&volume, &model, &bad, None, &mut ()))
+            expect_error(interface.api.restore(&volume, &model, &bad, None, &mut ()))
                 .with_context(|| format!("1 MB, {round}"))?;
             // a good beginning, then noise
             let bad = [&good[..64.min(good.len())], &bad].concat();
-            expect_error(door.api.restore(&volume, &model, &bad, None, &mut ()))
+            expect_error(interface.api.restore(&volume, &model, &bad, None, &mut ()))
                 .with_context(|| format!("head, {round}"))?;
         }
         for _ in 0..100 {
             let (mut bad, at) = (good.clone(), noise.number() as usize % good.len());
             bad[at] ^= 1 << (noise.number() % 8);
-            expect_error(door.api.restore(&volume, &model, &bad, None, &mut ()))
+            expect_error(interface.api.restore(&volume, &model, &bad, None, &mut ()))
                 .with_context(|| format!("a bit of byte {at}"))?;
         }
-        door.api.restore(&volume, &model, &good, None, &mut ()).context("the good state afterwards").map(|_| ())
+        interface.api.restore(&volume, &model, &good, None, &mut ()).context("the good state afterwards").map(|_| ())
     })
 }
 
 fn cancel_anywhere(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let whole = new(case, door)?;
+    interfaces::each(case, |interface| {
+        let whole = new(case, interface)?;
         whole.prompt(&click(1), &mut ())?;
         whole.propagate(None, &mut go_on, &mut ())?;
         let expected = logits(&whole, 4, 1)?;
         for step in 1.. {
-            let session = new(case, door)?;
+            let session = new(case, interface)?;
             session.prompt(&click(1), &mut ())?;
             let result = session.propagate(None, &mut go_on, &mut CancelAfter::steps(step));
             if result.is_ok() {
@@ -156,18 +156,18 @@ fn stays_flat(rounds: usize, limit: u64, mut round: impl FnMut() -> anyhow::Resu
 }
 
 fn leak(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = Lender::counting()?;
-        stays_flat(3000, 4 << 20, || small_round(door, lender))
+        stays_flat(3000, 4 << 20, || small_round(interface, lender))
     })
 }
 
-fn small_round(door: &Door, lender: &'static Lender) -> anyhow::Result<()> {
-    let volume = lend(door, &lender.plain())?;
+fn small_round(interface: &Interface, lender: &'static Lender) -> anyhow::Result<()> {
+    let volume = lend(interface, &lender.plain())?;
     volume.info()?;
     volume.frame(1)?;
     expect_error(volume.frame(99))?;
-    let script = door.api.script()?;
+    let script = interface.api.script()?;
     script.add_function(r#"{"name": "f"}"#, |_| Ok("[1, 2, 3]".to_owned()))?;
     script.share_volume(&volume)?;
     script.run(r#"{"source": "viewer::f()"}"#, &mut ())?;
@@ -175,41 +175,41 @@ fn small_round(door: &Door, lender: &'static Lender) -> anyhow::Result<()> {
 }
 
 fn session_leak(case: &Case) -> anyhow::Result<String> {
-    // through one door: behind both are the same sessions, and a minute is long enough
-    let doors = doors::all(case)?;
-    let Some(door) = doors.first() else { return skip("the plugin has no functions for it") };
-    let (volume, model) = both(case, door)?;
+    // through one interface: behind both are the same sessions, and a minute is long enough
+    let interfaces = interfaces::all(case)?;
+    let Some(interface) = interfaces.first() else { return skip("the plugin has no functions for it") };
+    let (volume, model) = both(case, interface)?;
     stays_flat(100, 24 << 20, || {
-        let session = door.api.session(&volume, &model, None, &mut ())?;
+        let session = interface.api.session(&volume, &model, None, &mut ())?;
         session.prompt(&click(1), &mut ())?;
         session.propagate(Some(r#"{"max_frames": 2}"#), &mut go_on, &mut ())?;
         let state = session.save(&mut ())?;
-        drop(door.api.restore(&volume, &model, state.values::<u8>().context("no bytes")?, None, &mut ())?);
+        drop(interface.api.restore(&volume, &model, state.values::<u8>().context("no bytes")?, None, &mut ())?);
         session.labels(&mut ()).map(|_| ()).map_err(Into::into)
     })?;
     Ok(String::new())
 }
 
 fn times(case: &Case) -> anyhow::Result<String> {
-    let mut told: Vec<String> = Vec::new();
+    let mut reply: Vec<String> = Vec::new();
     let mut time = |what: &str, work: &mut dyn FnMut() -> anyhow::Result<()>| {
         let start = Instant::now();
         work()?;
-        told.push(format!("{what} {:.1} ms", start.elapsed().as_secs_f64() * 1e3));
+        reply.push(format!("{what} {:.1} ms", start.elapsed().as_secs_f64() * 1e3));
         anyhow::Ok(())
     };
     time("load", &mut || case.plugin().map(|_| ()))?;
-    let doors = doors::all(case)?;
-    let Some(door) = doors.first() else { return skip("the plugin has no functions for it") };
-    time("engine", &mut || Ok(door.api.start()?))?;
+    let interfaces = interfaces::all(case)?;
+    let Some(interface) = interfaces.first() else { return skip("the plugin has no functions for it") };
+    time("engine", &mut || Ok(interface.api.start()?))?;
     let lender = Lender::counting()?;
-    time("lend", &mut || lend(door, &lender.plain()).map(|_| ()))?;
-    let script = door.api.script()?;
+    time("lend", &mut || lend(interface, &lender.plain()).map(|_| ()))?;
+    let script = interface.api.script()?;
     time("script", &mut || Ok(script.run(r#"{"source": "6 * 7"}"#, &mut ()).map(drop)?))?;
     if case.model.is_some() {
         let mut session = None;
         time("model and session", &mut || {
-            session = Some(new(case, door)?);
+            session = Some(new(case, interface)?);
             Ok(())
         })?;
         let session = session.context("no session")?;
@@ -217,5 +217,5 @@ fn times(case: &Case) -> anyhow::Result<String> {
         time("second click", &mut || Ok(session.prompt(&click(2), &mut ()).map(drop)?))?;
         time("propagation", &mut || Ok(session.propagate(None, &mut go_on, &mut ())?))?;
     }
-    Ok(told.join(", "))
+    Ok(reply.join(", "))
 }

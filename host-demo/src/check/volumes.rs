@@ -1,7 +1,7 @@
 //! Volumes: the memory that a host lends, slices, places in the patient, writing.
 
-use super::doors::{self, Door};
 use super::expect::{expect_code, expect_error, json_of, same};
+use super::interfaces::{self, Interface};
 use super::lender::{C_ORDER, COUNT, Lender, SHAPE, counting, second_slice};
 use super::pages::Access;
 use super::{Case, Check};
@@ -50,9 +50,9 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// Lends a view.
-pub fn lend(door: &Door, view: &ViewStruct) -> anyhow::Result<Volume> {
+pub fn lend(interface: &Interface, view: &ViewStruct) -> anyhow::Result<Volume> {
     // Safety: the views of the checks describe memory that may be read until it is released.
-    Ok(unsafe { door.api.lend_view(view) }?)
+    Ok(unsafe { interface.api.lend_view(view) }?)
 }
 
 /// The values of a slice.
@@ -68,15 +68,15 @@ fn values(view: &View) -> anyhow::Result<Vec<u16>> {
 const AFFINE: [f64; 16] = [-0.5, 0.0, 0.0, 10.0, 0.0, -0.25, 0.0, 20.0, 0.0, 0.0, 2.0, -30.0, 0.0, 0.0, 0.0, 1.0];
 
 fn info(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = Lender::counting()?;
         let view = ViewStruct { has_affine: 1, affine: AFFINE, ..lender.plain() };
-        let volume = lend(door, &view)?;
-        let told = json_of(&volume.info()?)?;
-        same("shape", &told["shape"], &json!(SHAPE))?;
-        same("dtype", &told["dtype"], &json!("uint16"))?;
-        same("spacing", &told["spacing"], &json!([0.5, 0.25, 2.0]))?;
-        let affine: Vec<_> = told["affine"].as_array().into_iter().flatten().cloned().collect();
+        let volume = lend(interface, &view)?;
+        let reply = json_of(&volume.info()?)?;
+        same("shape", &reply["shape"], &json!(SHAPE))?;
+        same("dtype", &reply["dtype"], &json!("uint16"))?;
+        same("spacing", &reply["spacing"], &json!([0.5, 0.25, 2.0]))?;
+        let affine: Vec<_> = reply["affine"].as_array().into_iter().flatten().cloned().collect();
         same("affine", json!(affine[..3.min(affine.len())]), json!([&AFFINE[..4], &AFFINE[4..8], &AFFINE[8..12]]))?;
         for (frame, expected) in counting().chunks(COUNT / SHAPE[0]).enumerate() {
             same("values of a slice", slice(&volume, frame as u64)?, expected.to_vec())?;
@@ -86,12 +86,12 @@ fn info(case: &Case) -> anyhow::Result<String> {
 }
 
 fn dtypes(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         for (name, number) in DTYPES {
             let bytes = i64::from(number & 0xff) / 8;
             let lender = Lender::of(&vec![0x3f3f; COUNT * bytes as usize / 2], Access::Read, false)?;
             let strides = [20 * bytes, 5 * bytes, bytes, 0];
-            let volume = lend(door, &ViewStruct { dtype: number, strides, ..lender.plain() })?;
+            let volume = lend(interface, &ViewStruct { dtype: number, strides, ..lender.plain() })?;
             let view = volume.frame(2).with_context(|| name)?;
             let read_as = match name {
                 "float16" => "float32",
@@ -103,39 +103,39 @@ fn dtypes(case: &Case) -> anyhow::Result<String> {
         }
         let odd = Lender::counting()?;
         for number in [0x0000, 0x0777, 0x0180, 0x0120_0108, u32::MAX] {
-            expect_code(lend_raw(door, &ViewStruct { dtype: number, ..odd.plain() }), "invalid_argument")
+            expect_code(lend_raw(interface, &ViewStruct { dtype: number, ..odd.plain() }), "invalid_argument")
                 .with_context(|| format!("the type {number:#x}"))?;
         }
         Ok(())
     })
 }
 
-fn lend_raw(door: &Door, view: &ViewStruct) -> Result<Volume, sam_octa2_abi::PluginError> {
+fn lend_raw(interface: &Interface, view: &ViewStruct) -> Result<Volume, sam_octa2_abi::PluginError> {
     // Safety: as in `lend`.
-    unsafe { door.api.lend_view(view) }
+    unsafe { interface.api.lend_view(view) }
 }
 
 fn strides(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let [frames, rows, columns] = SHAPE;
         let lender = Lender::counting()?;
-        let plain = lend(door, &lender.plain())?;
+        let plain = lend(interface, &lender.plain())?;
         same("C order", slice(&plain, 1)?, second_slice())?;
-        let flipped = lend(door, &lender.view(COUNT - 1, C_ORDER.map(|stride| -stride)))?;
+        let flipped = lend(interface, &lender.view(COUNT - 1, C_ORDER.map(|stride| -stride)))?;
         same("all axes backwards", slice(&flipped, 1)?, second_slice().into_iter().rev().collect())?;
         // the same numbers in Fortran order
         let at = |index: usize| (index % frames) * 20 + (index / frames % rows) * 5 + index / (frames * rows);
         let fortran: Vec<u16> = (0..COUNT).map(|index| at(index) as u16).collect();
         let fortran = Lender::of(&fortran, Access::Read, false)?;
         let strides = [2, 2 * frames as i64, 2 * (frames * rows) as i64];
-        same("Fortran order", slice(&lend(door, &fortran.view(0, strides))?, 1)?, second_slice())?;
+        same("Fortran order", slice(&lend(interface, &fortran.view(0, strides))?, 1)?, second_slice())?;
         // rows with gaps, and one slice shown three times
         let wide: Vec<u16> =
             (0..COUNT * 2).map(|index| if index % 2 == 0 { index as u16 / 2 } else { 0xffff }).collect();
         let wide = Lender::of(&wide[..COUNT * 2 - 1], Access::Read, false)?;
-        let gaps = lend(door, &wide.view(0, C_ORDER.map(|stride| 2 * stride)))?;
+        let gaps = lend(interface, &wide.view(0, C_ORDER.map(|stride| 2 * stride)))?;
         same("every other value", slice(&gaps, 1)?, second_slice())?;
-        let again = lend(door, &lender.view(20, [0, C_ORDER[1], C_ORDER[2]]))?;
+        let again = lend(interface, &lender.view(20, [0, C_ORDER[1], C_ORDER[2]]))?;
         same("one slice for all", slice(&again, 2)?, second_slice())?;
         // a value at any byte
         let bytes: Vec<u8> = std::iter::once(0).chain(counting().iter().flat_map(|n| n.to_ne_bytes())).collect();
@@ -144,14 +144,14 @@ fn strides(case: &Case) -> anyhow::Result<String> {
         let shifted = Lender::of(&shifted, Access::Read, false)?;
         let mut odd = shifted.plain();
         odd.data = odd.data.wrapping_byte_add(1);
-        same("values at odd addresses", slice(&lend(door, &odd)?, 1)?, second_slice())?;
+        same("values at odd addresses", slice(&lend(interface, &odd)?, 1)?, second_slice())?;
         ensure!(columns == 5, "the shape of the check");
         Ok(())
     })
 }
 
 fn views(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = Lender::counting()?;
         let good = || lender.plain();
         let affine = |at: usize, value: f64| {
@@ -177,17 +177,17 @@ fn views(case: &Case) -> anyhow::Result<String> {
             ("a flat affine", affine(0, 0.0)),
         ];
         for (at, (what, view)) in bad.iter().enumerate() {
-            expect_code(lend_raw(door, view), "invalid_argument").context(*what)?;
+            expect_code(lend_raw(interface, view), "invalid_argument").context(*what)?;
             same("releases", lender.releases(), at + 1).context(*what)?;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
         same("releases in the end", lender.releases(), bad.len())?;
-        same("values of the next volume", slice(&lend(door, &good())?, 1)?, second_slice())
+        same("values of the next volume", slice(&lend(interface, &good())?, 1)?, second_slice())
     })
 }
 
 /// What is done with a volume.
-fn use_it(door: &Door, volume: &Volume) -> anyhow::Result<()> {
+fn use_it(interface: &Interface, volume: &Volume) -> anyhow::Result<()> {
     volume.info()?;
     volume.to_index([1.0, 2.0, 3.0])?;
     for frame in 0..SHAPE[0] as u64 {
@@ -195,65 +195,65 @@ fn use_it(door: &Door, volume: &Volume) -> anyhow::Result<()> {
     }
     let folder = Folder::new("use")?;
     volume.write(&folder.path("copy.npy"), &mut ())?;
-    let script = door.api.script()?;
+    let script = interface.api.script()?;
     let id = script.share_volume(volume)?;
     let request = json!({"source": "let v = arg(\"v\"); v.frames", "args": {"v": {"handle": id}}});
     same("slices in a script", json_of(&script.run(&request.to_string(), &mut ())?)?["result"].clone(), json!(3))
 }
 
 fn read_only(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = Lender::read_only()?;
-        let volume = lend(door, &lender.plain())?;
-        use_it(door, &volume)?;
+        let volume = lend(interface, &lender.plain())?;
+        use_it(interface, &volume)?;
         drop(volume);
         same("the values afterwards", lender.values(), counting())
     })
 }
 
 fn release(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = Lender::counting()?;
         for round in 0..3 {
-            let volume = lend(door, &lender.plain())?;
-            use_it(door, &volume)?;
+            let volume = lend(interface, &lender.plain())?;
+            use_it(interface, &volume)?;
             same("releases while the volume is there", lender.releases(), round)?;
             drop(volume);
             same("releases when the volume was freed", lender.releases(), round + 1)?;
         }
         // a script keeps what it was lent
-        let (volume, script) = (lend(door, &lender.plain())?, door.api.script()?);
+        let (volume, script) = (lend(interface, &lender.plain())?, interface.api.script()?);
         script.share_volume(&volume)?;
         drop(volume);
         same("releases while a script has the volume", lender.releases(), 3)?;
         drop(script);
         same("releases when the script was freed", lender.releases(), 4)?;
         let quiet = ViewStruct { release: None, ..lender.plain() };
-        drop(lend(door, &quiet).context("a view without `release`")?);
+        drop(lend(interface, &quiet).context("a view without `release`")?);
         same("releases of a view without `release`", lender.releases(), 4)
     })
 }
 
 fn after_release(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let lender = Lender::vanishing()?;
-        let volume = lend(door, &lender.plain())?;
+        let volume = lend(interface, &lender.plain())?;
         let kept = volume.frame(1)?;
-        use_it(door, &volume)?;
+        use_it(interface, &volume)?;
         drop(volume);
         // the memory may be gone from here on; a slice that was given is read-only memory of the plugin, or keeps the host's alive
         same("a slice that was kept", values(&kept)?, second_slice())?;
         drop(kept);
         same("releases", lender.releases(), 1)?;
         let other = Lender::counting()?;
-        use_it(door, &lend(door, &other.plain())?)?;
-        expect_error(lend_raw(door, &ViewStruct { dimensions: 9, ..Lender::vanishing()?.plain() }))
+        use_it(interface, &lend(interface, &other.plain())?)?;
+        expect_error(lend_raw(interface, &ViewStruct { dimensions: 9, ..Lender::vanishing()?.plain() }))
     })
 }
 
 fn bounds(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let volume = lend(door, &Lender::counting()?.plain())?;
+    interfaces::each(case, |interface| {
+        let volume = lend(interface, &Lender::counting()?.plain())?;
         for frame in [3, 4, 1 << 31, 1 << 32, u64::MAX] {
             expect_error(volume.frame(frame)).with_context(|| format!("slice {frame}"))?;
         }
@@ -262,8 +262,8 @@ fn bounds(case: &Case) -> anyhow::Result<String> {
 }
 
 fn places(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
-        let volume = lend(door, &ViewStruct { has_affine: 1, affine: AFFINE, ..Lender::counting()?.plain() })?;
+    interfaces::each(case, |interface| {
+        let volume = lend(interface, &ViewStruct { has_affine: 1, affine: AFFINE, ..Lender::counting()?.plain() })?;
         same("index 2, 3, 1 in the patient", volume.to_patient([2.0, 3.0, 1.0])?, [9.0, 19.25, -28.0])?;
         same("and back", volume.to_index([9.0, 19.25, -28.0])?, [2.0, 3.0, 1.0])?;
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
@@ -296,18 +296,18 @@ impl Drop for Folder {
 }
 
 fn write(case: &Case) -> anyhow::Result<String> {
-    doors::each(case, |door| {
+    interfaces::each(case, |interface| {
         let folder = Folder::new("write-網膜")?;
-        let volume = lend(door, &ViewStruct { has_affine: 1, affine: AFFINE, ..Lender::counting()?.plain() })?;
+        let volume = lend(interface, &ViewStruct { has_affine: 1, affine: AFFINE, ..Lender::counting()?.plain() })?;
         for name in ["copy.nii.gz", "copy.npy"] {
             volume.write(&folder.path(name), &mut ())?;
-            let copy = door.api.open_volume(&folder.path(name), None, &mut ()).context(name)?;
+            let copy = interface.api.open_volume(&folder.path(name), None, &mut ()).context(name)?;
             same("a slice of the copy", slice(&copy, 1)?, second_slice()).context(name)?;
         }
         let inside_a_file = folder.path("copy.npy/copy.npy");
         expect_error(volume.write(&inside_a_file, &mut ())).context("a path through a file")?;
         let files = std::fs::read_dir(&folder.0)?.count();
         same("files in the folder afterwards", files, 2)?;
-        expect_code(door.api.open_volume(&folder.path("gone.npy"), None, &mut ()), "not_found")
+        expect_code(interface.api.open_volume(&folder.path("gone.npy"), None, &mut ()), "not_found")
     })
 }

@@ -24,8 +24,8 @@ pub struct Known {
 impl Known {
     /// From `host-demo reference --json`.
     pub fn new(reference: &Value) -> Self {
-        let rooms = reference.as_array().into_iter().flatten();
-        let functions = rooms.filter_map(|room| room["functions"].as_array()).flatten().cloned().collect();
+        let sections = reference.as_array().into_iter().flatten();
+        let functions = sections.filter_map(|section| section["functions"].as_array()).flatten().cloned().collect();
         Self { functions: Arc::new(functions), variables: Arc::default() }
     }
 
@@ -48,7 +48,7 @@ impl Known {
         let word = |letter: char| letter.is_alphanumeric() || letter == '_';
         let start =
             line.rfind(|letter| !word(letter)).map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
-        let (before, begun) = line.split_at(start);
+        let (before, started) = line.split_at(start);
         let mut found: Vec<String> = if before.ends_with("viewer::") {
             viewer::FUNCTIONS.iter().map(|(name, _)| format!("{name}(")).collect()
         } else if before.ends_with(':') && before.trim() == ":" {
@@ -63,7 +63,7 @@ impl Known {
             let others = WORDS.map(str::to_owned).into_iter().chain(self.variables()).chain(["viewer::".to_owned()]);
             names.chain(others.filter(|_| !method)).collect()
         };
-        found.retain(|name| name.starts_with(begun));
+        found.retain(|name| name.starts_with(started));
         found.sort();
         found.dedup();
         (start, found)

@@ -146,18 +146,18 @@ mod tests {
 
     #[derive(Default)]
     struct Recorder {
-        heard: Vec<String>,
+        received: Vec<String>,
     }
 
     impl HostObserver for Recorder {
         fn progress(&mut self, stage: &str, done: u64, total: u64) -> Flow {
             assert_ne!(done, 13, "the observer's own panic");
-            self.heard.push(format!("{stage} {done}/{total}"));
+            self.received.push(format!("{stage} {done}/{total}"));
             if done == total { Flow::CANCEL } else { Flow::CONTINUE }
         }
 
         fn log(&mut self, severity: Severity, message: &str) {
-            self.heard.push(format!("{severity:?} {message}"));
+            self.received.push(format!("{severity:?} {message}"));
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
             });
             assert!(!host.is_cancelled());
         });
-        assert_eq!(recorder.heard, ["encode 1/2", "encode 2/2", "Severity(3) from elsewhere"]);
+        assert_eq!(recorder.received, ["encode 1/2", "encode 2/2", "Severity(3) from elsewhere"]);
     }
 
     #[test]

@@ -66,8 +66,8 @@ impl Plugin {
     /// The function tables behind [`Plugin::api`].
     pub fn tables(&self) -> Result<Tables, ExtensionError> {
         macro_rules! tables {
-            ($($(#[$about:meta])+ $room:ident $table:ident $id:literal $prefix:literal { $($functions:tt)+ })+) => {
-                Tables { $($room: *self.extension()?,)+ }
+            ($($(#[$about:meta])+ $module:ident $table:ident $id:literal $prefix:literal { $($functions:tt)+ })+) => {
+                Tables { $($module: *self.extension()?,)+ }
             };
         }
         Ok(crate::functions!(tables))

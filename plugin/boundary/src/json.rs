@@ -68,8 +68,8 @@ mod tests {
         ] {
             let error = read(text).unwrap_err();
             assert!(error.code == "invalid_argument" && error.message.starts_with(message), "{error}");
-            let told: Value = serde_json::from_str(&error.detail_json).unwrap();
-            assert_eq!(told, json!({"key": detail.0, "nearest": detail.1}));
+            let reply: Value = serde_json::from_str(&error.detail_json).unwrap();
+            assert_eq!(reply, json!({"key": detail.0, "nearest": detail.1}));
         }
         let far = read(r#"{"zzzzzzzzzzz": 1}"#).unwrap_err();
         assert_eq!(far.detail_json, r#"{"key":"zzzzzzzzzzz"}"#);

@@ -1,4 +1,4 @@
-//! A task through either door: read the request, do the work, write the report.
+//! A task through either interface: read the request, do the work, write the report.
 
 use crate::c::{Checked, Place, long_as, text};
 use crate::guard::guarded;
@@ -69,7 +69,7 @@ pub fn request<T: DeserializeOwned + Serialize>(task: &str, text: &str) -> Check
 }
 
 /// A report for programs and the same for people.
-pub fn told(report: impl Serialize + Display) -> Value {
+pub fn response(report: impl Serialize + Display) -> Value {
     json!({"report": report, "text": report.to_string()})
 }
 

@@ -135,13 +135,13 @@ mod tests {
     struct Patient {
         answers: usize,
         token: bool,
-        heard: Vec<String>,
+        received: Vec<String>,
     }
 
     impl HostObserver for Patient {
         fn progress(&mut self, stage: &str, done: u64, total: u64) -> Flow {
-            self.heard.push(format!("{stage} {done}/{total}"));
-            if self.heard.len() > self.answers { Flow::CANCEL } else { Flow::CONTINUE }
+            self.received.push(format!("{stage} {done}/{total}"));
+            if self.received.len() > self.answers { Flow::CANCEL } else { Flow::CONTINUE }
         }
 
         fn is_cancelled(&mut self) -> bool {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn patient(answers: usize, token: bool) -> Asked<Patient> {
-        Asked::new(Patient { answers, token, heard: Vec::new() })
+        Asked::new(Patient { answers, token, received: Vec::new() })
     }
 
     #[test]
@@ -163,17 +163,17 @@ mod tests {
             asked.at = if late { Instant::now() - AGAIN } else { Instant::now() + AGAIN };
             assert!(!asked.is_cancelled());
         }
-        assert_eq!(asked.host.heard, ["encode 3/9", "encode 3/9"], "once it was late, and not before");
+        assert_eq!(asked.host.received, ["encode 3/9", "encode 3/9"], "once it was late, and not before");
         asked.at = Instant::now() - AGAIN;
-        assert!(asked.is_cancelled() && asked.host.heard.len() == 3);
-        assert!(asked.is_cancelled() && asked.host.heard.len() == 3, "a stop stays, and nobody is asked again");
+        assert!(asked.is_cancelled() && asked.host.received.len() == 3);
+        assert!(asked.is_cancelled() && asked.host.received.len() == 3, "a stop stays, and nobody is asked again");
         assert_eq!(asked.progress("encode", 4, 9), Flow::CANCEL);
     }
 
     #[test]
     fn a_token_stops_at_the_next_question() {
         let mut asked = patient(9, true);
-        assert!(asked.is_cancelled() && asked.host.heard.is_empty());
+        assert!(asked.is_cancelled() && asked.host.received.is_empty());
     }
 
     #[test]

@@ -17,17 +17,17 @@ use sam_octa2_boundary::{convert, guard};
 /// The libtorch that this library was built for (`tch` 0.26).
 const TORCH_VERSION: &str = "2.13.0";
 
-/// The functions of all rooms but `system`, most of which the other library does itself.
+/// The functions of all modules but `system`, most of which the other library does itself.
 macro_rules! engine {
     ($(
         $(#[$about:meta])+
-        $room:ident $table:ident $id:literal $prefix:literal {
+        $module:ident $table:ident $id:literal $prefix:literal {
             $($(#[$doc:meta])+ $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)+
         }
     )+) => {
-        engine! { @rooms $($room $table { $($name)+ })+ }
+        engine! { @modules $($module $table { $($name)+ })+ }
     };
-    (@rooms system $system:ident { $($done:ident)+ } $($room:ident $table:ident { $($name:ident)+ })+) => {
+    (@modules system $system:ident { $($done:ident)+ } $($module:ident $table:ident { $($name:ident)+ })+) => {
         Engine {
             version: ENGINE_VERSION.as_ptr(),
             version_length: ENGINE_VERSION.len(),
@@ -37,7 +37,7 @@ macro_rules! engine {
             run_c_task: c::system::task,
             set_threads: c::system::set_threads,
             run_selftest: c::system::selftest,
-            $($room: $table { $($name: c::$room::$name),+ },)+
+            $($module: $table { $($name: c::$module::$name),+ },)+
         }
     };
 }

@@ -6,7 +6,7 @@ use crate::script;
 use sam_octa2_abi::abi_stable::std_types::{RResult, RStr, RString};
 use sam_octa2_abi::{HostCalls, PluginError};
 use sam_octa2_boundary::c::Checked;
-use sam_octa2_boundary::task::{for_rust, request, told};
+use sam_octa2_boundary::task::{for_rust, request, response};
 use sam_octa2_core::progress::{Flow, Observer};
 use sam_octa2_core::{Error, job, loader, sparse, train};
 use serde::{Deserialize, Serialize};
@@ -22,14 +22,14 @@ pub extern "C" fn run(name: RStr<'_>, request: RStr<'_>, host: &HostCalls) -> RR
 pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
     let observer = &mut ToHost(host);
     let reply = match name {
-        "segment" => job::segment(&request(name, json)?, observer).map(told),
+        "segment" => job::segment(&request(name, json)?, observer).map(response),
         "export" => {
             let request = request(name, json)?;
             let exported = observer.step("export", 0, 1).and_then(|()| job::export(&request));
             exported.map(|report| json!({"report": report}))
         }
-        "predict" => job::predict(&request(name, json)?, observer).map(told),
-        "replay" => job::replay(&request(name, json)?, observer).map(told),
+        "predict" => job::predict(&request(name, json)?, observer).map(response),
+        "replay" => job::replay(&request(name, json)?, observer).map(response),
         "script" => return script::run(&request(name, json)?, host),
         "check" => return script::check(&request(name, json)?, host),
         "reference" => return script::reference(&request(name, json)?, host),

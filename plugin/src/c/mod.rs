@@ -20,19 +20,19 @@ use sam_octa2_abi::raw::{
 };
 use std::ffi::c_char;
 
-/// What a function does: its room, its name, its arguments.
+/// What a function does: its module, its name, its arguments.
 macro_rules! body {
     (system $name:ident $($argument:ident)*) => {
         system::$name($($argument),*)
     };
-    ($room:ident free $handle:ident) => {
+    ($module:ident free $handle:ident) => {
         if let (false, Ok(engine)) = ($handle.is_null(), get()) {
-            (engine.$room.free)($handle)
+            (engine.$module.free)($handle)
         }
     };
-    ($room:ident $name:ident $($argument:ident)*) => {
+    ($module:ident $name:ident $($argument:ident)*) => {
         match get() {
-            Ok(engine) => (engine.$room.$name)($($argument),*),
+            Ok(engine) => (engine.$module.$name)($($argument),*),
             Err(reason) => Answer::without_engine([$($argument.refused(&reason)),*].into_iter().min()),
         }
     };
@@ -41,7 +41,7 @@ macro_rules! body {
 macro_rules! exports {
     ($(
         $(#[doc = $about:literal])+
-        $room:ident $table:ident $id:literal $prefix:literal {
+        $module:ident $table:ident $id:literal $prefix:literal {
             $($(#[doc = $doc:literal])+ $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)+
         }
     )+) => { pastey::paste! {
@@ -49,7 +49,7 @@ macro_rules! exports {
             $(#[doc = $doc])+
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn [<sam_octa2_ $prefix $name>]($($argument: $kind),*) $(-> $result)? {
-                unsafe { body!($room $name $($argument)*) }
+                unsafe { body!($module $name $($argument)*) }
             }
         )+)+
 

@@ -81,19 +81,19 @@ pub struct SampleConfig {
     /// clicks that follow where the answer was wrong
     pub corrections: usize,
     /// an easier truth, for models that begin from nothing
-    pub lesson: Option<Lesson>,
+    pub curriculum: Option<Curriculum>,
 }
 
-/// A lesson on the way from random weights to whole objects: only what lies near the first click counts. Without it such a model soon gives every click
+/// A curriculum on the way from random weights to whole objects: only what lies near the first click counts. Without it such a model soon gives every click
 /// the same mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lesson {
+pub struct Curriculum {
     /// radius around the click, in pixels of the model's input
-    pub reach: usize,
+    pub radius: usize,
     /// the image is blank and the truth the whole disc: places alone are learnt
     #[serde(default)]
-    pub blank: bool,
+    pub blank_image: bool,
 }
 
 impl Default for SampleConfig {
@@ -106,7 +106,7 @@ impl Default for SampleConfig {
             prompt: PromptKind::Points,
             points: PointRules::default(),
             corrections: 0,
-            lesson: None,
+            curriculum: None,
         }
     }
 }
@@ -121,11 +121,11 @@ impl SampleConfig {
             Self { points: PointRules { positive: 0, .. }, prompt: PromptKind::Points | PromptKind::Any, .. } => {
                 Err(Error::invalid("sample.points.positive is 0: a prompt needs a point on the object"))
             }
-            Self { lesson: Some(_), prompt, points, corrections, .. }
+            Self { curriculum: Some(_), prompt, points, corrections, .. }
                 if *prompt != PromptKind::Points || points.negative > 0 || *corrections > 0 =>
             {
                 Err(Error::invalid(
-                    "sample.lesson goes with points on the object alone: no boxes, masks, negative points or corrections",
+                    "sample.curriculum goes with points on the object alone: no boxes, masks, negative points or corrections",
                 ))
             }
             _ => self.points.check("sample.points."),
@@ -186,8 +186,8 @@ impl SampleConfig {
             }
         }
         clip.objects.retain(|object| object.prompts.contains_key(&0));
-        if let Some(lesson) = self.lesson {
-            lesson.apply(clip);
+        if let Some(curriculum) = self.curriculum {
+            curriculum.apply(clip);
         }
         !clip.objects.is_empty()
     }
@@ -223,7 +223,7 @@ impl SampleConfig {
     }
 }
 
-impl Lesson {
+impl Curriculum {
     fn apply(self, clip: &mut Clip) {
         for object in &mut clip.objects {
             let Some(click) = object.prompts.get(&0).and_then(|prompt| prompt.points.first()) else { continue };
@@ -232,11 +232,11 @@ impl Lesson {
                     (Tensor::arange(truth.size()[3], (Kind::Float, truth.device())) - f64::from(centre)).square()
                 };
                 let distance = along(click.y).view([-1, 1]) + along(click.x).view([1, -1]);
-                let disc = distance.le((self.reach * self.reach) as f64).to_kind(Kind::Float).view_as(truth);
-                *truth = if self.blank { disc } else { &*truth * disc };
+                let disc = distance.le((self.radius * self.radius) as f64).to_kind(Kind::Float).view_as(truth);
+                *truth = if self.blank_image { disc } else { &*truth * disc };
             }
         }
-        if self.blank {
+        if self.blank_image {
             clip.images.iter_mut().for_each(|image| *image = image.zeros_like());
             clip.dense.clear();
         }

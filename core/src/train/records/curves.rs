@@ -1,4 +1,4 @@
-//! The course of a training as a picture: losses above, quality below, over the steps.
+//! The curves of a training as a picture: losses above, quality below, over the steps.
 
 use super::{EpochRecord, StepRecord};
 use crate::io::write_text;

@@ -1,4 +1,4 @@
-//! What is written down while training: the course of the losses, the quality of every slice after every epoch, the best epoch; as tables
+//! What is written down while training: the losses, the quality of every slice after every epoch, the best epoch; as tables
 //! (`tables`), for TensorBoard (`events`), as a picture (`curves`) and as pictures of the answers (`sheets`).
 
 mod curves;

@@ -100,7 +100,10 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     let labels = read(&request.labels, volume.as_ref())?;
     let mut about = request.about.clone();
     if let Some(object) = request.faz_object.filter(|object| !labels.data.contains(object)) {
-        about.notes.push(format!("object {object}, which should be the FAZ, is not in the labels; there are {:?}", labels.objects()));
+        about.notes.push(format!(
+            "object {object}, which should be the FAZ, is not in the labels; there are {:?}",
+            labels.objects()
+        ));
     }
     let (vessels, faz) = parts(request, labels, volume.as_ref())?;
     let mut options = request.options.clone();

@@ -83,7 +83,7 @@ pub fn vessels(request: &VesselsRequest, observer: &mut dyn Observer) -> Result<
         return Err(Error::invalid("`erased` is taken off `regions`: name them, too"));
     }
     let map = map(request)?;
-    let told = match &request.regions {
+    let reply = match &request.regions {
         None => map.clone(),
         Some(regions) => {
             observer.step("vessels", 0, 1)?;
@@ -95,14 +95,14 @@ pub fn vessels(request: &VesselsRequest, observer: &mut dyn Observer) -> Result<
             vessels::on_layers(&map, &left, request.least_on_layer)?
         }
     };
-    io::write_labels(&told, &request.output)?;
+    io::write_labels(&reply, &request.output)?;
     if let Some(picture) = &request.picture {
         io::write_picture(&coloured(&map)?, picture)?;
     }
     observer.step("vessels", 1, 1)?;
-    let size = |object| VesselSize { object, map_pixels: map.count(object), pixels: told.count(object) };
+    let size = |object| VesselSize { object, map_pixels: map.count(object), pixels: reply.count(object) };
     let vessels = map.objects().into_iter().map(size).collect();
-    Ok(VesselsReport { output: request.output.clone(), vessels, layers: told.frames })
+    Ok(VesselsReport { output: request.output.clone(), vessels, layers: reply.frames })
 }
 
 /// The vessels seen from the front, numbered.

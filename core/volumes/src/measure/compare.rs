@@ -147,10 +147,10 @@ mod tests {
 
     #[test]
     fn two_squares() {
-        let told = compare(&square(3), &square(5)).unwrap();
-        assert_eq!((told.voxels, told.truth_voxels), (25, 25));
-        assert!((told.dice - 0.6).abs() < 1e-12 && (told.jaccard - 15.0 / 35.0).abs() < 1e-12, "{told:?}");
-        assert_eq!((told.hausdorff_mm, told.surface_hausdorff_mm), (Some(1.0), Some(1.0)));
+        let reply = compare(&square(3), &square(5)).unwrap();
+        assert_eq!((reply.voxels, reply.truth_voxels), (25, 25));
+        assert!((reply.dice - 0.6).abs() < 1e-12 && (reply.jaccard - 15.0 / 35.0).abs() < 1e-12, "{reply:?}");
+        assert_eq!((reply.hausdorff_mm, reply.surface_hausdorff_mm), (Some(1.0), Some(1.0)));
         let same = compare(&square(3), &square(3)).unwrap();
         assert_eq!((same.dice, same.hausdorff_mm, same.surface_mean_mm), (1.0, Some(0.0), Some(0.0)));
     }
@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn nothing_is_no_distance() {
         let empty = Grid { inside: vec![false; 400], ..square(3) };
-        let told = compare(&empty, &square(3)).unwrap();
-        assert_eq!((told.dice, told.precision, told.recall, told.hausdorff_mm), (0.0, 0.0, 0.0, None));
+        let reply = compare(&empty, &square(3)).unwrap();
+        assert_eq!((reply.dice, reply.precision, reply.recall, reply.hausdorff_mm), (0.0, 0.0, 0.0, None));
         assert_eq!(compare(&empty, &empty).unwrap().dice, 1.0);
         assert_eq!((dice(&empty, &square(3)).unwrap(), dice(&square(3), &square(5)).unwrap()), (0.0, 0.6));
         let other = Grid { shape: [1, 400, 1], ..square(3) };

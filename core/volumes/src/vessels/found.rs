@@ -25,7 +25,11 @@ pub fn clean_zone(faz: &Labels) -> Labels {
     for frame in 0..faz.frames {
         let there = faz.frame(frame).iter().zip(&zone.inside).map(|(&label, &inside)| label != 0 && inside);
         if let Some(part) = largest(&Grid { inside: there.collect(), ..zone.clone() }, least) {
-            clean.frame_mut(frame).iter_mut().zip(part.inside).for_each(|(label, inside)| *label = u16::from(inside) * FAZ);
+            clean
+                .frame_mut(frame)
+                .iter_mut()
+                .zip(part.inside)
+                .for_each(|(label, inside)| *label = u16::from(inside) * FAZ);
         }
     }
     clean
@@ -79,7 +83,9 @@ mod tests {
     fn a_zone_has_no_pinholes_and_no_specks() {
         let disc = |y: usize, x: usize| y.abs_diff(50).pow(2) + x.abs_diff(50).pow(2) < 144;
         let rough = drawn(2, |frame, y, x| {
-            (disc(y, x) && (y, x) != (50, 50) && (frame == 0 || x < 55)) || (y < 3 && x < 3 + frame) || (y, x) == (90, 90)
+            (disc(y, x) && (y, x) != (50, 50) && (frame == 0 || x < 55))
+                || (y < 3 && x < 3 + frame)
+                || (y, x) == (90, 90)
         });
         let clean = clean_zone(&rough);
         assert_eq!(clean, drawn(2, |frame, y, x| disc(y, x) && (frame == 0 || x < 55)));

@@ -131,7 +131,7 @@ impl Lent {
     /// One slice, every number as `T` and then through `convert`.
     fn gather<T: Copy, V>(&self, frame: usize, convert: impl Fn(T) -> V) -> Result<Vec<V>> {
         let [_, rows, columns, channels] = self.shape;
-        let mut values = self.room(rows * columns * channels)?;
+        let mut values = self.reserve(rows * columns * channels)?;
         for row in 0..rows {
             for column in 0..columns {
                 for channel in 0..channels {
@@ -154,7 +154,7 @@ impl Lent {
             return self.gather(frame, |value| value);
         }
         let length = columns * channels;
-        let mut values: Vec<T> = self.room(rows * length)?;
+        let mut values: Vec<T> = self.reserve(rows * length)?;
         for row in 0..rows {
             let from = self.at([frame, row, 0, 0]);
             // SAFETY: the row's bytes are lent memory without gaps; there is room for them behind the rows before, in memory of our own
@@ -173,7 +173,7 @@ impl Lent {
         self.data.wrapping_offset(steps.map(|(&i, stride)| (i as isize).wrapping_mul(stride)).sum())
     }
 
-    fn room<V>(&self, count: usize) -> Result<Vec<V>> {
+    fn reserve<V>(&self, count: usize) -> Result<Vec<V>> {
         let mut values = Vec::new();
         let lacking = |_| Error::Unsupported("not enough memory for one slice of the lent volume".into());
         values.try_reserve_exact(count).map_err(lacking)?;

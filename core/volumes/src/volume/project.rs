@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn numbers_and_thresholds() {
-        let told = volume().statistics(0..4).unwrap();
-        assert_eq!((told.count, told.min, told.max, told.mean), (24, 0.0, 23.0, 11.5));
-        assert!((told.std - 6.922186552431729).abs() < 1e-12, "{}", told.std);
+        let reply = volume().statistics(0..4).unwrap();
+        assert_eq!((reply.count, reply.min, reply.max, reply.mean), (24, 0.0, 23.0, 11.5));
+        assert!((reply.std - 6.922186552431729).abs() < 1e-12, "{}", reply.std);
         assert_eq!(volume().threshold(5.0, 7.0).unwrap().count(1), 3);
         assert_eq!(volume().slices(2..3).unwrap().voxels().unwrap().to_f32(), [12., 13., 14., 15., 16., 17.]);
     }

@@ -1,7 +1,7 @@
 //! Every function of the interface, once: name, signature, text. From this list come the function tables of the Rust interface, the exports of
 //! `libsam_octa2.so`, the engine's tables, the lookups of viewers and of `plugin check`, the C header with C++'s list of functions, and Python's.
 
-/// Calls the macro `$each` with every function: `room Table "id" "prefix" { name(arguments) -> result; ... }`. The function's C name is
+/// Calls the macro `$each` with every function: `module Table "id" "prefix" { name(arguments) -> result; ... }`. The function's C name is
 /// `sam_octa2_`, the prefix, and the name. One that can fail takes the place of its error last and returns a `Status`.
 #[macro_export]
 macro_rules! functions {
@@ -200,7 +200,7 @@ pub struct FunctionInfo {
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+
-        $room:ident $table:ident $id:literal $prefix:literal {
+        $module:ident $table:ident $id:literal $prefix:literal {
             $($(#[doc = $doc:literal])+ $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)+
         }
     )+) => {
@@ -222,7 +222,7 @@ macro_rules! tables {
         #[repr(C)]
         #[derive(Debug, Clone, Copy)]
         pub struct Tables {
-            $(#[doc = $id] pub $room: $table,)+
+            $(#[doc = $id] pub $module: $table,)+
         }
 
         impl Tables {
@@ -234,7 +234,7 @@ macro_rules! tables {
                 mut find: impl FnMut(&'static str) -> Result<*const c_void, E>,
             ) -> Result<Self, E> {
                 Ok(Self {
-                    $($room: $table {
+                    $($module: $table {
                         $($name: {
                             let address = find(concat!("sam_octa2_", $prefix, stringify!($name)))?;
                             // Safety: the caller's promise.

@@ -1,7 +1,7 @@
 //! The boundary as C sees it: handles, plain structs and function tables.
 //!
 //! Every function exists once and is reached in two ways: by its C name (`plugin/include/sam_octa2.h`) and through the extension tables
-//! of the Rust interface (`sam_octa2.<room>/1`), which hold the same functions. The rules (threads, ownership, errors) stand in the
+//! of the Rust interface (`sam_octa2.<extension>/1`), which hold the same functions. The rules (threads, ownership, errors) stand in the
 //! header. Rust viewers use the safe types of this crate's root instead.
 
 mod engine;

@@ -25,7 +25,7 @@ pub unsafe extern "C" fn describe(model: Handle<Model>, reply: Reply, error: Fai
     entry(error, || {
         let reply = Place::new("reply", reply)?;
         let loaded = &MODELS.get(model)?.loaded;
-        let told = json!({
+        let response = json!({
             "path": loaded.path.to_string_lossy(),
             "device": loaded.device(),
             "precision": loaded.precision(),
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn describe(model: Handle<Model>, reply: Reply, error: Fai
             "memories": loaded.model.config().num_maskmem,
             "fingerprint": loaded.model.fingerprint(),
         });
-        reply.give_text(&told.to_string());
+        reply.give_text(&response.to_string());
         Ok(())
     })
 }

@@ -82,9 +82,9 @@ pub unsafe extern "C" fn save(
 pub unsafe extern "C" fn describe(session: Handle<Session>, reply: Reply, error: Failure) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
-        let told = SESSIONS.get(session)?.with(|session| session.describe())?;
-        let told = serde_json::to_string(&told).map_err(|error| convert::invalid(error.to_string()))?;
-        reply.give_text(&told);
+        let response = SESSIONS.get(session)?.with(|session| session.describe())?;
+        let response = serde_json::to_string(&response).map_err(|error| convert::invalid(error.to_string()))?;
+        reply.give_text(&response);
         Ok(())
     })
 }
@@ -225,8 +225,8 @@ fn back_or_forth(
 pub unsafe extern "C" fn history(session: Handle<Session>, reply: Reply, error: Failure) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
-        let told = SESSIONS.get(session)?.with(|session| Ok(history::steps(&session.history())))?;
-        reply.give_text(&told.to_string());
+        let response = SESSIONS.get(session)?.with(|session| Ok(history::steps(&session.history())))?;
+        reply.give_text(&response.to_string());
         Ok(())
     })
 }
@@ -264,10 +264,11 @@ pub unsafe extern "C" fn propagate(
             work.with(|session| {
                 let size = [session.volume().rows, session.volume().columns];
                 session.propagate(range.into(), |slice| {
-                    let told = on_slice.as_ref().map_or(Ok(Flow::Continue), |on_slice| tell(on_slice, size, &slice))?;
-                    let heard = Progress { stage: "propagate", done: slice.done, total: slice.total };
-                    let flow = ToHost(calls).progress(heard);
-                    Ok(if told == Flow::Cancel { Flow::Cancel } else { flow })
+                    let response =
+                        on_slice.as_ref().map_or(Ok(Flow::Continue), |on_slice| tell(on_slice, size, &slice))?;
+                    let received = Progress { stage: "propagate", done: slice.done, total: slice.total };
+                    let flow = ToHost(calls).progress(received);
+                    Ok(if response == Flow::Cancel { Flow::Cancel } else { flow })
                 })
             })
         })

@@ -58,7 +58,7 @@ pub unsafe extern "C" fn info(volume: Handle<Volume>, reply: Reply, error: Failu
         let opened = VOLUMES.get(volume)?;
         let (volume, geometry) = (&opened.volume, &opened.volume.geometry);
         let keep = if volume.channels > 1 { 4 } else { 3 };
-        let told = serde_json::json!({
+        let response = serde_json::json!({
             "path": opened.source.input.to_string_lossy(),
             "format": volume.format,
             "shape": volume.shape()[..keep],
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn info(volume: Handle<Volume>, reply: Reply, error: Failu
             "geometry_known": geometry.known,
             "lazy": volume.is_lazy(),
         });
-        reply.give_text(&told.to_string());
+        reply.give_text(&response.to_string());
         Ok(())
     })
 }

@@ -1,26 +1,26 @@
 //! Calls that fit no function: what there is instead, and which argument is at fault.
 
-use super::library::{Entry, Parameter, Room, TYPES};
+use super::library::{Entry, Parameter, Section, TYPES};
 use super::rewrite;
 use rhai::EvalAltResult;
 use sam_octa2_core::did_you_mean;
 
 /// Rhai's error in words, if it is about a function or a property that it does not find.
-pub fn explained(error: &EvalAltResult, rooms: &[Room]) -> Option<String> {
+pub fn explained(error: &EvalAltResult, sections: &[Section]) -> Option<String> {
     match error {
         EvalAltResult::ErrorFunctionNotFound(call, _) => {
             let (name, given) = call.split_once(" (").unwrap_or((call, ")"));
             let given: Vec<String> = split(given.strip_suffix(')').unwrap_or(given)).map(plain).collect();
-            Some(no_call(name, &given, rooms))
+            Some(no_call(name, &given, sections))
         }
         EvalAltResult::ErrorDotExpr(text, _) => {
             // Rhai 1.27: "Unknown property 'x' - a getter is not registered for type 'T'"
             let mut quoted = text.split('\'').skip(1).step_by(2);
             let (name, kind) = (quoted.next()?, plain(quoted.next()?));
             if text.contains("a setter is not registered") {
-                return Some(no_setter(rewrite::as_written(name), &kind, rooms));
+                return Some(no_setter(rewrite::as_written(name), &kind, sections));
             }
-            text.starts_with("Unknown property").then(|| no_property(name, &kind, rooms))
+            text.starts_with("Unknown property").then(|| no_property(name, &kind, sections))
         }
         EvalAltResult::ErrorModuleNotFound(name, _) => {
             let about =
@@ -36,7 +36,7 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>)
     format!("there is no {what} `{name}`{}", did_you_mean(name, known))
 }
 
-fn no_call(name: &str, given: &[String], rooms: &[Room]) -> String {
+fn no_call(name: &str, given: &[String], sections: &[Section]) -> String {
     let given_text = given.join(", ");
     if name.contains("::") {
         return format!("there is no function `{name}` that takes ({given_text})");
@@ -44,7 +44,7 @@ fn no_call(name: &str, given: &[String], rooms: &[Room]) -> String {
     if !name.starts_with(|letter: char| letter.is_alphabetic() || letter == '_') {
         return format!("`{name}` does not work on ({given_text})");
     }
-    let entries = || rooms.iter().flat_map(|room| &room.entries).filter(|entry| !entry.property);
+    let entries = || sections.iter().flat_map(|section| &section.entries).filter(|entry| !entry.property);
     let named: Vec<&Entry> = entries().filter(|entry| entry.name == name).collect();
     let Some(nearest) = named.iter().min_by_key(|entry| fault(entry, given).map_or(0, |(at, _)| usize::MAX - at))
     else {
@@ -114,22 +114,22 @@ fn split(given: &str) -> impl Iterator<Item = &str> {
     given.split(", ").filter(|kind| !kind.is_empty())
 }
 
-fn no_setter(name: &str, kind: &str, rooms: &[Room]) -> String {
+fn no_setter(name: &str, kind: &str, sections: &[Section]) -> String {
     let own = |entry: &Entry| entry.property && entry.receiver().is_some_and(|receiver| receiver.kind == kind);
-    match rooms.iter().flat_map(|room| &room.entries).any(|entry| own(entry) && entry.name == name) {
+    match sections.iter().flat_map(|section| &section.entries).any(|entry| own(entry) && entry.name == name) {
         true => format!("`{name}` of a {kind} can be read, not changed"),
-        false => no_property(name, kind, rooms),
+        false => no_property(name, kind, sections),
     }
 }
 
-pub(super) fn no_property(name: &str, kind: &str, rooms: &[Room]) -> String {
+pub(super) fn no_property(name: &str, kind: &str, sections: &[Section]) -> String {
     let of = |entry: &&Entry| entry.receiver().is_some_and(|receiver| receiver.kind == kind);
-    let own: Vec<&Entry> = rooms.iter().flat_map(|room| &room.entries).filter(of).collect();
+    let own: Vec<&Entry> = sections.iter().flat_map(|section| &section.entries).filter(of).collect();
     if own.iter().any(|entry| entry.name == name) {
         return format!("`{name}` of a {kind} is a function: write `.{name}(...)`");
     }
     let what = format!("property of a {kind}");
-    let told = unknown(&what, name, own.iter().map(|entry| entry.name.as_str()));
+    let reply = unknown(&what, name, own.iter().map(|entry| entry.name.as_str()));
     let properties: Vec<&str> = own.iter().filter(|entry| entry.property).map(|entry| entry.name.as_str()).collect();
-    if properties.is_empty() { told } else { format!("{told} (properties: {})", properties.join(", ")) }
+    if properties.is_empty() { reply } else { format!("{reply} (properties: {})", properties.join(", ")) }
 }

@@ -2,14 +2,14 @@
 //! functions, with `code` and `message`. The map becomes one when the variable of the `catch` is used first.
 
 use super::errors::Failure;
-use super::library::Room;
+use super::library::Section;
 use super::{calls, captured};
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Map, Position};
 use std::sync::{Arc, OnceLock};
 
 /// What there is, for the words of an error.
 #[derive(Clone, Default)]
-pub struct Caught(Arc<OnceLock<Arc<[Room]>>>);
+pub struct Caught(Arc<OnceLock<Arc<[Section]>>>);
 
 /// What Rhai writes into its maps.
 const KEYS: [&str; 15] = [
@@ -32,8 +32,8 @@ const KEYS: [&str; 15] = [
 
 impl Caught {
     /// The functions are known now.
-    pub fn know(&self, rooms: &Arc<[Room]>) {
-        let _ = self.0.set(rooms.clone());
+    pub fn know(&self, sections: &Arc<[Section]>) {
+        let _ = self.0.set(sections.clone());
     }
 
     /// The error that a map of Rhai's stands for; `None`: the value is something else.
@@ -47,10 +47,10 @@ impl Caught {
         }
         let text = plain(&message);
         let (code, cause) = cause(&name, text);
-        let rooms = self.0.get().map(|rooms| &**rooms).unwrap_or_default();
+        let sections = self.0.get().map(|sections| &**sections).unwrap_or_default();
         let message = match &cause {
             Some(EvalAltResult::ErrorDataRace(what, _)) => captured::failure(captured::function(what)).message,
-            Some(cause) => calls::explained(cause, rooms).unwrap_or_else(|| text.to_owned()),
+            Some(cause) => calls::explained(cause, sections).unwrap_or_else(|| text.to_owned()),
             None => text.to_owned(),
         };
         Some(Failure { code, message })

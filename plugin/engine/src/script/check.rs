@@ -1,7 +1,7 @@
 //! Looks a script over without running it, and the modules that it imports: functions that do not exist, wrong numbers of arguments, unknown
 //! options, properties that do not exist ([`kinds`]), and the arguments that are read.
 
-use super::library::{Entry, Room};
+use super::library::{Entry, Section};
 use super::modules::Modules;
 use super::{calls, kinds};
 use rhai::packages::{Package, StandardPackage};
@@ -48,15 +48,15 @@ pub struct Checked {
 }
 
 /// Looks over a script that was parsed.
-pub fn check(engine: &Engine, rooms: &[Room], modules: &Modules, tree: &AST, source: &str) -> Checked {
+pub fn check(engine: &Engine, sections: &[Section], modules: &Modules, tree: &AST, source: &str) -> Checked {
     let mut found = Checked { problems: Vec::new(), arguments: Vec::new(), about: about(source) };
     let imported = imports(engine, modules, tree, None, &mut found.problems);
     let mut waiting = vec![(None, tree.clone(), imported)];
     let mut seen = BTreeSet::new();
     while let Some((file, tree, imported)) = waiting.pop() {
-        let known = Known::new(engine, rooms, &tree, &imported);
+        let known = Known::new(engine, sections, &tree, &imported);
         look_over(&tree, &known, file.as_ref(), &mut found);
-        let unknown = kinds::problems(&tree, rooms, &known.rhais);
+        let unknown = kinds::problems(&tree, sections, &known.rhais);
         found.problems.extend(unknown.into_iter().map(|(place, text)| problem(file.as_ref(), place, text)));
         for (file, tree) in imported.into_values().flatten() {
             if seen.insert(file.clone()) {
@@ -146,9 +146,9 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn new(engine: &Engine, rooms: &'a [Room], tree: &AST, imported: &'a Imported) -> Self {
+    fn new(engine: &Engine, sections: &'a [Section], tree: &AST, imported: &'a Imported) -> Self {
         let mut ours: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-        for entry in rooms.iter().flat_map(|room| &room.entries).filter(|entry| !entry.property) {
+        for entry in sections.iter().flat_map(|section| &section.entries).filter(|entry| !entry.property) {
             ours.entry(&entry.name).or_default().push(entry);
         }
         let mut others = all_names(engine);

@@ -1,19 +1,19 @@
 //! The list of functions as people and programs want it: docs/scripting.md, definitions for editors, JSON for a viewer's help.
 
-use super::library::{Entry, Room};
+use super::library::{Entry, Section};
 use rhai::Engine;
 use serde_json::{Value, json};
 
 /// The sections of docs/scripting.md.
-pub fn markdown(rooms: &[Room]) -> String {
+pub fn markdown(sections: &[Section]) -> String {
     let mut text = String::new();
-    for room in rooms {
-        text.push_str(&format!("## {}\n\n", room.title));
-        if !room.intro.is_empty() {
-            text.push_str(&format!("{}\n\n", room.intro));
+    for section in sections {
+        text.push_str(&format!("## {}\n\n", section.title));
+        if !section.intro.is_empty() {
+            text.push_str(&format!("{}\n\n", section.intro));
         }
         text.push_str("| function | what it does | example |\n|---|---|---|\n");
-        for entry in &room.entries {
+        for entry in &section.entries {
             let cell = |text: &str| text.replace('|', "\\|");
             let keys = entry
                 .parameters
@@ -35,7 +35,7 @@ pub fn markdown(rooms: &[Room]) -> String {
 }
 
 /// The same for programs.
-pub fn json(rooms: &[Room]) -> Value {
+pub fn json(sections: &[Section]) -> Value {
     let parameter = |p: &super::library::Parameter| json!({"name": p.name, "type": if p.keys.is_empty() { p.kind.as_str() } else { "Map" }, "keys": p.keys, "optional": p.optional});
     let entry = |entry: &Entry| {
         json!({
@@ -50,20 +50,20 @@ pub fn json(rooms: &[Room]) -> Value {
             "example": entry.example,
         })
     };
-    let room = |room: &Room| {
+    let section = |section: &Section| {
         json!({
-            "title": room.title,
-            "intro": room.intro,
-            "functions": room.entries.iter().map(entry).collect::<Vec<_>>(),
+            "title": section.title,
+            "intro": section.intro,
+            "functions": section.entries.iter().map(entry).collect::<Vec<_>>(),
         })
     };
-    Value::Array(rooms.iter().map(room).collect())
+    Value::Array(sections.iter().map(section).collect())
 }
 
 /// Definition files for the Rhai language server: name and text of each.
-pub fn definitions(engine: &Engine, rooms: &[Room]) -> Vec<(String, String)> {
+pub fn definitions(engine: &Engine, sections: &[Section]) -> Vec<(String, String)> {
     let mut ours = "module static;\n".to_owned();
-    for entry in rooms.iter().flat_map(|room| &room.entries) {
+    for entry in sections.iter().flat_map(|section| &section.entries) {
         let get = if entry.property { "get " } else { "" };
         let returns = entry.returns.as_deref().unwrap_or("()");
         let (least, all) = (entry.parameters.iter().filter(|p| !p.optional).count(), entry.parameters.len());

@@ -85,7 +85,7 @@ pub fn shown(engine: &Engine, value: &Dynamic) -> String {
 
 /// What every script has.
 pub fn register(library: &mut Library<'_>, context: &Context) {
-    library.room("Host", "`print(value)` goes to the host's output, `debug(value)` to its log, with file and line.");
+    library.section("Host", "`print(value)` goes to the host's output, `debug(value)` to its log, with file and line.");
     register_arguments(library, context);
     register_exit(library, context);
     errors::document(library);

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::kept::Kept;
-use super::library::{Library, Room};
+use super::library::{Library, Section};
 use super::limits::Limits;
 use super::watch::Ended;
 use super::{calls, caught};
@@ -88,7 +88,7 @@ pub struct Script<'a> {
 
 impl Script<'_> {
     /// Rhai's error for the host: the innermost cause and its place, and from where it was called. `earlier`: the scripts before this one.
-    pub fn explain(&self, error: EvalAltResult, rooms: &[Room], earlier: &Kept) -> PluginError {
+    pub fn explain(&self, error: EvalAltResult, sections: &[Section], earlier: &Kept) -> PluginError {
         let ended = self.context.watch.ended();
         let Cause { error: cause, position, file, calls } = self.innermost(error, earlier);
         let stopped = matches!(cause, EvalAltResult::ErrorTerminated(..));
@@ -100,7 +100,7 @@ impl Script<'_> {
         let line = position.line();
         let column = position.position().map(|column| self.column(&cause, earlier, &file, line.unwrap_or(0), column));
         let kind = if limit.is_some() { "limit" } else { kind(&cause) };
-        let text = limit.unwrap_or_else(|| self.text(&cause, rooms));
+        let text = limit.unwrap_or_else(|| self.text(&cause, sections));
         let place = match (line, column) {
             (Some(line), Some(column)) => format!("{}:{line}:{column}", file.display()),
             (Some(line), None) => format!("{}:{line}", file.display()),
@@ -126,7 +126,7 @@ impl Script<'_> {
         module.as_ref().or(earlier.shifts(file)).map_or(column, |shifts| shifts.back(line, column))
     }
 
-    fn text(&self, cause: &EvalAltResult, rooms: &[Room]) -> String {
+    fn text(&self, cause: &EvalAltResult, sections: &[Section]) -> String {
         match cause {
             EvalAltResult::ErrorRuntime(thrown, _) => match failure(cause) {
                 Some(failure) => failure.message,
@@ -134,7 +134,7 @@ impl Script<'_> {
                 None => thrown.to_string(),
             },
             EvalAltResult::ErrorParsing(kind, _) => kind.to_string(),
-            other => calls::explained(other, rooms).unwrap_or_else(|| other.to_string()),
+            other => calls::explained(other, sections).unwrap_or_else(|| other.to_string()),
         }
     }
 

@@ -19,7 +19,7 @@ macro_rules! step {
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, _context: &Context) {
     library
-        .room("History", INTRO)
+        .section("History", INTRO)
         .function(
             concat!("undo(session: Session) -> Map ", step!()),
             "Takes the last step back, whatever it was; all is as it was before, bit for bit. Returns the step.",

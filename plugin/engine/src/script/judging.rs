@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>) {
     library
-        .room("Judging", "What `scripts/evaluate.rhai` judges models with.")
+        .section("Judging", "What `scripts/evaluate.rhai` judges models with.")
         .function(
             "clicks(labels: Labels, frame: int, object: int, count: int) -> Array",
             "Where a person would click on an object: `[[x, y], ...]`, first the pixel farthest from all that is outside, then those of its middle \

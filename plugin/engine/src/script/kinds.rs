@@ -4,7 +4,7 @@
 //! Several passes: each knows from the one before what variables are assigned, and what functions are called with and return; the last tells the problems.
 
 use super::calls;
-use super::library::{Entry, Room};
+use super::library::{Entry, Section};
 use super::shapes::Kind;
 use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, FnPtr, ImmutableString, Position, Stmt, StmtBlock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Problem = (Position, String);
 
 /// Every property that is read and does not exist.
-pub fn problems(tree: &AST, rooms: &[Room], others: &BTreeSet<String>) -> Vec<Problem> {
+pub fn problems(tree: &AST, sections: &[Section], others: &BTreeSet<String>) -> Vec<Problem> {
     let bodies = bodies(tree);
     let mut look =
-        Look { rooms, others, bodies: &bodies, told: Facts::default(), now: Facts::default(), found: Vec::new() };
+        Look { sections, others, bodies: &bodies, earlier: Facts::default(), now: Facts::default(), found: Vec::new() };
     for _ in 0..3 {
-        look.told = std::mem::take(&mut look.now);
+        look.earlier = std::mem::take(&mut look.now);
         look.found.clear();
         look.everything();
     }
@@ -85,11 +85,11 @@ fn join<K: Ord>(facts: &mut BTreeMap<K, Kind>, key: K, kind: &Kind) {
 }
 
 struct Look<'a> {
-    rooms: &'a [Room],
+    sections: &'a [Section],
     others: &'a BTreeSet<String>,
     bodies: &'a [Body],
     /// of the pass before
-    told: Facts,
+    earlier: Facts,
     now: Facts,
     found: Vec<Problem>,
 }
@@ -100,7 +100,8 @@ type Scope = Vec<(String, Option<Kind>)>;
 impl<'a> Look<'a> {
     fn everything(&mut self) {
         for body in self.bodies.iter().filter(|body| !body.name.starts_with("anon$")) {
-            let argument = |at: usize| self.told.arguments.get(&(body.name.clone(), at)).cloned().unwrap_or(Kind::Any);
+            let argument =
+                |at: usize| self.earlier.arguments.get(&(body.name.clone(), at)).cloned().unwrap_or(Kind::Any);
             let scope = body.params.iter().enumerate().map(|(at, name)| (name.clone(), Some(argument(at)))).collect();
             let result = self.block(&body.statements, scope);
             join(&mut self.now.results, body.name.clone(), &result);
@@ -246,7 +247,7 @@ impl<'a> Look<'a> {
 
     fn variable(&self, name: &str, scope: &Scope) -> Kind {
         let here = scope.iter().rev().find(|(other, _)| other == name).map(|(_, kind)| kind.clone());
-        match (here, self.told.variables.get(name)) {
+        match (here, self.earlier.variables.get(name)) {
             (Some(None), Some(always)) => always.clone(),
             (Some(Some(kind)), Some(always)) if kind == *always => kind,
             (Some(Some(kind)), None) => kind,
@@ -287,7 +288,7 @@ impl<'a> Look<'a> {
     }
 
     fn property(&mut self, of: &Kind, name: &ImmutableString, place: Position) -> Kind {
-        let added = self.told.added.contains(name.as_str()) || self.now.added.contains(name.as_str());
+        let added = self.earlier.added.contains(name.as_str()) || self.now.added.contains(name.as_str());
         match of {
             Kind::Record(record) => match record.field(name) {
                 Some(field) => return field.kind.clone(),
@@ -295,10 +296,11 @@ impl<'a> Look<'a> {
                 None => {}
             },
             Kind::Type(kind) => {
-                let mut entries = self.rooms.iter().flat_map(|room| &room.entries).filter(|entry| entry.property);
+                let mut entries =
+                    self.sections.iter().flat_map(|section| &section.entries).filter(|entry| entry.property);
                 match entries.find(|entry| entry.name == name.as_str() && belongs(entry, kind)) {
                     Some(entry) => return entry.result.clone(),
-                    None => self.found.push((place, calls::no_property(name, kind, self.rooms))),
+                    None => self.found.push((place, calls::no_property(name, kind, self.sections))),
                 }
             }
             Kind::Any | Kind::List(_) | Kind::Open => {}
@@ -315,9 +317,12 @@ impl<'a> Look<'a> {
         let own = self.bodies.iter().any(|body| body.name == call.name.as_str() && !call.is_qualified());
         for (at, argument) in call.args.iter().enumerate() {
             let given = match entries.first() {
-                Some(entry) => {
-                    entry.parameters.iter().map(|p| p.heard.clone()).filter(|heard| *heard != Kind::Any).collect()
-                }
+                Some(entry) => entry
+                    .parameters
+                    .iter()
+                    .map(|p| p.kind_seen.clone())
+                    .filter(|kind_seen| *kind_seen != Kind::Any)
+                    .collect(),
                 None => of.as_ref().map(|of| each(of, &call.name)).unwrap_or_default(),
             };
             let kind = self.argument(argument, &given, scope);
@@ -326,7 +331,7 @@ impl<'a> Look<'a> {
             }
         }
         if own {
-            return self.told.results.get(call.name.as_str()).cloned().unwrap_or(Kind::Any);
+            return self.earlier.results.get(call.name.as_str()).cloned().unwrap_or(Kind::Any);
         }
         match entries.split_first() {
             Some((first, rest)) if rest.iter().all(|entry| entry.result == first.result) => first.result.clone(),
@@ -337,8 +342,8 @@ impl<'a> Look<'a> {
     /// Functions of the product that may be meant.
     fn named(&self, name: &str, of: Option<&Kind>, count: usize) -> Vec<&'a Entry> {
         let unclear = !matches!(of, Some(Kind::Type(_))) && self.others.contains(name);
-        let rooms: &'a [Room] = self.rooms;
-        let entries = rooms.iter().flat_map(|room| &room.entries);
+        let sections: &'a [Section] = self.sections;
+        let entries = sections.iter().flat_map(|section| &section.entries);
         let fits = |entry: &&Entry| {
             let (least, most) = entry.arguments();
             let receiver = usize::from(entry.receiver().is_some());

@@ -27,7 +27,7 @@ pub struct LabelsValue {
 pub fn register(library: &mut Library<'_>, _context: &Context) {
     library.engine().register_type_with_name::<LabelsValue>("Labels");
     library
-        .room("Labels", "")
+        .section("Labels", "")
         .function(
             "save(labels: Labels, path: String, options?: #{property, deterministic, description, number, algorithm})",
             "Writes `.nii`, `.nii.gz`, `.nrrd`, `.seg.nrrd` (names and colours for 3D Slicer), `.mha`, `.npy`, `.tif`, `.json` (COCO), `.dcm` (DICOM Segmentation of a DICOM volume), or a folder of PNGs. The \
@@ -79,7 +79,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
 
 fn pictures(library: &mut Library<'_>) {
     library
-        .room("Pictures and probabilities", "")
+        .section("Pictures and probabilities", "")
         .function(
             "overlay(session: Session, path: String)",
             "Draws its volume, labels and prompts: `.png` (contact sheet), `.gif` or `.apng`.",

@@ -13,11 +13,11 @@ use rhai::{Engine, FuncRegistration, Module, RhaiFunc, RhaiNativeFunc, Shared, V
 pub struct Library<'e> {
     engine: &'e mut Engine,
     functions: Module,
-    rooms: Vec<Room>,
+    sections: Vec<Section>,
 }
 
 /// A page's section: one type, or functions that belong together.
-pub struct Room {
+pub struct Section {
     /// its heading
     pub title: &'static str,
     /// a paragraph under the heading, or nothing
@@ -59,7 +59,7 @@ pub struct Parameter {
     /// what a closure is given, as the signature writes it
     pub given: Option<String>,
     /// the same, read
-    pub heard: Kind,
+    pub kind_seen: Kind,
     /// may it be left out?
     pub optional: bool,
 }
@@ -70,7 +70,7 @@ pub const TYPES: [&str; 7] = ["Volume", "Model", "Segmenter", "Session", "Labels
 impl<'e> Library<'e> {
     /// Nothing yet.
     pub fn new(engine: &'e mut Engine) -> Self {
-        Self { engine, functions: Module::new(), rooms: Vec::new() }
+        Self { engine, functions: Module::new(), sections: Vec::new() }
     }
 
     /// The engine, for what needs no documentation.
@@ -79,8 +79,8 @@ impl<'e> Library<'e> {
     }
 
     /// Begins a section.
-    pub fn room(&mut self, title: &'static str, intro: &'static str) -> &mut Self {
-        self.rooms.push(Room { title, intro, entries: Vec::new() });
+    pub fn section(&mut self, title: &'static str, intro: &'static str) -> &mut Self {
+        self.sections.push(Section { title, intro, entries: Vec::new() });
         self
     }
 
@@ -128,7 +128,7 @@ impl<'e> Library<'e> {
         R: Variant + Clone,
         T: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
-        let entries = self.rooms.last().into_iter().flat_map(|room| &room.entries);
+        let entries = self.sections.last().into_iter().flat_map(|section| &section.entries);
         let documented = entries.rev().find(|entry| entry.name == name && !entry.property).cloned();
         match documented {
             Some(entry) => self.add(FuncRegistration::new(name), &entry, function),
@@ -153,19 +153,19 @@ impl<'e> Library<'e> {
     }
 
     fn keep(&mut self, entry: Entry) -> &mut Self {
-        if self.rooms.is_empty() {
-            self.room("", "");
+        if self.sections.is_empty() {
+            self.section("", "");
         }
-        if let Some(room) = self.rooms.last_mut() {
-            room.entries.push(entry);
+        if let Some(section) = self.sections.last_mut() {
+            section.entries.push(entry);
         }
         self
     }
 
     /// What was registered.
-    pub fn into_rooms(self) -> Vec<Room> {
+    pub fn into_sections(self) -> Vec<Section> {
         self.engine.register_global_module(self.functions.into());
-        self.rooms
+        self.sections
     }
 }
 
@@ -212,9 +212,9 @@ impl Entry {
 
     /// What is in its maps, for people.
     pub fn shapes(&self) -> String {
-        let heard = self.parameters.iter().filter_map(|parameter| parameter.given.as_deref());
-        let heard = heard.map(|shape| format!(" Its closure receives `{shape}`."));
-        heard.chain(self.shape.iter().map(|shape| format!(" Returns `{shape}`."))).collect()
+        let kind_seen = self.parameters.iter().filter_map(|parameter| parameter.given.as_deref());
+        let kind_seen = kind_seen.map(|shape| format!(" Its closure receives `{shape}`."));
+        kind_seen.chain(self.shape.iter().map(|shape| format!(" Returns `{shape}`."))).collect()
     }
 
     /// The type whose method or property this is.
@@ -267,9 +267,9 @@ impl Parameter {
             None => Vec::new(),
         };
         let given = kind.strip_prefix("FnPtr(").and_then(|rest| rest.strip_suffix(')')).map(str::to_owned);
-        let heard = given.as_deref().map_or(Kind::Any, |given| Kind::parse(given, function));
+        let kind_seen = given.as_deref().map_or(Kind::Any, |given| Kind::parse(given, function));
         let kind = if given.is_some() { "FnPtr" } else { kind }.to_owned();
-        Self { name: name.trim_end_matches('?').to_owned(), kind, keys, given, heard, optional }
+        Self { name: name.trim_end_matches('?').to_owned(), kind, keys, given, kind_seen, optional }
     }
 
     /// The type for people; of a map its keys.

@@ -103,7 +103,7 @@ impl Limits {
 
     /// What to say when a script was ended because it went over this limit.
     pub fn stopped(&self, name: &str) -> String {
-        let told = match name {
+        let reply = match name {
             "operations" => format!("after {} operations", self.operations),
             "seconds" => format!("after {} seconds", self.seconds),
             "stack_bytes" => format!("calls inside calls took more than {} kB of the stack", self.stack_bytes >> 10),
@@ -112,7 +112,7 @@ impl Limits {
             "files" => format!("it would have written more than {} files", self.files),
             _ => format!("it printed more than {} kB", self.output_bytes >> 10),
         };
-        format!("the script was stopped: {told}, the limit ({})", how(name))
+        format!("the script was stopped: {reply}, the limit ({})", how(name))
     }
 }
 

@@ -5,7 +5,7 @@ use super::engine::HostRef;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
-use super::values::{Checked, Fallible, Options, float64, list, native, object, refused, text, told, truth, typed};
+use super::values::{Checked, Fallible, Options, float64, list, native, object, refused, text, to_map, truth, typed};
 use crate::convert::ToHost;
 use rhai::{Dynamic, Map, NativeCallContext};
 use sam_octa2_core::job::{MeasureFiles, report_on};
@@ -48,7 +48,7 @@ macro_rules! layer {
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
     library
-        .room("Measurements", INTRO)
+        .section("Measurements", INTRO)
         .function(
             concat!(
                 "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, axial_length, \
@@ -84,7 +84,7 @@ fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Ma
     let volume = &labels.volume.volume;
     let scene = Enface { volume: Some(volume), vessels: vessels.as_deref(), faz: faz.as_deref() };
     let source = &labels.volume.source.input;
-    told(&report_on(&scene, source, &how, about(&options)?, &files, &mut ToHost(host.calls()))?)
+    to_map(&report_on(&scene, source, &how, about(&options)?, &files, &mut ToHost(host.calls()))?)
 }
 
 /// What stands on the page beside the numbers.

@@ -56,7 +56,7 @@ use engine::HostRef;
 use files::{Files, Roots};
 use kept::Kept;
 use kept_models::KeptModels;
-use library::{Library, Room};
+use library::{Library, Section};
 use limits::Limits;
 use modules::Modules;
 use rewrite::Tokens;
@@ -128,7 +128,7 @@ pub struct Context {
 
 /// Makes the product's functions known to the engine, each type in a file of its own beside this one. A function that can fail or takes
 /// long receives `NativeCallContext` first and runs in [`values::native`], so that its error carries the place in the script.
-fn register(engine: &mut Engine, context: &Context) -> Arc<[Room]> {
+fn register(engine: &mut Engine, context: &Context) -> Arc<[Section]> {
     let mut library = Library::new(engine);
     engine::register(&mut library, context);
     volume::register(&mut library, context);
@@ -148,9 +148,9 @@ fn register(engine: &mut Engine, context: &Context) -> Arc<[Room]> {
     proposals::register(&mut library);
     judging::register(&mut library);
     train::register(&mut library, context);
-    let rooms = library.into_rooms().into();
-    context.caught.know(&rooms);
-    rooms
+    let sections = library.into_sections().into();
+    context.caught.know(&sections);
+    sections
 }
 
 /// Runs a script; the reply's report is `{"result": <its last value>}`, with `exit` if it called `exit(code)`.
@@ -183,18 +183,18 @@ pub fn run_with(
     side.grant(&context);
     let script = errors::Script { path: &path, source: &source, limits: request.limits, context: &context };
     let mut engine = engine::new(&request.limits, &context);
-    let rooms = register(&mut engine, &context);
+    let sections = register(&mut engine, &context);
     side.register(&mut engine);
 
     let result = kept.run((&engine, &context.tokens), &path, &context.watch, unshebanged(&source));
     let result = match context.exit.get() {
         Some(value) if context.watch.ended() == Some(Ended::Exit) => value.clone(),
-        _ => result.map_err(|error| script.explain(*error, &rooms, kept))?,
+        _ => result.map_err(|error| script.explain(*error, &sections, kept))?,
     };
     for key in context.arguments.unused() {
         host.calls().log(Severity::WARN, &format!("the script did not read the argument `{key}`"));
     }
-    let mut report = json!({"result": side.told(&result)});
+    let mut report = json!({"result": side.to_json(&result)});
     if let Some(code) = context.exit.get().and_then(|value| value.as_int().ok()) {
         report["exit"] = json!(code);
     }
@@ -242,25 +242,27 @@ pub struct ReferenceRequest {
 
 /// Describes what scripts can use; the report is text, `{file: text}`, or a list of sections.
 pub fn reference(request: &ReferenceRequest, host: &HostCalls) -> Result<Value, PluginError> {
-    with_engine(&ScriptRequest::default(), Path::new("script"), host, |engine, rooms, _| match request.form.as_str() {
-        "markdown" => Ok(json!({"report": describe::markdown(rooms)})),
-        "definitions" => {
-            let files = describe::definitions(engine, rooms).into_iter().map(|(name, text)| (name, text.into()));
-            Ok(json!({"report": files.collect::<Map<String, Value>>()}))
+    with_engine(&ScriptRequest::default(), Path::new("script"), host, |engine, sections, _| {
+        match request.form.as_str() {
+            "markdown" => Ok(json!({"report": describe::markdown(sections)})),
+            "definitions" => {
+                let files = describe::definitions(engine, sections).into_iter().map(|(name, text)| (name, text.into()));
+                Ok(json!({"report": files.collect::<Map<String, Value>>()}))
+            }
+            "json" => Ok(json!({"report": describe::json(sections)})),
+            other => Err(convert::invalid(format!("`form` \"{other}\" is none of markdown, definitions, json"))),
         }
-        "json" => Ok(json!({"report": describe::json(rooms)})),
-        other => Err(convert::invalid(format!("`form` \"{other}\" is none of markdown, definitions, json"))),
     })
 }
 
 /// Looks a script over without running it, and what it imports.
 pub fn check(request: &ScriptRequest, host: &HostCalls) -> Result<Value, PluginError> {
     let (path, source) = request.text()?;
-    with_engine(request, &path, host, |engine, rooms, context| {
+    with_engine(request, &path, host, |engine, sections, context| {
         let script = errors::Script { path: &path, source: &source, limits: request.limits, context };
         let tree = engine.compile(unshebanged(&source));
-        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error), rooms, &Kept::default()))?;
-        let found = check::check(engine, rooms, &context.modules, &tree, &source);
+        let tree = tree.map_err(|error| script.explain(EvalAltResult::from(error), sections, &Kept::default()))?;
+        let found = check::check(engine, sections, &context.modules, &tree, &source);
         let file = |p: &check::Problem| p.file.as_deref().unwrap_or(&path).display().to_string();
         let lines = found.problems.iter().map(|p| format!("{}:{}:{}: {}", file(p), p.line, p.column, p.text));
         Ok(json!({"report": found, "text": lines.collect::<Vec<_>>().join("\n")}))
@@ -272,7 +274,7 @@ fn with_engine<T>(
     request: &ScriptRequest,
     path: &Path,
     host: &HostCalls,
-    work: impl FnOnce(&Engine, &[Room], &Context) -> Result<T, PluginError>,
+    work: impl FnOnce(&Engine, &[Section], &Context) -> Result<T, PluginError>,
 ) -> Result<T, PluginError> {
     // Safety: the engine, which alone gets clones of it, ends with this function.
     let host = unsafe { HostRef::new(host) };
@@ -280,8 +282,8 @@ fn with_engine<T>(
     let context = request.context(host, arguments, path)?;
     let mut engine = engine::new(&request.limits, &context);
     engine.set_optimization_level(OptimizationLevel::None); // the script as it is written
-    let rooms = register(&mut engine, &context);
-    work(&engine, &rooms, &context)
+    let sections = register(&mut engine, &context);
+    work(&engine, &sections, &context)
 }
 
 /// A first line that starts an interpreter is a comment; the lines keep their numbers.

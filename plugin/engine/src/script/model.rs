@@ -32,7 +32,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let (kept, same_kept) = (context.models.clone(), context.models.clone());
     library.engine().register_type_with_name::<ModelValue>("Model");
     library
-        .room("Model", "")
+        .section("Model", "")
         .function(
             "load_model(name: String, options?: #{config, adapter, device, precision}) -> Model",
             "An official size (`tiny` ... `large`, `2.1-tiny` ... `2.1-large`) or a checkpoint file. `config`: an official size or a \

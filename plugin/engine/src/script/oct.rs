@@ -19,7 +19,7 @@ pub struct MadeOf {
 /// Makes slabs known to scripts.
 pub fn register(library: &mut Library<'_>, _context: &Context) {
     library
-        .room(
+        .section(
             "Slabs",
             "Of B-scans with layer curves: from the file (`.vol`, OCTA-500), from option `layers` of `open_volume`, or `with_layers`. \
              [oct.md](oct.md) has the names and rules.",

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let (files, same) = (context.files.clone(), context.files.clone());
     library
-        .room("Phantoms", "OCTA volumes that are computed, with exact truth; docs/phantoms.md says what every option does.")
+        .section("Phantoms", "OCTA volumes that are computed, with exact truth; docs/phantoms.md says what every option does.")
         .function(
             "phantom(options?: #{seed, size, slices, field, layers, scanner, faz_mm2, noise, motion, vignetting, projection, capillaries, \
              dropout}) -> Map #{volume: Volume, labels: Labels, region: Labels, en_face: Volume, en_face_labels: Labels, report: #{options: #{..}, \

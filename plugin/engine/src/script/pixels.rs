@@ -2,7 +2,7 @@
 
 use super::errors;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, native, text, told, whole};
+use super::values::{Checked, Fallible, Options, float64, native, text, to_map, whole};
 use super::volume::VolumeValue;
 use super::{Context, labels::LabelsValue};
 use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext, Position};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub fn register(library: &mut Library<'_>, _context: &Context) {
     library.engine().register_iterator_result::<VolumeValue, VolumeValue>();
     library
-        .room(
+        .section(
             "Slices and projections",
             "Ranges of slices are `first..last` (without the last) or `first..=last`. `for slice in volume { ... }` goes through the slices, \
              each a volume of its own.",
@@ -54,11 +54,11 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             "Of all slices, or of some.",
             "volume.statistics(0..3).mean",
             |call: NativeCallContext, volume: &mut VolumeValue, frames: Dynamic| -> Fallible<Map> {
-                native(&call, || told(&volume.volume.statistics(range("statistics: range", &frames)?)?))
+                native(&call, || to_map(&volume.volume.statistics(range("statistics: range", &frames)?)?))
             },
         )
         .also("statistics", |call: NativeCallContext, volume: &mut VolumeValue| -> Fallible<Map> {
-            native(&call, || told(&volume.volume.statistics(0..volume.volume.frames)?))
+            native(&call, || to_map(&volume.volume.statistics(0..volume.volume.frames)?))
         })
         .function(
             "quality(volume: Volume) -> Map #{signal, motion}",
@@ -66,7 +66,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
              out from those around it, as lines do that were scanned while the eye moved. To compare pictures of one device; docs/measurements.md.",
             "volume.quality().signal",
             |call: NativeCallContext, volume: &mut VolumeValue| -> Fallible<Map> {
-                native(&call, || told(&measure::quality(&volume.volume)?))
+                native(&call, || to_map(&measure::quality(&volume.volume)?))
             },
         )
         .function(

@@ -65,7 +65,7 @@ fn run(
         done = slice.done;
         ToHost(host.calls()).step("propagate", slice.done, slice.total)?;
         let Some(each) = each else { return Ok(Flow::Continue) };
-        match each.call_within_context::<Dynamic>(call, (told(&slice)?,)) {
+        match each.call_within_context::<Dynamic>(call, (slice_map(&slice)?,)) {
             Ok(answer) if answer.as_bool() != Ok(false) => return Ok(Flow::Continue),
             Ok(_) => stopped = Some(Ok(())),
             Err(error) => stopped = Some(Err(error)),
@@ -88,19 +88,19 @@ fn range(options: &Dynamic) -> Checked<Range> {
     })
 }
 
-fn told(slice: &SliceResult) -> Result<Dynamic, Error> {
+fn slice_map(slice: &SliceResult) -> Result<Dynamic, Error> {
     let objects = slice.masks.iter().map(|mask| {
         let mut object = numbers_of(mask)?;
         object.insert("id".into(), int(mask.object).into());
         Ok(Dynamic::from_map(object))
     });
     let objects = objects.collect::<Result<Array, Error>>()?;
-    let mut told = Dynamic::from_map(Map::from([
+    let mut reply = Dynamic::from_map(Map::from([
         ("frame".into(), int(slice.frame).into()),
         ("done".into(), int(slice.done).into()),
         ("total".into(), int(slice.total).into()),
         ("objects".into(), objects.into()),
     ]));
-    Kind::parse(slice!(), "a slice").mark(&mut told, "a slice");
-    Ok(told)
+    Kind::parse(slice!(), "a slice").mark(&mut reply, "a slice");
+    Ok(reply)
 }

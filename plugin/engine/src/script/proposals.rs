@@ -3,7 +3,7 @@
 use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, native, refused, told};
+use super::values::{Checked, Fallible, native, refused, to_map};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::prompts::PromptFile;
 use sam_octa2_core::propose::{Proposal, propose};
@@ -28,10 +28,10 @@ pub fn register(library: &mut Library<'_>) {
             native(&call, || proposed(labels, Map::new().into()))
         })
         .function(
-            "review(labels: Labels, options?: #{first, seen}) -> Array [#{frame, object, doubt, disagreement, absence, uncertainty, jump}]",
+            "review(labels: Labels, options?: #{first, seen}) -> Array [#{frame, object, expected_error, disagreement, absence, uncertainty, jump}]",
             "Every object on every slice, the most doubtful first. `first`: labels \
              that were there before (a small network's), with which these may disagree; `seen`: an array of what the closure of `propagate` heard, with \
-             its scores; `jump` is how far the area is from that of the neighbouring slices. `doubt` is 0 where nothing speaks against a mask, at most 1.",
+             its scores; `jump` is how far the area is from that of the neighbouring slices. `expected_error` is 0 where nothing speaks against a mask, at most 1.",
             "let seen = []; session.propagate(|slice| { seen.push(slice); }); session.labels().review(#{seen: seen}).len()",
             |call: NativeCallContext, labels: &mut LabelsValue, options: Dynamic| -> Fallible<Array> {
                 native(&call, || reviewed(labels, &options))
@@ -44,7 +44,7 @@ pub fn register(library: &mut Library<'_>) {
 
 fn proposed(labels: &LabelsValue, options: Dynamic) -> Checked<Map> {
     let proposal: Proposal = parsed("propose", options)?;
-    told(&propose(&labels.labels, &proposal)?)
+    to_map(&propose(&labels.labels, &proposal)?)
 }
 
 fn reviewed(labels: &LabelsValue, options: &Dynamic) -> Checked<Array> {
@@ -53,8 +53,8 @@ fn reviewed(labels: &LabelsValue, options: &Dynamic) -> Checked<Array> {
         value.clone().try_cast::<LabelsValue>().ok_or_else(|| refused(what, "labels", value))
     })?;
     let seen = options.get("seen", |what, value| parsed::<Vec<SeenSlice>>(what, value.clone()))?.unwrap_or_default();
-    let doubts = review(first.as_ref().map(|first| &*first.labels), &labels.labels, &seen)?;
-    doubts.iter().map(|doubt| Ok(told(doubt)?.into())).collect()
+    let reviews = review(first.as_ref().map(|first| &*first.labels), &labels.labels, &seen)?;
+    reviews.iter().map(|expected_error| Ok(to_map(expected_error)?.into())).collect()
 }
 
 /// A map of a script as a prompt file. Its masks must be files that the script may read.

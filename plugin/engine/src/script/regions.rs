@@ -4,7 +4,7 @@ use super::errors::Failure;
 use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, int, native, object, text, told, typed, whole};
+use super::values::{Checked, Fallible, Options, float64, int, native, object, text, to_map, typed, whole};
 use super::{Context, volume::VolumeValue};
 use rhai::{Dynamic, FLOAT, Map, NativeCallContext};
 use sam_octa2_core::measure::{self, Connectivity, Grid};
@@ -20,7 +20,7 @@ const INTRO: &str = "`a | b` has the objects of both (where both have one, `a`'s
 pub fn register(library: &mut Library<'_>, context: &Context) {
     let files = context.files.clone();
     library.engine().register_iterator::<LabelsValue>();
-    library.room("Regions", INTRO).function(
+    library.section("Regions", INTRO).function(
         "open_labels(path: String) -> Labels",
         "Reads labels: whatever `labels.save` writes, or a volume of whole numbers.",
         "session.labels().save(\"l.nii.gz\"); open_labels(\"l.nii.gz\").objects",
@@ -308,5 +308,5 @@ fn measuring(library: &mut Library<'_>) {
 
 fn compare(labels: &LabelsValue, truth: &Dynamic, id: Option<u16>) -> Checked<Map> {
     let truth: LabelsValue = typed("compare: truth", "Labels", truth)?;
-    told(&measure::compare_labels(&labels.labels, &truth.labels, id)?)
+    to_map(&measure::compare_labels(&labels.labels, &truth.labels, id)?)
 }

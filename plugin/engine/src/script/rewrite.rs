@@ -73,10 +73,10 @@ impl Shifts {
 
 /// Makes the engine tell of tokens, and the function that marks an assigned key.
 pub fn register(engine: &mut Engine, tokens: &Tokens) {
-    let told = tokens.clone();
+    let reply = tokens.clone();
     #[allow(deprecated, reason = "its note says that it is not deprecated, but may change")]
     engine.on_parse_token(move |token, position, _| {
-        if let Some(seen) = told.lock().as_mut() {
+        if let Some(seen) = reply.lock().as_mut() {
             seen.push((Piece::of(&token), position));
         }
         token

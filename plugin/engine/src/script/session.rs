@@ -32,7 +32,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     library.engine().register_type_with_name::<SessionValue>("Session");
     let files = context.files.clone();
     library
-        .room("Session", INTRO)
+        .section("Session", INTRO)
         .function(
             "new_session(volume: Volume, model: Model, options?: #{window, compat, memory_precision, feature_cache_bytes, features, \
              features_bytes, state_bytes, history_bytes}) -> Session",

@@ -25,7 +25,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
     library.engine().register_type_with_name::<SegmenterValue>("Segmenter");
     library
-        .room("Sparse annotation", "A small network (SwinUNETR) learns a few hand-labelled layers and proposes the region on all others.")
+        .section("Sparse annotation", "A small network (SwinUNETR) learns a few hand-labelled layers and proposes the region on all others.")
         .function(
             "load_segmenter(name: String, options?: #{image_size, device, precision}) -> Segmenter",
             "A checkpoint of `train_segmenter`, of MONAI's SwinUNETR (`spatial_dims=2`) or of SAM-OCTA2's. `image_size`: side of the square that \
@@ -40,11 +40,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         })
         .function(
             "predict(segmenter: Segmenter, volume: Volume, options?: #{threshold, min_size, fill_holes, sigma, window, batch, vessels, pictures, probabilities}) -> Map #{region: Labels, \
-             vessels: Labels, doubt}",
+             vessels: Labels, expected_error}",
             "The region of every slice, and the vessels in it, both labels with object 1. Inside is what is likelier than `threshold` [0.8]; \
              smaller components than `min_size` go, holes are filled (`fill_holes`), a Gaussian of `sigma` and Otsu's threshold smooth the edge \
              (0: not), all in pixels of the network's square [500 and 5 at 512]. `vessels`: an en-face map, a picture or labels; the vessels of \
-             a slice are its region within the map. `pictures`: a folder for four-panel pictures; `probabilities`: a `.nii.gz`. `doubt`: for every \
+             a slice are its region within the map. `pictures`: a folder for four-panel pictures; `probabilities`: a `.nii.gz`. `expected_error`: for every \
              slice the share of pixels expected to be wrong.",
             "load_segmenter(arg(\"segmenter\"), #{image_size: 64}).predict(volume, #{threshold: 0.5}).region.count(1)",
             move |call: NativeCallContext, segmenter: &mut SegmenterValue, volume: Dynamic, options: Dynamic| {
@@ -108,11 +108,11 @@ impl SegmenterValue {
             io::write_probabilities(path, &probabilities.along(volume.axis))?;
         }
         let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
-        let doubt: Array = predicted.doubt.into_iter().map(Dynamic::from_float).collect();
+        let expected_error: Array = predicted.expected_error.into_iter().map(Dynamic::from_float).collect();
         Ok(Map::from([
             ("region".into(), labels(predicted.region)),
             ("vessels".into(), predicted.vessels.map_or(Dynamic::UNIT, labels)),
-            ("doubt".into(), doubt.into()),
+            ("expected_error".into(), expected_error.into()),
         ]))
     }
 

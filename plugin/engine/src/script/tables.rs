@@ -16,7 +16,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let [listing, looking, reading, writing, tables, parsing] = std::array::from_fn(|_| context.files.clone());
     let limits = context.limits;
     library
-        .room("Files and tables", "")
+        .section("Files and tables", "")
         .function(
             "glob(pattern: String) -> Array",
             "Files whose path fits, in natural order: `*` any letters, `?` one, `**` any folders. A folder in which the script may read nothing is an error.",

@@ -7,7 +7,7 @@ use super::errors::Failure;
 use super::files::Files;
 use super::library::Library;
 use super::shapes::Kind;
-use super::values::{Checked, Fallible, native, refused, told};
+use super::values::{Checked, Fallible, native, refused, to_map};
 use crate::convert::ToHost;
 use rhai::{Dynamic, FnPtr, NativeCallContext};
 use sam_octa2_core::Error;
@@ -42,7 +42,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files) = (context.host, context.files.clone());
     let [same, again, begin] = [0; 3].map(|_| context.files.clone());
     library
-        .room("Training", "Learning from labelled volumes and layers; docs/training.md and docs/sparse.md say what every option does.")
+        .section("Training", "Learning from labelled volumes and layers; docs/training.md and docs/sparse.md say what every option does.")
         .function(
             concat!(
                 "fine_tune(options: #{model, data, output, adapt, objective, optimizer, sample, augment, run}, closure?: FnPtr(",
@@ -60,11 +60,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: \"pairs.json\"}, output: \"tuned\", \
              adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
             move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
-                heard(&call, host, Some(&each), || request(&files, &options), fine_tune)
+                trained(&call, host, Some(&each), || request(&files, &options), fine_tune)
             },
         )
         .also("fine_tune", move |call: NativeCallContext, options: Dynamic| -> Fallible<Dynamic> {
-            heard(&call, host, None, || request(&same, &options), fine_tune)
+            trained(&call, host, None, || request(&same, &options), fine_tune)
         })
         .function(
             "export_checkpoint(options: #{model, model_config, adapter, layout, precision}, path: String) -> Map #{output, layout, tensors, adapters, size}",
@@ -80,7 +80,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             "Writes random weights to train from, as `.safetensors` (which carries the configuration).",
             "new_checkpoint(#{model_config: arg(\"config\"), seed: 1}, \"start.safetensors\")",
             move |call: NativeCallContext, options: Dynamic, path: Dynamic| -> Fallible<Dynamic> {
-                native(&call, || begun(&begin, &options, &path))
+                native(&call, || new_checkpoint(&begin, &options, &path))
             },
         );
     layers(library, context);
@@ -106,19 +106,19 @@ fn layers(library: &mut Library<'_>, context: &Context) {
             "labels.save(\"region.nii.gz\"); write_json(\"layers.json\", [#{image: arg(\"input\"), labels: \"region.nii.gz\"}]); \
              train_segmenter(#{network: #{size: \"tiny\", image_size: 32}, data: #{manifest: \"layers.json\"}, output: \"taught\", run: #{epochs: 1}})",
             move |call: NativeCallContext, options: Dynamic, each: FnPtr| -> Fallible<Dynamic> {
-                heard(&call, host, Some(&each), || segmenter_request(&files, &options), train_segmenter)
+                trained(&call, host, Some(&each), || segmenter_request(&files, &options), train_segmenter)
             },
         )
         .also("train_segmenter", move |call: NativeCallContext, options: Dynamic| -> Fallible<Dynamic> {
-            heard(&call, host, None, || segmenter_request(&same, &options), train_segmenter)
+            trained(&call, host, None, || segmenter_request(&same, &options), train_segmenter)
         });
 }
 
-fn begun(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
+fn new_checkpoint(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic> {
     let request: FreshRequest = with_output("new_checkpoint", options, path)?;
     readable(files, &ModelRequest { model: request.model_config.clone(), ..ModelRequest::default() })?;
     files.check_write(&request.output)?;
-    Ok(Dynamic::from_map(told(&fresh(&request)?)?))
+    Ok(Dynamic::from_map(to_map(&fresh(&request)?)?))
 }
 
 /// An option map and a path as a request.
@@ -131,7 +131,7 @@ fn written(files: &Files, options: &Dynamic, path: &Dynamic) -> Checked<Dynamic>
     let request: ExportRequest = with_output("export_checkpoint", options, path)?;
     readable(files, &request.model)?;
     files.check_write(&request.output)?;
-    Ok(Dynamic::from_map(told(&export(&request)?)?))
+    Ok(Dynamic::from_map(to_map(&export(&request)?)?))
 }
 
 /// An option map as a request, after `change`.
@@ -181,7 +181,7 @@ type Train<Q, R> = fn(
 ) -> sam_octa2_core::Result<R>;
 
 /// Trains while the closure hears of every epoch.
-fn heard<Q, R: Serialize>(
+fn trained<Q, R: Serialize>(
     call: &NativeCallContext,
     host: HostRef,
     each: Option<&FnPtr>,
@@ -192,9 +192,9 @@ fn heard<Q, R: Serialize>(
     let mut failed = None;
     let result = train(&request, &mut ToHost(host.calls()), &mut |epoch| {
         let Some(each) = each else { return Ok(Flow::Continue) };
-        let mut told = rhai::serde::to_dynamic(epoch).map_err(|error| Error::invalid(error.to_string()))?;
-        Kind::parse(epoch!(), "an epoch").mark(&mut told, "an epoch");
-        match each.call_within_context::<Dynamic>(call, (told,)) {
+        let mut reply = rhai::serde::to_dynamic(epoch).map_err(|error| Error::invalid(error.to_string()))?;
+        Kind::parse(epoch!(), "an epoch").mark(&mut reply, "an epoch");
+        match each.call_within_context::<Dynamic>(call, (reply,)) {
             Ok(answer) if answer.as_bool() != Ok(false) => return Ok(Flow::Continue),
             Ok(_) => {}
             Err(error) => failed = Some(error),
@@ -203,7 +203,7 @@ fn heard<Q, R: Serialize>(
     });
     match failed {
         Some(error) => Err(captured::explained(error, None)),
-        None => native(call, || Ok(Dynamic::from_map(told(&result?)?))),
+        None => native(call, || Ok(Dynamic::from_map(to_map(&result?)?))),
     }
 }
 

@@ -114,9 +114,9 @@ pub fn float(number: f32) -> Dynamic {
 }
 
 /// A report as a map.
-pub fn told(report: &impl Serialize) -> Checked<Map> {
-    let told = rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))?;
-    Ok(told.try_cast().unwrap_or_default())
+pub fn to_map(report: &impl Serialize) -> Checked<Map> {
+    let reply = rhai::serde::to_dynamic(report).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(reply.try_cast().unwrap_or_default())
 }
 
 /// The map with which a call is refined: `#{object: 2, positive: false}`. An entry with the value `()` counts as not given.

@@ -6,7 +6,7 @@ use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::regions::alone;
-use super::values::{Checked, Fallible, Options, float64, native, text, told, truth, typed, whole};
+use super::values::{Checked, Fallible, Options, float64, native, text, to_map, truth, typed, whole};
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Dynamic, Map, NativeCallContext};
@@ -23,7 +23,7 @@ const INTRO: &str = "From an en-face map of vessels to one number per vessel, an
 
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>, context: &Context) {
-    library.room("Vessels", INTRO);
+    library.section("Vessels", INTRO);
     numbering(library);
     layers(library);
     files(library, context);
@@ -233,5 +233,5 @@ fn export(volume: &VolumeValue, files: &Files, host: HostRef, root: &Dynamic, op
         first: options.get("first_layer", whole)?.unwrap_or_default(),
     };
     let report = vessels::export(&root, &sample, &mut ToHost(host.calls()))?;
-    told(&report)
+    to_map(&report)
 }

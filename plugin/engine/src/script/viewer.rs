@@ -283,7 +283,7 @@ impl HostSide {
     }
 
     /// A script's value as JSON.
-    pub fn told(&self, value: &Dynamic) -> Value {
+    pub fn to_json(&self, value: &Dynamic) -> Value {
         if let Some(volume) = value.read_lock::<VolumeValue>() {
             return json!({"handle": self.show(Entry::OfScript(Thing::Volume(volume.clone()))), "kind": "volume"});
         }
@@ -291,10 +291,10 @@ impl HostSide {
             return json!({"handle": self.show(Entry::OfScript(Thing::Labels(labels.to_host()))), "kind": "labels"});
         }
         if let Some(array) = value.read_lock::<Array>() {
-            return Value::Array(array.iter().map(|value| self.told(value)).collect());
+            return Value::Array(array.iter().map(|value| self.to_json(value)).collect());
         }
         if let Some(map) = value.read_lock::<Map>() {
-            return Value::Object(map.iter().map(|(key, value)| (key.to_string(), self.told(value))).collect());
+            return Value::Object(map.iter().map(|(key, value)| (key.to_string(), self.to_json(value))).collect());
         }
         rhai::serde::from_dynamic::<Value>(value).unwrap_or_else(|_| Value::String(value.to_string()))
     }
@@ -350,13 +350,14 @@ impl HostSide {
 impl HostFunction {
     fn call(&self, side: &HostSide, arguments: &[&mut Dynamic]) -> Checked<Dynamic> {
         let name = &self.declaration.name;
-        let told = Value::Array(arguments.iter().map(|value| side.told(value)).collect()).to_string();
-        let told = CString::new(told).map_err(|_| Failure::invalid(format!("viewer::{name}: a text holds a zero")))?;
+        let response = Value::Array(arguments.iter().map(|value| side.to_json(value)).collect()).to_string();
+        let response =
+            CString::new(response).map_err(|_| Failure::invalid(format!("viewer::{name}: a text holds a zero")))?;
         let mut answer: Option<String> = None;
         let reply = ReplyStruct { to: (&raw mut answer).cast(), call: Some(take_answer) };
         let Some(call) = self.function.call else { return Ok(Dynamic::UNIT) };
         // Safety: the host's function with the host's context; arguments and reply live until it returns.
-        let ask = || unsafe { call(self.function.context, told.as_ptr(), &raw const reply) };
+        let ask = || unsafe { call(self.function.context, response.as_ptr(), &raw const reply) };
         let watch = lock(&side.watch).clone();
         let status = watch.map_or_else(ask, |watch| watch.away(ask));
         match (status, answer) {

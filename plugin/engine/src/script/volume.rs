@@ -37,7 +37,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let (host, files, same) = (context.host, context.files.clone(), context.files.clone());
     library.engine().register_type_with_name::<VolumeValue>("Volume");
     library
-        .room("Volume", "")
+        .section("Volume", "")
         .function(
             "open_volume(path: String, options?: #{crop, axis, series, uneven, volume, channel, spacing, kind, layers, assume_size, columns, slab, \
              projection, subtract, layers_along}) -> Volume",

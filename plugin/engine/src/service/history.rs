@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 /// A step with a text to be read.
 pub fn step(step: &Step) -> Value {
-    let mut told = json!(step);
-    told["text"] = step.to_string().into();
-    told
+    let mut reply = json!(step);
+    reply["text"] = step.to_string().into();
+    reply
 }
 
 /// `{"done": [...], "undo": n, "undone": [...], "record": [...]}`

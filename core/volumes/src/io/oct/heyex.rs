@@ -146,8 +146,8 @@ impl Bscan {
         let f = Fields(&bytes);
         let (size, curves, columns) = (u64::from(f.u32(12)), u64::from(f.u32(48)), u64::from(header.columns));
         let values = at.checked_add(size).filter(|values| *values <= length).ok_or_else(short)?;
-        let told = BSCAN_HEADER as u64 + curves.saturating_mul(columns).saturating_mul(4);
-        if size < BSCAN_HEADER as u64 || curves > 64 || told > size {
+        let reply = BSCAN_HEADER as u64 + curves.saturating_mul(columns).saturating_mul(4);
+        if size < BSCAN_HEADER as u64 || curves > 64 || reply > size {
             let what = format!("has a damaged B-scan header at byte {at}: {curves} curves in {size} bytes");
             return Err(Error::format(path, what));
         }

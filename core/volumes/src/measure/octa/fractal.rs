@@ -63,9 +63,9 @@ mod tests {
 
     fn dimension(size: usize, inside: impl Fn(usize, usize) -> bool) -> f64 {
         let inside = (0..size * size).map(|at| inside(at / size, at % size)).collect();
-        let told = fractal(&Grid { shape: [1, size, size], spacing: [1.0; 3], inside }).unwrap();
-        assert!(told.r2 > 0.98, "{told:?}");
-        told.dimension
+        let reply = fractal(&Grid { shape: [1, size, size], spacing: [1.0; 3], inside }).unwrap();
+        assert!(reply.r2 > 0.98, "{reply:?}");
+        reply.dimension
     }
 
     #[test]

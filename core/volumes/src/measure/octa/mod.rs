@@ -189,11 +189,11 @@ pub fn measure_octa(
         sectors.regions(&Grid { shape: [1, first.rows, first.columns], spacing: [z, y, x], inside: Vec::new() });
     let layer = |layer, zone, vessels: Option<Grid>| {
         let vessels = vessels.map(Vessels::of);
-        let told = |region: &Region| {
+        let reply = |region: &Region| {
             let measures = vessels.as_ref()?.measure(region);
             Some(RegionMeasures { region: region.name.clone(), measures })
         };
-        Layer { layer, faz: zone, regions: regions.iter().filter_map(told).collect() }
+        Layer { layer, faz: zone, regions: regions.iter().filter_map(reply).collect() }
     };
     let total = if options.layers { first.frames } else { 0 };
     let projected = layer(None, zone, flat(vessels));
@@ -211,8 +211,19 @@ pub fn measure_octa(
     let vessels = vessels.map_or(Ok(Vec::new()), |vessels| single::single_vessels(vessels, spacing))?;
     let (eye, about) = (options.eye, About::default());
     let shape = [first.frames, first.rows, first.columns];
-    let mut report =
-        OctaReport { shape, spacing, magnification, eye, centre, centre_from, projected, layers, vessels, notes: Vec::new(), about };
+    let mut report = OctaReport {
+        shape,
+        spacing,
+        magnification,
+        eye,
+        centre,
+        centre_from,
+        projected,
+        layers,
+        vessels,
+        notes: Vec::new(),
+        about,
+    };
     report.notes = notes::notes(&report, faz.is_some(), [first.columns as f64 * x, first.rows as f64 * y]);
     Ok(report)
 }

@@ -91,13 +91,13 @@ impl fmt::Display for OctaReport {
             )?;
         }
         for region in &self.projected.regions {
-            let told = &region.measures;
+            let reply = &region.measures;
             let cells = [
-                short(Some(told.coverage)),
-                short(Some(told.vessel_area_density)),
-                short(Some(told.length_density_per_mm)),
-                short(told.calibre_um),
-                told.branch_points.to_string(),
+                short(Some(reply.coverage)),
+                short(Some(reply.vessel_area_density)),
+                short(Some(reply.length_density_per_mm)),
+                short(reply.calibre_um),
+                reply.branch_points.to_string(),
             ];
             let [coverage, density, length, calibre, points] = cells;
             write!(f, "\n{:<16} {coverage:>8} {density:>8} {length:>10} {calibre:>10} {points:>8}", region.region)?;

@@ -25,17 +25,41 @@ pub const VESSELS: [Term; 7] = [
     term("length_density_per_mm", "Vessel length density", "mm⁻¹", 1.0, "length of the centre lines per area"),
     term("calibre_um", "Mean calibre", "µm", 1.0, "mean width of vessels along their centre lines"),
     term("diameter_index_um", "Diameter index", "µm", 1.0, "vessel area over length of the skeleton"),
-    term("tortuosity_median", "Tortuosity", "", 1.0, "length of a branch over the distance of its ends, median; 1: straight"),
+    term(
+        "tortuosity_median",
+        "Tortuosity",
+        "",
+        1.0,
+        "length of a branch over the distance of its ends, median; 1: straight",
+    ),
     term("branch_points_per_mm2", "Branch points", "mm⁻²", 1.0, "places where three or more lines meet, per area"),
-    term("fractal_skeleton", "Fractal dimension", "", 1.0, "box counting of the skeleton; 1: a line, 2: fills the plane"),
+    term(
+        "fractal_skeleton",
+        "Fractal dimension",
+        "",
+        1.0,
+        "box counting of the skeleton; 1: a line, 2: fills the plane",
+    ),
 ];
 
 /// Measures of the zone that a page shows.
 pub const ZONE: [Term; 6] = [
     term("area_mm2", "Area", "mm²", 1.0, "of the avascular zone, holes filled"),
     term("perimeter_crofton_mm", "Perimeter", "mm", 1.0, "by Crofton's formula"),
-    term("circularity_crofton", "Circularity", "", 1.0, "4π area over perimeter squared; 1: a circle, smaller: irregular"),
-    term("acircularity_crofton", "Acircularity index", "", 1.0, "perimeter over that of a circle of this area; 1: a circle"),
+    term(
+        "circularity_crofton",
+        "Circularity",
+        "",
+        1.0,
+        "4π area over perimeter squared; 1: a circle, smaller: irregular",
+    ),
+    term(
+        "acircularity_crofton",
+        "Acircularity index",
+        "",
+        1.0,
+        "perimeter over that of a circle of this area; 1: a circle",
+    ),
     term("axis_ratio", "Axis ratio", "", 1.0, "long over short axis of the ellipse with the same moments"),
     term("equivalent_diameter_mm", "Equivalent diameter", "mm", 1.0, "of a circle of this area"),
 ];

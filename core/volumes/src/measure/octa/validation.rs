@@ -57,7 +57,8 @@ impl Validation {
     /// Reads a table. Errors: no such file; what is no such table.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        serde_json::from_str(&text).map_err(|error| Error::format(path, format!("is no table of a validation: {error}")))
+        serde_json::from_str(&text)
+            .map_err(|error| Error::format(path, format!("is no table of a validation: {error}")))
     }
 
     /// The set that pools the others, else the only one.

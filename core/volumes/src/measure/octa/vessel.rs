@@ -127,10 +127,10 @@ impl Vessels {
             end_points: self.graph.ends.iter().filter(|&&end| region.pixels[end]).count(),
             branch_points_per_mm2: junctions as f64 / area,
             branch_points_per_mm: ratio(junctions as f64, length),
-            fractal_skeleton: of_skeleton.as_ref().map(|told| told.dimension),
-            fractal_skeleton_r2: of_skeleton.map(|told| told.r2),
-            fractal_mask: of_mask.as_ref().map(|told| told.dimension),
-            fractal_mask_r2: of_mask.map(|told| told.r2),
+            fractal_skeleton: of_skeleton.as_ref().map(|reply| reply.dimension),
+            fractal_skeleton_r2: of_skeleton.map(|reply| reply.r2),
+            fractal_mask: of_mask.as_ref().map(|reply| reply.dimension),
+            fractal_mask_r2: of_mask.map(|reply| reply.r2),
         }
         .tidy()
     }
@@ -187,14 +187,14 @@ mod tests {
         (0..10000).filter(|at| (48..53).contains(&(at / 100))).for_each(|at| inside[at] = true);
         let vessels = Vessels::of(Grid { shape: [1, 100, 100], spacing: [1.0, 0.01, 0.01], inside });
         let all = Region { name: String::new(), pixels: vec![true; 10000], coverage: 1.0 };
-        let told = vessels.measure(&all);
-        assert!((told.vessel_area_density - 0.05).abs() < 1e-12 && told.tortuosity_mean.unwrap() < 1.01, "{told:?}");
-        assert_eq!((told.branch_points, told.end_points, told.branches), (0, 2, 1));
-        assert!((told.calibre_um.unwrap() - 60.0).abs() < 2.0, "{told:?}"); // to the middle of the first pixel outside, twice
-        assert!((told.diameter_index_um.unwrap() - 52.0).abs() < 1.5, "{told:?}");
+        let reply = vessels.measure(&all);
+        assert!((reply.vessel_area_density - 0.05).abs() < 1e-12 && reply.tortuosity_mean.unwrap() < 1.01, "{reply:?}");
+        assert_eq!((reply.branch_points, reply.end_points, reply.branches), (0, 2, 1));
+        assert!((reply.calibre_um.unwrap() - 60.0).abs() < 2.0, "{reply:?}"); // to the middle of the first pixel outside, twice
+        assert!((reply.diameter_index_um.unwrap() - 52.0).abs() < 1.5, "{reply:?}");
         let left = Region { pixels: (0..10000).map(|at| at % 100 < 50).collect(), ..all };
         let half = vessels.measure(&left);
-        assert!((half.length_mm / told.length_mm - 0.5).abs() < 0.02 && half.fractal_mask.is_none());
+        assert!((half.length_mm / reply.length_mm - 0.5).abs() < 0.02 && half.fractal_mask.is_none());
     }
 
     #[test]

@@ -14,11 +14,11 @@ fn found(source: &str) -> Vec<String> {
             1 as INT
         })
         .property("objects(session: Session) -> Array", "", "", |_: &mut Dynamic| 1 as INT);
-    let rooms = library.into_rooms();
+    let sections = library.into_sections();
     engine.set_optimization_level(rhai::OptimizationLevel::None);
     let tree = engine.compile(source).unwrap();
     let names = |text: String| text.split('`').nth(1).unwrap_or_default().to_owned();
-    problems(&tree, &rooms, &BTreeSet::new()).into_iter().map(|(_, text)| names(text)).collect()
+    problems(&tree, &sections, &BTreeSet::new()).into_iter().map(|(_, text)| names(text)).collect()
 }
 
 #[test]

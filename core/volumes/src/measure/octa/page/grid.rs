@@ -34,12 +34,17 @@ pub(super) fn map(report: &OctaReport) -> String {
     let mut drawn = String::new();
     for (cell, (density, coverage)) in &cells {
         let share = if high > low { (density - low) / (high - low) } else { 0.5 };
-        let text = if *coverage < SEEN { format!("({:.1})", density * 100.0) } else { format!("{:.1}", density * 100.0) };
+        let text =
+            if *coverage < SEEN { format!("({:.1})", density * 100.0) } else { format!("{:.1}", density * 100.0) };
         drawn += &cell.drawn(step, &colour(share), &text, share > 0.6, *coverage < SEEN);
     }
     for (side, name) in sectors.iter().enumerate() {
         let [x, y] = at(RADIUS + 13.0, side as f64 * PI / 2.0);
-        let turn = if side % 2 == 0 { String::new() } else { format!(" transform=\"rotate({} {x:.1} {y:.1})\"", if side == 1 { 90 } else { -90 }) };
+        let turn = if side % 2 == 0 {
+            String::new()
+        } else {
+            format!(" transform=\"rotate({} {x:.1} {y:.1})\"", if side == 1 { 90 } else { -90 })
+        };
         // writing to a string does not fail
         let _ = write!(drawn, "<text x=\"{x:.1}\" y=\"{:.1}\"{turn} class=\"l\">{name}</text>", y + 4.0);
     }
@@ -106,6 +111,7 @@ fn colour(share: f64) -> String {
     let along = share.clamp(0.0, 1.0) * (COLOURS.len() - 1) as f64;
     let (below, rest) = ((along as usize).min(COLOURS.len() - 2), along);
     let rest = rest - below as f64;
-    let mix = |channel: usize| (COLOURS[below][channel] * (1.0 - rest) + COLOURS[below + 1][channel] * rest).round() as u8;
+    let mix =
+        |channel: usize| (COLOURS[below][channel] * (1.0 - rest) + COLOURS[below + 1][channel] * rest).round() as u8;
     format!("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2))
 }

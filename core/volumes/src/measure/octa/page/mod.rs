@@ -72,20 +72,33 @@ impl OctaReport {
         });
         let facts = [
             ("Eye", self.eye.map_or_else(unknown, |eye| format!("{eye:?}").to_lowercase())),
-            ("Scan", format!("{} × {} mm, {columns} × {rows} pixels of {} × {} µm{}", mm(columns, dx), mm(rows, dy), um(dx), um(dy), corrected.unwrap_or_default())),
+            (
+                "Scan",
+                format!(
+                    "{} × {} mm, {columns} × {rows} pixels of {} × {} µm{}",
+                    mm(columns, dx),
+                    mm(rows, dy),
+                    um(dx),
+                    um(dy),
+                    corrected.unwrap_or_default()
+                ),
+            ),
             ("Layers", about.layers.clone().map_or(layers.clone(), |named| format!("{named} ({layers})"))),
             ("Model", model.unwrap_or_else(unknown)),
             ("Program", format!("SAM-OCTA2 plugin {}", env!("CARGO_PKG_VERSION"))),
             ("Date", about.date.clone().unwrap_or_else(|| chrono::Local::now().format("%Y-%m-%d").to_string())),
         ];
-        let facts: String =
-            facts.iter().map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", escaped(value))).collect();
+        let facts: String = facts
+            .iter()
+            .map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", escaped(value)))
+            .collect();
         format!("<dl>{facts}</dl>")
     }
 
     /// What to look at first, and how good the picture is.
     fn noted(&self) -> String {
-        let mut lines: Vec<String> = self.notes.iter().map(|note| format!("<li class=\"warn\">{}</li>", escaped(note))).collect();
+        let mut lines: Vec<String> =
+            self.notes.iter().map(|note| format!("<li class=\"warn\">{}</li>", escaped(note))).collect();
         if let Some(quality) = &self.about.quality {
             lines.push(format!(
                 "<li>Picture: signal {} (how far vessels stand out from the noise), motion {} (how far the worst line stands out); compare \
@@ -94,10 +107,15 @@ impl OctaReport {
                 short(Some(quality.motion))
             ));
         }
-        let cut = self.projected.regions.iter().filter(|region| region.measures.coverage < SEEN && region.region != "whole");
+        let cut =
+            self.projected.regions.iter().filter(|region| region.measures.coverage < SEEN && region.region != "whole");
         let cut: Vec<String> = cut.map(|region| region.region.replace('_', " ")).collect();
         if !cut.is_empty() {
-            lines.push(format!("<li>Less than {:.0} % of these lies within the picture: {}</li>", SEEN * 100.0, escaped(&cut.join(", "))));
+            lines.push(format!(
+                "<li>Less than {:.0} % of these lies within the picture: {}</li>",
+                SEEN * 100.0,
+                escaped(&cut.join(", "))
+            ));
         }
         let [x, y] = self.centre.map(|v| short(Some(v)));
         let from = match self.centre_from {
@@ -120,7 +138,9 @@ impl OctaReport {
         let head = shown.iter().map(|(name, _)| format!("<th>{name}</th>")).collect::<String>();
         let mut body = String::new();
         for term in &terms::VESSELS {
-            let cells = shown.iter().map(|(_, region)| format!("<td>{}</td>", value(term, of_vessels(&region.measures, term.key))));
+            let cells = shown
+                .iter()
+                .map(|(_, region)| format!("<td>{}</td>", value(term, of_vessels(&region.measures, term.key))));
             body += &row(term, &cells.collect::<String>());
         }
         let share = |region: &RegionMeasures| format!("<td>{:.0}</td>", region.measures.coverage * 100.0);
@@ -171,7 +191,8 @@ impl OctaReport {
     /// How far the numbers are off, by set of labelled images.
     fn validated(&self) -> String {
         let Some(table) = &self.about.validation else {
-            return "<h2>Accuracy</h2><p>Not known: no labelled images were measured with what made these labels.</p>".to_owned();
+            return "<h2>Accuracy</h2><p>Not known: no labelled images were measured with what made these labels.</p>"
+                .to_owned();
         };
         let head: String = terms::VALIDATED.iter().map(|term| format!("<th>{}</th>", term.name)).collect();
         let line = |set: &super::ValidationSet| {
@@ -230,18 +251,36 @@ mod tests {
         let vessels = labels(|frame, y, x| u16::from(y % 9 < 2) + u16::from(frame == 1 && x == 5 && y % 9 > 4));
         let faz = labels(|_, y, x| u16::from(y.abs_diff(30) + x.abs_diff(30) < 8));
         let report = measure_octa(Some(&vessels), Some(&faz), &OctaOptions::default(), &mut ()).unwrap();
-        let about = About { case: Some("<script>\"a\" & b".to_owned()), date: Some("2026-11-30".to_owned()), ..About::default() };
+        let about = About {
+            case: Some("<script>\"a\" & b".to_owned()),
+            date: Some("2026-11-30".to_owned()),
+            ..About::default()
+        };
         let page = report.with_about(about).html("file", &[("map <1>", vec![1, 2, 3])]);
         assert!(page.contains("<h1>&lt;script&gt;&quot;a&quot; &amp; b</h1>") && !page.contains("<script"));
         assert!(page.contains("data:image/png;base64,AQID") && page.contains("map &lt;1&gt;"));
-        for text in ["Vessel area density (%)", "Circularity", "6 × 6 mm", "2026-11-30", "not known", "Accuracy", "all 2", "inner ring"] {
+        for text in [
+            "Vessel area density (%)",
+            "Circularity",
+            "6 × 6 mm",
+            "2026-11-30",
+            "not known",
+            "Accuracy",
+            "all 2",
+            "inner ring",
+        ] {
             assert!(page.contains(text), "{text}: {page}");
         }
         for tag in ["tr", "td", "table", "svg", "section", "div", "ul", "li", "dl", "g", "text"] {
             let begins = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
             assert_eq!(begins, page.matches(&format!("</{tag}>")).count(), "{tag}: {page}");
         }
-        assert!(page.ends_with("</html>\n") && !page.contains("NaN") && !page.contains("http://") && !page.contains("src=\"/"));
+        assert!(
+            page.ends_with("</html>\n")
+                && !page.contains("NaN")
+                && !page.contains("http://")
+                && !page.contains("src=\"/")
+        );
     }
 
     #[test]

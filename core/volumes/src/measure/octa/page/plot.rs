@@ -22,15 +22,13 @@ const CURVES: [Curve; 3] = [
 
 /// The curves; nothing for less than two layers.
 pub(super) fn layers(report: &OctaReport) -> String {
-    let numbered: Vec<(usize, &Layer)> =
-        report.layers.iter().filter_map(|layer| Some((layer.layer?, layer))).collect();
+    let numbered: Vec<(usize, &Layer)> = report.layers.iter().filter_map(|layer| Some((layer.layer?, layer))).collect();
     let [(first, _), .., (last, _)] = numbered[..] else { return String::new() };
     let x = |layer: usize| LEFT + (layer - first) as f64 / (last - first) as f64 * (WIDTH - LEFT - 12.0);
     let mut drawn = String::new();
     let mut top = 16.0;
     for (name, number) in CURVES {
-        let points: Vec<(usize, f64)> =
-            numbered.iter().filter_map(|(at, layer)| Some((*at, number(layer)?))).collect();
+        let points: Vec<(usize, f64)> = numbered.iter().filter_map(|(at, layer)| Some((*at, number(layer)?))).collect();
         let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
         if most <= 0.0 {
             continue;
@@ -58,7 +56,12 @@ pub(super) fn layers(report: &OctaReport) -> String {
     }
     let labels = [(first, "start"), (last, "end")];
     for (layer, side) in labels {
-        let _ = write!(drawn, "<text x=\"{:.1}\" y=\"{:.1}\" style=\"text-anchor:{side}\" class=\"t\">layer {layer}</text>", x(layer), top - GAP + 14.0);
+        let _ = write!(
+            drawn,
+            "<text x=\"{:.1}\" y=\"{:.1}\" style=\"text-anchor:{side}\" class=\"t\">layer {layer}</text>",
+            x(layer),
+            top - GAP + 14.0
+        );
     }
     format!(
         "<h2>Over the layers</h2><figure class=\"plot\"><svg viewBox=\"0 0 {WIDTH} {:.0}\" style=\"aspect-ratio:auto\" role=\"img\" aria-label=\"measures over the layers\"><style>.n{{font:600 12px sans-serif;fill:#333}}\

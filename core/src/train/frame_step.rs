@@ -32,7 +32,7 @@ pub struct Known {
 
 /// Which slice, and what it looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Visit {
+pub struct FrameStep {
     /// the slice
     pub frame: usize,
     /// slices whose memory it looks at, with `t_pos`
@@ -41,7 +41,7 @@ pub struct Visit {
     pub pointers: Vec<(usize, i64)>,
 }
 
-impl Visit {
+impl FrameStep {
     /// The slices of an object in the order of their computation: prompted ones, then forward from the first, then backward from it.
     pub fn plan(model: &Model, object: &ClipObject, frames: usize, memory: Memory) -> Vec<Self> {
         let prompted: Vec<usize> = object.prompts.keys().copied().collect();
@@ -73,8 +73,8 @@ impl Visit {
     }
 }
 
-/// What came out of a visit.
-pub struct Visited {
+/// What came out of a frame step.
+pub struct FrameOutput {
     /// the weighted losses, one number with its graph
     pub loss: Tensor,
     /// logits of the mask that is shown `[1, 1, 4 side, 4 side]`
@@ -95,8 +95,8 @@ pub enum Clicks<'a> {
     Again(&'a [Point]),
 }
 
-/// Computes visits of one model.
-pub struct Visitor<'a> {
+/// Computes frame steps of one model.
+pub struct FrameStepper<'a> {
     /// the model
     pub model: &'a Model,
     /// what counts
@@ -105,23 +105,23 @@ pub struct Visitor<'a> {
     pub memory: Memory,
 }
 
-impl Visitor<'_> {
-    /// Features and memories of earlier visits -> masks, loss and memory of this one.
-    pub fn visit(
+impl FrameStepper<'_> {
+    /// Features and memories of earlier frame steps -> masks, loss and memory of this one.
+    pub fn frame_step(
         &self,
-        visit: &Visit,
+        frame_step: &FrameStep,
         features: &ImageFeatures,
         known: &BTreeMap<usize, Known>,
         object: &ClipObject,
         frames: usize,
         clicks: Clicks,
-    ) -> Visited {
-        let truth = object.truth[visit.frame].to_device(self.model.device()).to_kind(Kind::Float);
-        let prompt = object.prompts.get(&visit.frame);
+    ) -> FrameOutput {
+        let truth = object.truth[frame_step.frame].to_device(self.model.device()).to_kind(Kind::Float);
+        let prompt = object.prompts.get(&frame_step.frame);
         let (output, loss, clicks) = match prompt {
             Some(prompt) => self.prompted(prompt, features, &truth, clicks),
             None => {
-                let output = self.tracked(visit, features, known, frames);
+                let output = self.tracked(frame_step, features, known, frames);
                 let loss = self.loss(&output, &truth);
                 (output, loss, Vec::new())
             }
@@ -130,20 +130,21 @@ impl Visitor<'_> {
         let memory = self.model.encode_memory(features, &output.low_res, &output.object_score_logits, false);
         let memory = memory.to_kind(self.memory.kind);
         let SamOutput { low_res, obj_ptr, object_score_logits: score, .. } = output;
-        Visited { loss, low_res, score, known: Known { memory, obj_ptr }, clicks }
+        FrameOutput { loss, low_res, score, known: Known { memory, obj_ptr }, clicks }
     }
 
     fn tracked(
         &self,
-        visit: &Visit,
+        frame_step: &FrameStep,
         features: &ImageFeatures,
         known: &BTreeMap<usize, Known>,
         frames: usize,
     ) -> SamOutput {
-        let memories = visit.memories.iter().filter_map(|(frame, t_pos)| Some((&known.get(frame)?.memory, *t_pos)));
+        let memories =
+            frame_step.memories.iter().filter_map(|(frame, t_pos)| Some((&known.get(frame)?.memory, *t_pos)));
         let memories: Vec<_> = memories.map(|(features, t_pos)| MemoryEntry { features, t_pos }).collect();
         let pointers =
-            visit.pointers.iter().filter_map(|(frame, distance)| Some((&known.get(frame)?.obj_ptr, *distance)));
+            frame_step.pointers.iter().filter_map(|(frame, distance)| Some((&known.get(frame)?.obj_ptr, *distance)));
         let pointers: Vec<_> = pointers.map(|(obj_ptr, distance)| PointerEntry { obj_ptr, distance }).collect();
         let conditioned = self.model.with_memory(features, &memories, &pointers, frames);
         let multimask = self.model.use_multimask(false, 0);

@@ -14,12 +14,12 @@ pub const ENDING: &str = ".safetensors";
 const LEFT: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder with a limit.
-pub struct Room {
+pub struct FileStore {
     folder: PathBuf,
     most: u64,
 }
 
-impl Room {
+impl FileStore {
     /// `most` bytes in `folder`.
     pub fn new(folder: PathBuf, most: u64) -> Self {
         Self { folder, most }

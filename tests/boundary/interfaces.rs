@@ -1,4 +1,4 @@
-//! Both doors to one plugin, and that they are the same.
+//! Both interfaces to one plugin, and that they are the same.
 
 use super::library;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::path::Path;
 use std::process::Command;
 
-/// The plugin through each door.
+/// The plugin through each interface.
 pub fn both() -> [(&'static str, Api); 2] {
     let rust = Plugin::load(&library()).unwrap().api().unwrap();
     // Safety: the symbols of `sam_octa2.h`.

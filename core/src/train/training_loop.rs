@@ -1,5 +1,5 @@
-//! The course of a training, whatever is trained: epochs, steps of the optimizer, validation, records, the best weights, a checkpoint to go
-//! on from. What a sample is and what its gradients are, the [`Learner`] knows: SAM 2 on clips (`trainer`), a segmentation network on
+//! The training loop, whatever is trained: epochs, steps of the optimizer, validation, records, the best weights, a checkpoint to go
+//! on from. What a sample is and what its gradients are, the [`Trainable`] knows: SAM 2 on clips (`trainer`), a segmentation network on
 //! single layers (`sparse::train`).
 //!
 //! Every sample draws from a random source of its own, made from the seed, the epoch and its number, so that a run that was stopped and goes
@@ -27,7 +27,7 @@ const MOST_ROUNDS: usize = 100_000;
 pub type Validated = (Vec<SliceRecord>, Option<DenseDice>);
 
 /// What is trained, and on what.
-pub trait Learner {
+pub trait Trainable {
     /// what the optimizer changes, by name
     fn parameters(&self) -> &[(String, Tensor)];
 
@@ -76,7 +76,7 @@ pub struct Rounds {
 }
 
 /// What there is to know of a run before its first sample.
-pub struct Course<'a> {
+pub struct TrainingLoop<'a> {
     /// how long, how repeatable, how careful
     pub rounds: Rounds,
     /// how parameters change
@@ -99,7 +99,7 @@ pub struct Outcome {
     pub skipped: usize,
 }
 
-impl<'a> Course<'a> {
+impl<'a> TrainingLoop<'a> {
     /// A run as `request` asks for it.
     pub fn new(
         rounds: Rounds,
@@ -128,15 +128,15 @@ impl<'a> Course<'a> {
     /// `"train"` counts samples. A cancelled run leaves a checkpoint to resume from.
     pub fn run(
         &self,
-        learner: &dyn Learner,
+        trainable: &dyn Trainable,
         skipped: usize,
         observer: &mut dyn Observer,
         on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<Flow>,
     ) -> Result<Outcome> {
-        let parameters = learner.parameters().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+        let parameters = trainable.parameters().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
         let run = Run {
-            course: self,
-            learner,
+            training: self,
+            trainable,
             adam: Adam::new(parameters.collect(), self.optimizer.clone()),
             records: Records::new(self.folder, self.options.clone()),
             position: Position::default(),
@@ -163,8 +163,8 @@ impl<'a> Course<'a> {
 
 /// A training under way.
 struct Run<'a> {
-    course: &'a Course<'a>,
-    learner: &'a dyn Learner,
+    training: &'a TrainingLoop<'a>,
+    trainable: &'a dyn Trainable,
     adam: Adam,
     records: Records,
     position: Position,
@@ -177,12 +177,12 @@ impl Run<'_> {
         observer: &mut dyn Observer,
         on_epoch: &mut dyn FnMut(&EpochRecord) -> Result<Flow>,
     ) -> Result<Outcome> {
-        let checkpoint: PathBuf = self.course.folder.join("checkpoint.safetensors");
-        if self.course.rounds.resume && checkpoint.exists() {
-            let state = state::load(&checkpoint, self.learner, &mut self.adam)?;
+        let checkpoint: PathBuf = self.training.folder.join("checkpoint.safetensors");
+        if self.training.rounds.resume && checkpoint.exists() {
+            let state = state::load(&checkpoint, self.trainable, &mut self.adam)?;
             self.restore(&checkpoint, &state)?;
         }
-        while self.position.epoch < self.course.rounds.epochs {
+        while self.position.epoch < self.training.rounds.epochs {
             let record = match stoppable(|| self.epoch(observer).and_then(|()| self.finish_epoch(observer))) {
                 Ok(record) => record,
                 Err(error) => {
@@ -203,10 +203,10 @@ impl Run<'_> {
 
     /// The samples of the epoch that are left, in an order of its own.
     fn epoch(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let cases = self.learner.cases().len();
-        let mut order: Vec<usize> = (0..cases * self.course.rounds.per_case).map(|i| i % cases).collect();
-        order.shuffle(&mut self.course.rng(0, self.position.epoch, 0));
-        let total = order.len() * self.course.rounds.epochs;
+        let cases = self.trainable.cases().len();
+        let mut order: Vec<usize> = (0..cases * self.training.rounds.per_case).map(|i| i % cases).collect();
+        order.shuffle(&mut self.training.rng(0, self.position.epoch, 0));
+        let total = order.len() * self.training.rounds.epochs;
         while self.position.clip < order.len() {
             observer.step("train", self.position.epoch * order.len() + self.position.clip, total)?;
             self.step(&order)?;
@@ -216,18 +216,18 @@ impl Run<'_> {
 
     /// One step of the optimizer.
     fn step(&mut self, order: &[usize]) -> Result<()> {
-        let Rounds { accumulate, epochs, .. } = self.course.rounds;
+        let Rounds { accumulate, epochs, .. } = self.training.rounds;
         let until = (self.position.clip + accumulate).min(order.len());
         let steps = order.len().div_ceil(accumulate) * epochs;
-        let rate = self.course.optimizer.learning_rate(self.adam.steps(), steps, epochs);
+        let rate = self.training.optimizer.learning_rate(self.adam.steps(), steps, epochs);
         self.adam.zero_grad();
         let (mut loss, mut skipped, mut used) = (0.0, 0, 0);
         for (at, &case) in order.iter().enumerate().take(until).skip(self.position.clip) {
             let before = self.adam.gradients();
-            let mut sample = self.course.sample(self.position.epoch, at);
-            match self.learner.learn(case, &mut sample, 1.0 / accumulate as f64) {
+            let mut sample = self.training.sample(self.position.epoch, at);
+            match self.trainable.learn(case, &mut sample, 1.0 / accumulate as f64) {
                 Ok(sample_loss) => (loss, used) = (loss + sample_loss, used + 1),
-                Err(Error::Invalid(_)) if self.course.rounds.on_bad_data == BadData::Skip => {
+                Err(Error::Invalid(_)) if self.training.rounds.on_bad_data == BadData::Skip => {
                     skipped += 1;
                     self.adam.set_gradients(&before); // what came before the mistake may have left some
                 }
@@ -236,11 +236,11 @@ impl Run<'_> {
         }
         match if used > 0 { self.adam.step(rate).map(|_| ()) } else { Ok(()) } {
             Ok(()) => {}
-            Err(Error::Invalid(_)) if self.course.rounds.on_bad_data == BadData::Skip => {
+            Err(Error::Invalid(_)) if self.training.rounds.on_bad_data == BadData::Skip => {
                 (loss, skipped, used) = (0.0, skipped + used, 0)
             }
             Err(error) => {
-                let cases = self.learner.cases();
+                let cases = self.trainable.cases();
                 let names: Vec<_> = order[self.position.clip..until].iter().map(|&i| cases[i]).collect();
                 return Err(Error::invalid(format!("{}: {error}", names.join(", "))));
             }
@@ -268,15 +268,15 @@ impl Run<'_> {
         let samples = self.position.clip - self.position.skipped;
         let loss = self.position.loss / samples.max(1) as f64;
         let epoch = self.position.epoch + 1;
-        let last = epoch == self.course.rounds.epochs;
-        let (slices, dense) = if epoch.is_multiple_of(self.course.rounds.validate_every) || last {
-            self.learner.validate(epoch, observer)?
+        let last = epoch == self.training.rounds.epochs;
+        let (slices, dense) = if epoch.is_multiple_of(self.training.rounds.validate_every) || last {
+            self.trainable.validate(epoch, observer)?
         } else {
             Default::default()
         };
         let record = EpochRecord::new(epoch, loss, self.position.skipped, &slices, dense);
         let best = self.records.epoch(record.clone(), &slices)?;
-        self.learner.write(best, &serde_json::to_value(&record).unwrap_or_default())?;
+        self.trainable.write(best, &serde_json::to_value(&record).unwrap_or_default())?;
         if best {
             self.keep_sheets()?;
         }
@@ -286,7 +286,7 @@ impl Run<'_> {
 
     /// The pictures of the last validation become those of the best.
     fn keep_sheets(&self) -> Result<()> {
-        let [last, best] = ["sheets/last", "sheets/best"].map(|name| self.course.folder.join(name));
+        let [last, best] = ["sheets/last", "sheets/best"].map(|name| self.training.folder.join(name));
         let Ok(entries) = std::fs::read_dir(&last) else { return Ok(()) };
         std::fs::create_dir_all(&best).map_err(Error::io(&best))?;
         for entry in entries.flatten() {
@@ -298,13 +298,13 @@ impl Run<'_> {
 
     fn save(&self, path: &Path) -> Result<()> {
         let state = json!({"position": self.position, "records": self.records.state(), "skipped": self.skipped,
-            "request": self.course.identity});
-        state::save(path, self.learner, &self.adam, &state)
+            "request": self.training.identity});
+        state::save(path, self.trainable, &self.adam, &state)
     }
 
     fn restore(&mut self, path: &Path, state: &Value) -> Result<()> {
         let damaged = |_| Error::format(path, "where the training stood cannot be read");
-        if state["request"] != self.course.identity {
+        if state["request"] != self.training.identity {
             let what = "the training there had another configuration; take that one, or another output folder";
             return Err(Error::format(path, what));
         }

@@ -1,4 +1,4 @@
-//! Both doors to the functions of a plugin: the extensions of the Rust interface, and the C symbols.
+//! Both interfaces to the functions of a plugin: the extensions of the Rust interface, and the C symbols.
 
 use super::{Case, file, skip};
 use anyhow::{Context, ensure};
@@ -8,36 +8,36 @@ use sam_octa2_abi::{Api, ExtensionError, Plugin};
 use std::ffi::c_void;
 use std::path::Path;
 
-/// The functions as they come through one door.
-pub struct Door {
+/// The functions as they come through one interface.
+pub struct Interface {
     name: &'static str,
     pub tables: Tables,
     pub api: Api,
 }
 
-/// Goes through each door that there is; what fails is told with the door's name.
-pub fn each(case: &Case, through: impl Fn(&Door) -> anyhow::Result<()>) -> anyhow::Result<String> {
-    let doors = all(case)?;
-    if doors.is_empty() {
+/// Goes through each interface that there is; what fails is told with the interface's name.
+pub fn each(case: &Case, through: impl Fn(&Interface) -> anyhow::Result<()>) -> anyhow::Result<String> {
+    let interfaces = all(case)?;
+    if interfaces.is_empty() {
         return skip("the plugin has neither the extensions nor the C functions for it");
     }
-    for door in &doors {
-        through(door).with_context(|| format!("through {}", door.name))?;
+    for interface in &interfaces {
+        through(interface).with_context(|| format!("through {}", interface.name))?;
     }
-    Ok(if doors.len() == 2 { String::new() } else { format!("through {} only", doors[0].name) })
+    Ok(if interfaces.len() == 2 { String::new() } else { format!("through {} only", interfaces[0].name) })
 }
 
-/// The doors that there are.
-pub fn all(case: &Case) -> anyhow::Result<Vec<Door>> {
+/// The interfaces that there are.
+pub fn all(case: &Case) -> anyhow::Result<Vec<Interface>> {
     let path = case.path()?;
     let (rust, c) = (extensions(&Plugin::load(&path)?)?, symbols(&path)?);
-    let door = |name: &'static str, tables: Tables| {
+    let interface = |name: &'static str, tables: Tables| {
         // Safety: the functions under these names and ids are those of the header; that they keep its rules is checked here.
-        Door { name, tables, api: unsafe { Api::from_tables(tables) } }
+        Interface { name, tables, api: unsafe { Api::from_tables(tables) } }
     };
     Ok([("the extensions", rust), ("the C functions", c)]
         .into_iter()
-        .filter_map(|(name, tables)| Some(door(name, tables?)))
+        .filter_map(|(name, tables)| Some(interface(name, tables?)))
         .collect())
 }
 
