@@ -207,11 +207,11 @@ pub enum Task {
         /// Megabytes that its files may take, those used longest ago go first; default: 4096
         #[arg(long, value_name = "MB", requires = "features")]
         features_mb: Option<u64>,
-        #[command(flatten)]
-        numbers: crate::octa::Numbers,
         /// Print a JSON report
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        numbers: crate::octa::Numbers,
     },
 
     /// Propose the region of every slice with a small network that was taught a few hand-labelled ones
