@@ -255,7 +255,7 @@ def fill(folder, version, crates, name):
     for part in ["include", "examples", "python"]:
         if part != "python" or (ROOT / "plugin" / part).is_dir():
             copy(ROOT / "plugin" / part, folder / part)
-    weights = [f"sam2_weights/{name}" for name in ["README.md", "nano.safetensors", "nano.yaml"]]
+    weights = [f"sam2_weights/{name}" for name in ["README.md", "nano.safetensors", "nano.yaml", "nano.validation.json"]]
     for part in ["scripts", "LICENSE-MIT", "LICENSE-APACHE", "NOTICE", *weights]:
         copy(ROOT / part, folder / part)
     for page in sorted((ROOT / "docs").glob("*.md")):

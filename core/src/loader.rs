@@ -2,6 +2,7 @@
 
 use crate::device::{Device, Precision};
 use crate::guard::guard;
+use crate::measure::octa::{About, Validation};
 use crate::model::config::Official;
 use crate::model::params::Params;
 use crate::model::{Model, ModelConfig};
@@ -79,6 +80,24 @@ impl LoadedModel {
     /// How exactly it computes: `f32`, `bf16`, `f16`.
     pub fn precision(&self) -> &'static str {
         precision_name(self.model.kind())
+    }
+
+    /// What a report says of the model that made its labels by a `method` (`without a click`), with what it was validated on: the table beside
+    /// the checkpoint, `NAME.validation.json`, where there is one. Errors: a table that cannot be read.
+    pub fn about(&self, method: &str) -> Result<About> {
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let adapter = self.request.adapter.as_ref().map(|adapter| format!(" with {}", adapter.display()));
+        let mut about = About {
+            model: Some(name + &adapter.unwrap_or_default()),
+            fingerprint: Some(self.model.fingerprint().to_owned()),
+            method: Some(method.to_owned()),
+            ..About::default()
+        };
+        let table = self.path.with_extension("validation.json");
+        if table.exists() {
+            about.validated(Validation::read(&table)?);
+        }
+        Ok(about)
     }
 }
 

@@ -50,12 +50,48 @@ pub struct Measure {
     /// Table to write: a line per layer and region
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
-    /// Page to write, with pictures, in one file
+    /// Page to write: a report with pictures, in one file, one page when printed
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
+    /// Table to write: a line per vessel (length, calibre, tortuosity, range of layers)
+    #[arg(long, value_name = "FILE.csv")]
+    vessels_csv: Option<PathBuf>,
+    /// Title of the page; default: the name of LABELS
+    #[arg(long)]
+    case: Option<String>,
+    /// The model that made the labels, for the page
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// What its numbers were validated on: the table beside the model, NAME.validation.json
+    #[arg(long, value_name = "FILE.json")]
+    validation: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What segment measures, and into which files.
+#[derive(Args)]
+#[command(next_help_heading = "Numbers (docs/measurements.md)")]
+pub struct Numbers {
+    /// Report to write: numbers and pictures, in one file, one page when printed
+    #[arg(long, value_name = "FILE.html")]
+    html: Option<PathBuf>,
+    /// Table to write: a line per layer and region
+    #[arg(long, value_name = "FILE.csv")]
+    csv: Option<PathBuf>,
+    /// Table to write: a line per vessel
+    #[arg(long, value_name = "FILE.csv")]
+    vessels_csv: Option<PathBuf>,
+    /// With prompts: the object that is the foveal avascular zone
+    #[arg(long, value_name = "N", conflicts_with = "no_prompts")]
+    faz_object: Option<u16>,
+    /// Which eye it is, to tell nasal from temporal; default: what the volume says
+    #[arg(long, value_parser = ["right", "left"])]
+    eye: Option<String>,
+    /// Title of the report; default: the name of INPUT
+    #[arg(long)]
+    case: Option<String>,
 }
 
 /// Which vessels to number.
@@ -125,6 +161,17 @@ pub struct Export {
     pub json: bool,
 }
 
+impl Numbers {
+    /// The part `numbers` of the request `segment`.
+    pub fn request(&self) -> anyhow::Result<Value> {
+        Ok(json!({
+            "faz_object": self.faz_object, "case": self.case, "options": {"eye": self.eye},
+            "write": {"csv": optional(self.csv.as_deref())?, "html": optional(self.html.as_deref())?,
+                "vessels_csv": optional(self.vessels_csv.as_deref())?},
+        }))
+    }
+}
+
 impl Measure {
     /// The request of the task `measure`.
     pub fn request(&self) -> anyhow::Result<Value> {
@@ -136,7 +183,9 @@ impl Measure {
         Ok(json!({
             "labels": text(&self.labels)?, "faz_object": self.faz_object, "faz": optional(self.faz.as_deref())?,
             "volume": optional(self.volume.as_deref())?, "slab": self.slab, "layers": optional(self.layers.as_deref())?, "options": options,
-            "write": {"csv": optional(self.csv.as_deref())?, "html": optional(self.html.as_deref())?},
+            "about": {"case": self.case, "model": self.model}, "validation": optional(self.validation.as_deref())?,
+            "write": {"csv": optional(self.csv.as_deref())?, "html": optional(self.html.as_deref())?,
+                "vessels_csv": optional(self.vessels_csv.as_deref())?},
         }))
     }
 }

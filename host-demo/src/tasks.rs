@@ -61,6 +61,7 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             model,
             window,
             prompts,
+            no_prompts,
             out,
             seg,
             logits,
@@ -68,10 +69,12 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             record,
             features,
             features_mb,
+            numbers,
             json,
         } => {
             let files = json!({
-                "window": window, "prompts": text(prompts)?, "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
+                "window": window, "prompts": optional(prompts.as_deref())?, "no_prompts": no_prompts, "numbers": numbers.request()?,
+                "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
                 "overlay": optional(overlay.as_deref())?, "record": optional(record.as_deref())?, "seg": description(seg),
                 "features": optional(features.as_deref())?, "features_bytes": features_mb.map(|mb| mb.saturating_mul(1 << 20)),
             });

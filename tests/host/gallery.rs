@@ -211,10 +211,20 @@ fn fine_tuning_writes_adapters_that_segment_takes() {
     let demo = demo();
     let more = ["--set", "manifest=pairs.csv", "--set", "epochs=2", "--set", "frames=2"];
     let arguments: Vec<&str> = ["run", &script].into_iter().chain(demo.iter().map(String::as_str).skip(2)).collect();
-    let stdout = host.run(&[&arguments, &more[..]].concat()).ok();
+    let ran = host.run(&[&arguments, &more[..]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let stdout = ran.stdout;
     let lines: Vec<&str> = stdout.lines().filter(|line| line.starts_with("epoch ")).collect();
     assert!(lines.len() == 2 && lines[1].contains("loss") && lines[1].contains("Dice"), "{stdout}");
     assert!(stdout.contains("best: epoch"), "{stdout}");
+    for kind in ["prompted ", "followed ", "1 cases for training, 0 for validation", " GB are free"] {
+        assert!(stdout.contains(kind), "{kind}: {stdout}");
+    }
+    for warning in ["1 training case(s)", "no case of its own validates"] {
+        assert!(ran.stderr.contains(warning), "{warning}: {}", ran.stderr);
+    }
+    let quiet = host.run(&[&arguments, &more[..], &["--set", "plan=true", "--quiet"]].concat());
+    assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty() && quiet.code == Some(0), "quiet is quiet: {quiet:#?}");
 
     let (input, prompts) = (data.join("demo/volume.nii.gz"), data.join("demo/prompts.json"));
     let (model, config) = (data.join("parity/mini21.pt"), data.join("parity/mini21.yaml"));
@@ -382,6 +392,34 @@ fn the_loop_is_closed() {
     assert_eq!(info(&host, "loop-output/labels.nii.gz")["shape"], json!([12, 256, 256]));
     let prompts = fs::read_to_string(host.path("loop-output/prompts.json")).unwrap();
     assert!(prompts.contains("\"points\""), "{prompts}");
+}
+
+/// One image of ROSSA: the bias of its numbers is (found - truth) / truth, recomputed from the masks, and goes into the table for reports.
+#[test]
+fn evaluate_measures_how_far_numbers_are_off() {
+    let host = Host::new();
+    let source = root().join("tests/data/rossa");
+    for (kind, file) in [("image", "102_image.png"), ("label", "102_label.png")] {
+        fs::create_dir_all(host.path(&format!("faces/own/{kind}"))).unwrap();
+        fs::copy(source.join(file), host.path(&format!("faces/own/{kind}/1.png"))).unwrap();
+    }
+    let script = root().join("scripts/evaluate.rhai").display().to_string();
+    let model = format!("model={}", root().join("sam2_weights/nano.safetensors").display());
+    let sets = ["enface=faces", "sets=own", "methods=none", &model];
+    let arguments: Vec<&str> = ["run", &script].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
+    let stdout = host.run(&arguments).ok();
+    assert!(stdout.contains("| own | 1 | ") && stdout.ends_with("evaluate-output/validation.json\n"), "{stdout}");
+    let source = "let found = load_model(arg(\"model\")).segment_all(open_volume(\"faces/own/image/1.png\")).vessels.count(1);
+        print((found - open_labels(\"faces/own/label/1.png\").voxels) / open_labels(\"faces/own/label/1.png\").voxels.to_float());";
+    let error: f64 = host.script(source, &["--set", &model]).ok().trim().parse().unwrap();
+    let text = fs::read_to_string(host.path("evaluate-output/validation.json")).unwrap();
+    let table: Value = serde_json::from_str(&text).unwrap();
+    let told = &table["sets"][0]["measures"]["vessel_area_density"];
+    assert!((told["bias"].as_f64().unwrap() - error).abs() < 1e-4 && told["sd"].is_null(), "{error}: {text}");
+    // the table is one that reports take
+    host.script("phantom(#{size: 64, slices: 1}).labels.save(\"l.nii.gz\")", &[]).ok();
+    let told = host.run(&["measure", "l.nii.gz", "--validation", "evaluate-output/validation.json"]).ok();
+    assert!(told.contains("validated on 1 labelled images (1 of own): vessel area "), "{told}");
 }
 
 /// A model with random weights on a small phantom: what is checked holds for any weights.

@@ -21,6 +21,7 @@ mod predict;
 mod record;
 mod reference;
 mod repl;
+mod reports;
 mod results;
 #[cfg(unix)]
 mod roots;

@@ -75,7 +75,7 @@ fn script_functions_on_vessels_refuse_what_does_not_fit() {
         ("volume.threshold(100, 255).claimed_by(1)", "claimed_by: answers: expected a Labels"),
         ("volume.threshold(100, 255).claimed_by(volume.threshold(1, 255), #{share: 2.0})", "between 0 and 1"),
         ("volume.threshold(100, 255).resized(10, 10)", "project the labels first"),
-        ("volume.threshold(100, 255).measure_octa(#{faz: 9})", "there is no object 9"),
+        ("volume.threshold(100, 255).measure_octa(#{model: 9})", "option `model`: expected a Model"),
         ("volume.threshold(100, 255).measure_octa(#{eye: \"both\"})", "\"right\" or \"left\""),
         ("volume.threshold(100, 255).measure_octa(#{centre: [1]})", "[x, y] in pixels"),
         ("volume.export_octa500(\"data\", #{vessels: volume.threshold(100, 255)})", "option `sample`"),

@@ -3,6 +3,7 @@
 mod description;
 mod export;
 mod logits;
+mod measured;
 mod predict;
 mod prompts;
 mod replay;
@@ -11,10 +12,11 @@ mod segment;
 
 pub use description::{SegRequest, probabilities};
 pub use export::{ExportReport, ExportRequest, FreshRequest, Layout, export, fresh};
+pub use measured::NumbersRequest;
 pub use predict::{LayerReport, PredictReport, PredictRequest, predict};
 pub use prompts::{drawn, give_prompts, read_mask, read_prompts};
 pub use replay::{ReplayReport, ReplayRequest, TensorReport, replay};
-pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles, PhantomReport, explained, unknown_key};
+pub use sam_octa2_volumes::job::{InputRequest, MeasureFiles, PhantomReport, explained, report_on, unknown_key};
 pub use script::{script, write_script};
 pub use segment::{ObjectReport, SegmentReport, SegmentRequest, segment};
 

@@ -1,16 +1,19 @@
 //! `host-demo segment`: volume + prompts -> labels, logits, pictures.
 
 use super::logits::{self, Entry};
-use super::{InputRequest, SegRequest};
+use super::measured::{NumbersRequest, without_prompts};
+use super::{InputRequest, MeasureFiles, SegRequest};
 use super::{compat, drawn, give_prompts, read_prompts, write_script};
 use crate::features::FeaturesInfo;
 use crate::intensity::{Intensity, Windows};
 use crate::io;
 use crate::loader::{LoadedModel, ModelRequest};
+use crate::measure::octa::OctaReport;
 use crate::model::NO_OBJ_SCORE;
 use crate::picture;
 use crate::progress::{Observer, Progress, stoppable, unwatched};
 use crate::session::{Compat, NoticeInfo, Range, Session, Settings};
+use crate::vessels::FAZ;
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -30,7 +33,11 @@ pub struct SegmentRequest {
     #[serde(flatten)]
     pub model: ModelRequest,
     /// prompt file
-    pub prompts: PathBuf,
+    #[serde(default)]
+    pub prompts: Option<PathBuf>,
+    /// instead: vessels and FAZ without a prompt, from models with dense maps
+    #[serde(default)]
+    pub no_prompts: bool,
     /// which values the model sees as 0 and 1, see [`crate::intensity`]
     #[serde(default)]
     pub window: Option<String>,
@@ -58,6 +65,9 @@ pub struct SegmentRequest {
     /// see [`Settings::features_bytes`]
     #[serde(default)]
     pub features_bytes: Option<u64>,
+    /// what to measure, and tables and a page to write
+    #[serde(default)]
+    pub numbers: NumbersRequest,
 }
 
 impl SegmentRequest {
@@ -74,17 +84,39 @@ impl SegmentRequest {
 
     /// Errors that need no work to be found: before a model is loaded for minutes in vain.
     fn check(&self) -> Result<()> {
-        let outputs = [&self.out, &self.logits, &self.overlay, &self.record].into_iter().flatten();
-        if outputs.clone().next().is_none() {
-            return Err(Error::invalid("segment: nothing to write; name out, logits, overlay or record"));
+        if self.no_prompts == self.prompts.is_some() {
+            return Err(Error::invalid("segment: name either a prompt file (prompts) or no_prompts"));
+        }
+        self.check_unprompted()?;
+        let files = [&self.out, &self.logits, &self.overlay, &self.record].into_iter().flatten();
+        let outputs: Vec<&PathBuf> = files.chain(self.numbers.write.all()).collect();
+        if outputs.is_empty() {
+            return Err(Error::invalid(
+                "segment: nothing to write; name out, logits, overlay, record or a file for numbers",
+            ));
         }
         for output in outputs {
             io::check_output(&self.input.input, output)?;
-            io::check_output(&self.prompts, output)?;
+            self.prompts.iter().try_for_each(|prompts| io::check_output(prompts, output))?;
         }
         self.seg.check_output(self.out.as_deref())?;
         let options = self.seg.options(&self.input)?.into();
         self.out.as_ref().map_or(Ok(()), |out| io::check_label_output(out, &options))
+    }
+
+    /// Errors: what only a session gives, asked for without prompts.
+    fn check_unprompted(&self) -> Result<()> {
+        let of_sessions = [
+            ("logits", self.logits.is_some()),
+            ("record", self.record.is_some()),
+            ("features", self.features.is_some()),
+            ("seg.fractional", self.seg.fractional),
+            ("numbers.faz_object", self.numbers.faz_object.is_some()),
+        ];
+        match of_sessions.into_iter().find(|(_, given)| self.no_prompts && *given) {
+            Some((key, _)) => Err(Error::invalid(format!("segment: `{key}` goes with prompts only"))),
+            None => Ok(()),
+        }
     }
 
     /// Writes labels, or probabilities where they are wanted, in the orientation of the file.
@@ -132,6 +164,12 @@ pub struct SegmentReport {
     pub seconds: f64,
     /// the same for each slice
     pub seconds_per_slice: f64,
+    /// were there prompts? Without, object 1 is the FAZ and every other a vessel
+    pub prompted: bool,
+    /// tables and page written
+    pub written: MeasureFiles,
+    /// what was measured, if anything
+    pub numbers: Option<OctaReport>,
 }
 
 /// One object of a [`SegmentReport`].
@@ -149,16 +187,39 @@ impl fmt::Display for SegmentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slices, seconds, seconds_per_slice, device, precision, .. } = self;
         write!(f, "{slices} slices in {seconds:.1} s ({seconds_per_slice:.2} s each, {device}, {precision})")?;
-        for ObjectReport { id, voxels, slices } in &self.objects {
-            write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
+        match self.prompted {
+            true => self.objects.iter().try_for_each(|object| write!(f, "\nobject {object}"))?,
+            false => self.found(f)?,
         }
         self.notices.iter().try_for_each(|notice| write!(f, "\nwarning: {}", notice.text))?;
         if let Some(FeaturesInfo { folder, read, problem }) = &self.features {
             write!(f, "\n{}: features of {read} slices read, {} encoded", folder.display(), self.encoded_slices)?;
             problem.iter().try_for_each(|problem| write!(f, "; not kept any more: {problem}"))?;
         }
+        self.numbers.iter().try_for_each(|numbers| write!(f, "\n{numbers}"))?;
         let written = [&self.labels, &self.logits, &self.overlay, &self.record];
-        written.into_iter().flatten().try_for_each(|path| write!(f, "\n{}", path.display()))
+        written.into_iter().flatten().chain(self.written.all()).try_for_each(|path| write!(f, "\n{}", path.display()))
+    }
+}
+
+impl SegmentReport {
+    /// What was found without prompts, in two lines.
+    fn found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_zone = |object: &&ObjectReport| object.id == u32::from(FAZ);
+        match self.objects.iter().find(is_zone) {
+            Some(zone) => write!(f, "\nFAZ, object {zone}")?,
+            None => write!(f, "\nno FAZ was found")?,
+        }
+        let vessels = || self.objects.iter().filter(|object| !is_zone(object));
+        let voxels: usize = vessels().map(|vessel| vessel.voxels).sum();
+        write!(f, "\n{} vessels, objects from {} on: {voxels} voxels", vessels().count(), FAZ + 1)
+    }
+}
+
+impl fmt::Display for ObjectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, voxels, slices } = self;
+        write!(f, "{id}: {voxels} voxels on {slices} slices")
     }
 }
 
@@ -168,16 +229,18 @@ impl fmt::Display for SegmentReport {
 /// and both stay as they were.
 pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<SegmentReport> {
     request.check()?;
-    let prompts = read_prompts(&request.prompts)?;
+    let Some(file) = &request.prompts else { return without_prompts(request, observer) };
+    let prompts = read_prompts(file)?;
     let axis = request.input.axis()?;
     let settings = request.settings()?;
     let volume = Arc::new(request.input.open(observer)?.along(axis)?);
+    request.check_volume(&volume)?;
     observer.step("load", 0, 1)?;
     let reference = settings.compat == Compat::Reference;
     let loaded = if reference { request.model.for_comparison().load()? } else { request.model.load()? };
     let mut session = Session::new(loaded.model.clone(), volume.clone(), settings)?;
     let started = Instant::now();
-    give_prompts(&mut session, &prompts, &request.prompts, observer)?;
+    give_prompts(&mut session, &prompts, file, observer)?;
     let mut frames = BTreeSet::new();
     let followed = session.propagate(Range::from(&prompts), |slice| {
         frames.insert(slice.frame);
@@ -187,6 +250,8 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     followed.map_err(keep)?;
     let seconds = started.elapsed().as_secs_f64();
     let labels = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
+    let notices = session.notices()?;
+    let numbers = request.measure(&volume, &labels, &loaded, &notices, observer)?;
     let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
@@ -199,12 +264,15 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         shape: [volume.frames, volume.rows, volume.columns],
         window: session.windows(),
         objects: session.objects().into_iter().map(object).collect(),
-        notices: session.notices()?,
+        notices,
         slices: frames.len(),
         encoded_slices: session.encoded_slices(),
         features: session.features(),
         seconds,
         seconds_per_slice: seconds / frames.len().max(1) as f64,
+        prompted: true,
+        written: request.numbers.write.clone(),
+        numbers,
     })
 }
 

@@ -8,20 +8,24 @@ use crate::model::Model;
 use crate::model::dense_head::logit;
 use crate::model::layers::resize_bilinear;
 use crate::progress::Observer;
+use crate::vessels::{clean_vessels, clean_zone, objects};
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
-/// What was found without a prompt; object 1 in either.
+/// What was found without a prompt.
 pub struct Found {
-    /// all vessels
+    /// all vessels, as object 1
     pub vessels: Labels,
-    /// the foveal avascular zone
+    /// the foveal avascular zone, as object 1; empty where there is none
     pub faz: Labels,
+    /// both as objects: 1 is the zone, from 2 on a vessel each ([`objects`])
+    pub objects: Labels,
 }
 
-/// Whatever is likelier on every slice than `threshold` (0 to 1), or than what the model's configuration says for its head. Progress: stage `"segment"`, one step per slice. Errors: a model without the head, a
-/// threshold out of range, cancelled.
+/// Whatever is likelier on every slice than `threshold` (0 to 1), or than what the model's configuration says for its head (the one place where
+/// thresholds are kept), without specks and pinholes ([`clean_vessels`], [`clean_zone`]). Progress: stage `"segment"`, one step per slice.
+/// Errors: a model without the head, a threshold out of range, cancelled.
 pub fn segment_all(
     model: &Model,
     volume: &Volume,
@@ -37,20 +41,22 @@ pub fn segment_all(
     let thresholds = threshold.map_or(own, |threshold| [threshold; 2]).map(logit);
     let windows = intensity.of(volume)?;
     let size = [volume.rows as i64, volume.columns as i64];
-    let mut found_all = Found { vessels: Labels::empty_like(volume), faz: Labels::empty_like(volume) };
+    let [mut vessels, mut faz] = [Labels::empty_like(volume), Labels::empty_like(volume)];
     let mut grey = GreySlices::default();
     for frame in 0..volume.frames {
         observer.step("segment", frame, volume.frames)?;
         let image = unit_image(&mut grey, volume, frame, windows, model.config().input())?;
         let logits = guard(|| model.dense(&model.encode_image(&normalised(&image, model.device()))).ok_or_else(none))?;
-        for (class, labels) in [&mut found_all.vessels, &mut found_all.faz].into_iter().enumerate() {
+        for (class, labels) in [&mut vessels, &mut faz].into_iter().enumerate() {
             let logits = logits.narrow(1, class as i64, 1).to_kind(Kind::Float);
             let found = guard(|| Ok(resize_bilinear(&logits, size).gt(thresholds[class])))?;
             write(labels.frame_mut(frame), &found)?;
         }
     }
     observer.step("segment", volume.frames, volume.frames)?;
-    Ok(found_all)
+    let (vessels, faz) = (clean_vessels(&vessels), clean_zone(&faz));
+    let objects = objects(&vessels, &faz)?;
+    Ok(Found { vessels, faz, objects })
 }
 
 fn write(labels: &mut [u16], found: &Tensor) -> Result<()> {

@@ -17,6 +17,7 @@ pub mod step;
 pub mod trainee;
 pub mod trainer;
 pub mod training_loop;
+mod warnings;
 
 pub use request::FineTuneRequest;
 pub use trainer::{FineTuneReport, fine_tune};

@@ -10,6 +10,7 @@ use super::state::read_parameters;
 use super::step::{DenseDice, Stepper};
 use super::trainee::Trainee;
 use super::training_loop::{Outcome, Sample, Trainable, Validated};
+use super::warnings::warnings;
 use crate::features::FeatureFolder;
 use crate::model::config::InputImage;
 use crate::progress::{Flow, Observer};
@@ -39,6 +40,10 @@ pub struct FineTuneReport {
     pub test: Option<Means>,
     /// memory and time, as they were estimated at the start
     pub estimate: Estimate,
+    /// cases for training, validation and test
+    pub cases: [usize; 3],
+    /// what to know before trusting it: too little data, no validation of its own, a loss that does not fall, propagation that gets worse
+    pub warnings: Vec<String>,
 }
 
 /// Trains. `on_epoch` hears about every epoch and may end the training there. Progress: stage `"train"` counts clips. A cancelled run leaves a checkpoint to resume from.
@@ -130,7 +135,10 @@ impl<'a> Clips<'a> {
 
     fn report(&self, estimate: Estimate, outcome: Outcome, test: Option<Means>) -> FineTuneReport {
         let Outcome { epochs, best_epoch, skipped } = outcome;
+        let cases = [self.train.len(), self.validation.len(), self.test.len()];
         FineTuneReport {
+            cases,
+            warnings: warnings([cases[0], cases[1]], &epochs, best_epoch),
             epochs,
             best_epoch,
             adapter: self.file("adapter.safetensors"),

@@ -163,7 +163,11 @@ pub enum Task {
     ///
     /// A prompt may hold points (label 1 inside, 0 outside), "box": [x0, y0, x1, y1], and "mask": an image file. "direction" is forward,
     /// backward or both; "start" and "max_frames" choose the slices to track.
+    ///
+    /// --no-prompts finds vessels and the FAZ without a prompt, with models that have dense maps (nano): object 1 is the FAZ, from 2 on a
+    /// vessel each. Where pixels have a size they are measured, too; --html, --csv and --vessels-csv write it down.
     #[command(after_long_help = "Examples:
+  host-demo segment enface.png --model nano --no-prompts --assume-size 3mm --out labels.nii.gz --html report.html --csv table.csv
   host-demo segment stack.nii.gz --model tiny --prompts clicks.json --out labels.nii.gz
   host-demo segment slices/ --crop 1536,0,512,512 --model mine.safetensors --prompts clicks.json --overlay look.gif --json")]
     Segment {
@@ -176,8 +180,11 @@ pub enum Task {
         #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
         window: Option<String>,
         /// Prompt file
-        #[arg(long, value_name = "FILE.json")]
-        prompts: PathBuf,
+        #[arg(long, value_name = "FILE.json", required_unless_present = "no_prompts", conflicts_with = "no_prompts")]
+        prompts: Option<PathBuf>,
+        /// Vessels and FAZ without a prompt
+        #[arg(long)]
+        no_prompts: bool,
         /// Labels to write: one object number per voxel, in the geometry of the input. By the ending: .nii, .nii.gz, .nrrd, .seg.nrrd
         /// (with names and colours, for 3D Slicer), .mha, .npy, .tif, .json
         /// (COCO, run-length encoded), .dcm (DICOM Segmentation; the input must be DICOM), or a folder of PNG files
@@ -203,6 +210,8 @@ pub enum Task {
         /// Print a JSON report
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        numbers: crate::octa::Numbers,
     },
 
     /// Propose the region of every slice with a small network that was taught a few hand-labelled ones

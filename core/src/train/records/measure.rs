@@ -34,7 +34,11 @@ pub fn measure(
         };
         let comparison = compare(&grid(&mask)?, &grid(&truth.gt(0.5))?)?;
         let float = |x: &Tensor| x.to_kind(Kind::Float).to_device(Device::Cpu);
-        let cldice = no_grad(|| 1.0 - soft_cldice(&float(&mask), &float(truth)).double_value(&[]));
+        let cldice = match (comparison.voxels, comparison.truth_voxels) {
+            (0, 0) => 1.0,
+            (0, _) | (_, 0) => 0.0, // smoothing would say that nothing and something overlap a little
+            _ => no_grad(|| 1.0 - soft_cldice(&float(&mask), &float(truth)).double_value(&[])),
+        };
         records.push(SliceRecord {
             epoch,
             subset,

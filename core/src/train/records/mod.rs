@@ -59,12 +59,19 @@ pub struct Means {
     pub hausdorff_mm: Option<f64>,
     /// the same without the worst 5 %
     pub hd95_mm: Option<f64>,
+    /// Dice of the slices that were prompted
+    #[serde(default)]
+    pub prompted_dice: Option<f64>,
+    /// Dice of the slices that were followed, without a prompt of their own
+    #[serde(default)]
+    pub followed_dice: Option<f64>,
 }
 
 impl Means {
     /// The means that are known, with the names that tables and events give them.
     fn named(&self) -> Vec<(String, f64)> {
         let Self { loss, dice, jaccard, precision, recall, specificity, cldice, hausdorff_mm, hd95_mm, .. } = *self;
+        let Self { prompted_dice, followed_dice, .. } = *self;
         let all = [
             ("loss", Some(loss)),
             ("dice", Some(dice)),
@@ -75,6 +82,8 @@ impl Means {
             ("cldice", Some(cldice)),
             ("hausdorff_mm", hausdorff_mm),
             ("hd95_mm", hd95_mm),
+            ("prompted_dice", prompted_dice),
+            ("followed_dice", followed_dice),
         ];
         all.into_iter().filter_map(|(name, value)| Some((format!("validation/{name}"), value?))).collect()
     }
@@ -131,6 +140,8 @@ impl Means {
             cldice: mean(&|slice| Some(slice.cldice))?,
             hausdorff_mm: mean(&|slice| slice.comparison.hausdorff_mm),
             hd95_mm: mean(&|slice| slice.comparison.hd95_mm),
+            prompted_dice: mean(&|slice| slice.prompted.then_some(slice.comparison.dice)),
+            followed_dice: mean(&|slice| (!slice.prompted).then_some(slice.comparison.dice)),
         })
     }
 }

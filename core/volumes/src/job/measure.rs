@@ -2,7 +2,8 @@
 
 use super::InputRequest;
 use crate::io;
-use crate::measure::octa::{OctaOptions, OctaReport, measure_octa};
+use crate::measure::octa::{About, OctaOptions, OctaReport, Validation, measure_octa};
+use crate::measure::quality;
 use crate::picture::Enface;
 use crate::progress::Observer;
 use crate::volume::{Labels, Volume};
@@ -35,6 +36,12 @@ pub struct MeasureRequest {
     /// eye, centre, circles, spacing
     #[serde(default)]
     pub options: OctaOptions,
+    /// whose eye, which model, and what else stands on the page
+    #[serde(default)]
+    pub about: About,
+    /// what the numbers of the model that made the labels were validated on: `NAME.validation.json`
+    #[serde(default)]
+    pub validation: Option<PathBuf>,
     /// what to write
     #[serde(default)]
     pub write: MeasureFiles,
@@ -50,13 +57,23 @@ pub struct MeasureFiles {
     pub json: Option<PathBuf>,
     /// a page with pictures, `.html`
     pub html: Option<PathBuf>,
+    /// a table with a line per vessel, `.csv`
+    pub vessels_csv: Option<PathBuf>,
 }
 
 impl MeasureFiles {
+    /// All files to write.
+    pub fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.csv, &self.json, &self.html, &self.vessels_csv].into_iter().flatten()
+    }
+
     /// Writes a report. `title` stands on the page above the pictures of `scene`. Errors: files that cannot be written.
     pub fn write(&self, report: &OctaReport, title: &str, scene: &Enface<'_>, options: &OctaOptions) -> Result<()> {
         if let Some(path) = &self.csv {
             io::write_text(path, &report.csv()?)?;
+        }
+        if let Some(path) = &self.vessels_csv {
+            io::write_text(path, &report.vessels_csv()?)?;
         }
         if let Some(path) = &self.json {
             io::write_text(path, &report.json())?;
@@ -71,8 +88,7 @@ impl MeasureFiles {
 /// Runs a [`MeasureRequest`].
 pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<OctaReport> {
     let inputs = [Some(&request.labels), request.faz.as_ref(), request.volume.as_ref()];
-    let files = &request.write;
-    for output in [&files.csv, &files.json, &files.html].into_iter().flatten() {
+    for output in request.write.all() {
         inputs.into_iter().flatten().try_for_each(|input| io::check_output(input, output))?;
     }
     let (slab, layers) = (request.slab.clone(), request.layers.clone());
@@ -82,6 +98,13 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     let input = request.volume.clone().map(|input| InputRequest { input, slab, layers, ..InputRequest::default() });
     let volume = input.map(|input| input.open(observer)).transpose()?;
     let labels = read(&request.labels, volume.as_ref())?;
+    let mut about = request.about.clone();
+    if let Some(object) = request.faz_object.filter(|object| !labels.data.contains(object)) {
+        about.notes.push(format!(
+            "object {object}, which should be the FAZ, is not in the labels; there are {:?}",
+            labels.objects()
+        ));
+    }
     let (vessels, faz) = parts(request, labels, volume.as_ref())?;
     let mut options = request.options.clone();
     // labels that do not say how large their pixels are lie on the grid of the volume
@@ -92,10 +115,31 @@ pub fn measure(request: &MeasureRequest, observer: &mut dyn Observer) -> Result<
     if options.eye.is_none() {
         options.eye = volume.as_ref().and_then(|volume| volume.scan.as_deref()?.eye);
     }
-    let report = measure_octa(vessels.as_ref(), faz.as_ref(), &options, observer)?;
+    if let Some(path) = &request.validation {
+        about.validated(Validation::read(path)?);
+    }
+    about.layers = about.layers.or_else(|| request.slab.clone());
     let scene = Enface { volume: volume.as_ref(), vessels: vessels.as_ref(), faz: faz.as_ref() };
-    let title = request.labels.file_name().unwrap_or_default().to_string_lossy();
-    request.write.write(&report, &title, &scene, &options)?;
+    report_on(&scene, &request.labels, &options, about, &request.write, observer)
+}
+
+/// Measures what a scene shows, judges its picture, and writes. `source` names the page where no case does.
+pub fn report_on(
+    scene: &Enface<'_>,
+    source: &Path,
+    options: &OctaOptions,
+    mut about: About,
+    files: &MeasureFiles,
+    observer: &mut dyn Observer,
+) -> Result<OctaReport> {
+    let report = measure_octa(scene.vessels, scene.faz, options, observer)?;
+    about.quality = match scene.volume.filter(|volume| volume.channels == 1) {
+        Some(volume) => Some(quality(volume)?),
+        None => None,
+    };
+    let report = report.with_about(about);
+    let title = source.file_name().unwrap_or_default().to_string_lossy();
+    files.write(&report, &title, scene, options)?;
     Ok(report)
 }
 
@@ -120,10 +164,7 @@ fn parts(
         return Err(Error::invalid("the FAZ is either an object of the labels (`faz_object`) or another file (`faz`)"));
     }
     let (vessels, faz) = match (request.faz_object, &request.faz) {
-        (Some(object), _) if !labels.data.contains(&object) => {
-            let what = format!("there is no object {object}; there are {:?}", labels.objects());
-            return Err(Error::format(&request.labels, what));
-        }
+        // an object that is nowhere is a zone that was not found: a result, which the report says
         (Some(object), _) => {
             let (vessels, faz) = labels.without(object);
             (vessels, Some(faz))
@@ -131,6 +172,7 @@ fn parts(
         (None, Some(path)) => (labels, Some(read(path, volume)?)),
         (None, None) => (labels, None),
     };
-    let any = faz.is_none() || vessels.data.iter().any(|&label| label != 0);
-    Ok((any.then_some(vessels), faz))
+    let none = |labels: &Labels| labels.data.iter().all(|&label| label == 0);
+    let only_zone = faz.as_ref().is_some_and(|faz| !none(faz)) && none(&vessels);
+    Ok(((!only_zone).then_some(vessels), faz))
 }

@@ -13,7 +13,7 @@ pub use convert::{ConvertReport, ConvertRequest, convert};
 pub use info::info;
 pub use input::InputRequest;
 pub use keys::{explained, unknown_key};
-pub use measure::{MeasureFiles, MeasureRequest, measure};
+pub use measure::{MeasureFiles, MeasureRequest, measure, report_on};
 pub use octa500::{ExportRequest, export_octa500};
 pub use phantom::{PhantomReport, PhantomRequest, VesselReport, phantom};
 pub use vessels::{VesselSize, VesselsReport, VesselsRequest, vessels};

@@ -6,6 +6,7 @@
 mod colours;
 mod crossings;
 mod export;
+mod found;
 mod graph;
 mod layers;
 mod skeleton;
@@ -13,6 +14,7 @@ mod trees;
 
 pub use colours::{COLOURS, coloured, of_colours};
 pub use export::{ExportReport, Sample, export};
+pub use found::{FAZ, LEAST_VESSEL, clean_vessels, clean_zone, objects};
 pub use graph::{Branch, Graph};
 pub use layers::{LEAST, erase, fitted, on_layers};
 pub use skeleton::skeleton;

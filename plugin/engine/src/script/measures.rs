@@ -2,14 +2,14 @@
 
 use super::Context;
 use super::engine::HostRef;
-use super::errors::Failure;
 use super::labels::LabelsValue;
 use super::library::Library;
+use super::model::ModelValue;
 use super::values::{Checked, Fallible, Options, float64, list, native, object, refused, text, to_map, truth, typed};
 use crate::convert::ToHost;
 use rhai::{Dynamic, Map, NativeCallContext};
-use sam_octa2_core::job::MeasureFiles;
-use sam_octa2_core::measure::octa::{Eye, OctaOptions, measure_octa};
+use sam_octa2_core::job::{MeasureFiles, report_on};
+use sam_octa2_core::measure::octa::{About, Eye, OctaOptions};
 use sam_octa2_core::picture::Enface;
 use sam_octa2_core::volume::Labels;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const INTRO: &str = "What studies of OCT angiography print, in millimetres, by layer and region. [measurements.md](measurements.md) says what each number \
     is and what it was compared with.";
 
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 17] = [
     "faz",
     "vessels",
     "eye",
@@ -30,6 +30,11 @@ const OPTIONS: [&str; 12] = [
     "csv",
     "json",
     "html",
+    "vessels_csv",
+    "case",
+    "model",
+    "method",
+    "notes",
 ];
 
 /// The numbers of a layer, [`Zone`](sam_octa2_core::measure::octa::Zone) and vessels.
@@ -47,16 +52,18 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .function(
             concat!(
                 "measure_octa(labels: Labels, options?: #{faz, vessels, eye, centre, diameters_mm, spacing, layers, axial_length, \
-                 device_axial_length, csv, json, html}) -> Map #{spacing, magnification, eye, centre, centre_from, projected: ",
+                 device_axial_length, csv, json, html, vessels_csv, case, model, method, notes}) -> Map #{shape, spacing, magnification, eye, centre, centre_from, projected: ",
                 layer!(),
                 ", layers: [",
                 layer!(),
-                "]}"
+                "], vessels: [#{vessel, first_layer, last_layer, layers, depth_um, area_mm2, length_mm, calibre_um, tortuosity_mean, \
+                 branch_points}], notes, about: #{case, layers, model, fingerprint, method, date, validation, quality, notes}}"
             ),
             "Vessels and FAZ in numbers; `faz` is `()` where there is none. All objects are vessels, but \
              for `faz`: an object's number, or other labels; `vessels: false`: there are none. `eye`: `\"right\"` or `\"left\"`; `centre`: \
              `[x, y]` in pixels; `diameters_mm`: of the circles, `[1, 3, 6]`; `spacing`: `[x, y, z]` in mm where labels do not say; `layers: \
-             false`: the projection only; `axial_length`, `device_axial_length`: of the eye and the device, in mm, to correct sizes; `csv`, `json`, `html`: files to write.",
+             false`: the projection only; `axial_length`, `device_axial_length`: of the eye and the device, in mm, to correct sizes; `csv`, `json`, `html`, `vessels_csv` (a line per vessel): files to write. For the page: `case`: its title; `model`: what made \
+             the labels, with what it was validated on; `method`: how, in words; `notes`: what else to say. `notes` of the result is what to look at.",
             "labels.measure_octa(#{spacing: [0.01, 0.01, 0.002], html: \"report.html\"}).projected.regions[0].vessel_area_density",
             move |call: NativeCallContext, labels: &mut LabelsValue, options: Dynamic| -> Fallible<Map> {
                 native(&call, || measure(labels, host, &options))
@@ -71,14 +78,26 @@ fn measure(labels: &LabelsValue, host: HostRef, options: &Dynamic) -> Checked<Ma
     let options = Options::new("measure_octa", options, &OPTIONS)?;
     let how = how(&options, labels.volume.volume.scan.as_deref().and_then(|scan| scan.eye))?;
     let path = |key: &str| options.get(key, |what, value| labels.volume.output(what, value));
-    let files = MeasureFiles { csv: path("csv")?, json: path("json")?, html: path("html")? };
+    let files =
+        MeasureFiles { csv: path("csv")?, json: path("json")?, html: path("html")?, vessels_csv: path("vessels_csv")? };
     let (vessels, faz) = parts(labels, &options)?;
-    let report = measure_octa(vessels.as_deref(), faz.as_deref(), &how, &mut ToHost(host.calls()))?;
     let volume = &labels.volume.volume;
     let scene = Enface { volume: Some(volume), vessels: vessels.as_deref(), faz: faz.as_deref() };
-    let title = labels.volume.source.input.file_name().unwrap_or("labels".as_ref()).to_string_lossy().into_owned();
-    files.write(&report, &title, &scene, &how)?;
-    to_map(&report)
+    let source = &labels.volume.source.input;
+    to_map(&report_on(&scene, source, &how, about(&options)?, &files, &mut ToHost(host.calls()))?)
+}
+
+/// What stands on the page beside the numbers.
+fn about(options: &Options) -> Checked<About> {
+    let method = options.get("method", text)?;
+    let model = options.get("model", |what, value| typed::<ModelValue>(what, "Model", value))?;
+    let mut about = match model {
+        Some(model) => model.loaded.about(method.as_deref().unwrap_or("by a script"))?,
+        None => About { method, ..About::default() },
+    };
+    about.case = options.get("case", text)?;
+    about.notes.extend(options.get("notes", |what, value| list(what, value, text))?.unwrap_or_default());
+    Ok(about)
 }
 
 /// What is asked for; the eye that the scan says where nothing is said of it.
@@ -122,9 +141,7 @@ fn parts(labels: &LabelsValue, options: &Options) -> Checked<Parts> {
     };
     let (number, other) = options.get("faz", given)?.unwrap_or((None, None));
     let (vessels, faz) = match number {
-        Some(number) if labels.labels.count(number) == 0 => {
-            return Err(Failure::invalid(format!("measure_octa: option `faz`: there is no object {number}")));
-        }
+        // an object that is nowhere is a zone that was not found: a result, which the notes say
         Some(number) => {
             let (vessels, faz) = labels.labels.without(number);
             (Arc::new(vessels), Some(Arc::new(faz)))

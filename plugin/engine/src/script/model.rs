@@ -52,8 +52,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             models,
         )
         .function(
-            "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map #{vessels: Labels, faz: Labels}",
-            "All vessels and the foveal avascular zone of every slice without a prompt, both labels with object 1; only from models that \
+            "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map #{vessels: Labels, faz: Labels, objects: Labels}",
+            "All vessels and the foveal avascular zone of every slice without a prompt, both labels with object 1, without specks and \
+             pinholes; `objects` has both: 1 is the zone, from 2 on a vessel each, with one number on all slices. Only from models that \
              have a head for it (`nano`). Inside is what is likelier than `threshold` [what the model's configuration says].",
             "try { model.segment_all(volume).faz.frames } catch (error) { error.message }",
             move |call: NativeCallContext, model: &mut ModelValue, volume: Dynamic, options: Dynamic| -> Fallible<Map> {
@@ -88,6 +89,16 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             |model: &mut ModelValue| model.loaded.model.dense_thresholds().is_some(),
         )
         .property(
+            "thresholds(model: Model) -> Array [float]",
+            "How likely a pixel must be to count as vessel and as avascular zone where nobody clicked, as the configuration says; empty \
+             without a `dense_head`.",
+            "model.thresholds",
+            |model: &mut ModelValue| {
+                let thresholds = model.loaded.model.dense_thresholds();
+                thresholds.into_iter().flatten().map(Dynamic::from_float).collect::<Array>()
+            },
+        )
+        .property(
             "fingerprint(model: Model) -> String",
             "Tells models apart whatever their files are called.",
             "model.fingerprint",
@@ -117,7 +128,11 @@ impl ModelValue {
         let observer = &mut ToHost(host.calls());
         let found = segment_all(&self.loaded.model, &volume.volume, window, threshold, observer)?;
         let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
-        Ok(Map::from([("vessels".into(), labels(found.vessels)), ("faz".into(), labels(found.faz))]))
+        Ok(Map::from([
+            ("vessels".into(), labels(found.vessels)),
+            ("faz".into(), labels(found.faz)),
+            ("objects".into(), labels(found.objects)),
+        ]))
     }
 
     fn load(

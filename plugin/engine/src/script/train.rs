@@ -26,7 +26,7 @@ use std::path::Path;
 /// Means over slices.
 macro_rules! means {
     () => {
-        "#{slices, loss, dice, jaccard, precision, recall, specificity, cldice, hausdorff_mm, hd95_mm}"
+        "#{slices, loss, dice, jaccard, precision, recall, specificity, cldice, hausdorff_mm, hd95_mm, prompted_dice, followed_dice}"
     };
 }
 
@@ -51,7 +51,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
                 epoch!(),
                 "], best_epoch, adapter, trained_parameters, skipped, test: ",
                 means!(),
-                ", estimate: #{memory_gb, available_gb, seconds_per_clip, hours}}"
+                ", estimate: #{memory_gb, available_gb, seconds_per_clip, hours}, cases, warnings}"
             ),
             "Trains adapters (or whole parts) of a model on volumes with labels; writes `adapter.safetensors`, a checkpoint to resume from, \
              tables, curves and pictures into the folder `output`; `run: #{dry_run: true}` only estimates memory and time. `model`: a name, a file, or `#{model, model_config, adapter, device, \

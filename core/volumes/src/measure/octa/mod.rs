@@ -3,19 +3,27 @@
 //! Where publications define a measure in more than one way, each way has its own name. Definitions, sources and what they were
 //! compared with: docs/measurements.md. Nothing here says what is normal: these numbers depend on device and threshold.
 
+mod about;
 mod fields;
 mod fractal;
+mod notes;
 mod page;
 mod perimeter;
 mod sectors;
+mod single;
 mod table;
+pub mod terms;
+mod validation;
 mod vessel;
 mod zone;
 
 pub use crate::volume::Eye;
+pub use about::About;
 pub use fractal::{Fractal, fractal};
 pub use perimeter::{crofton, polygon};
 pub use sectors::{Region, Sectors};
+pub use single::SingleVessel;
+pub use validation::{ALL, Bias, Validation, ValidationSet};
 pub use vessel::{VesselMeasures, Vessels};
 pub use zone::Zone;
 
@@ -89,6 +97,8 @@ impl OctaOptions {
 /// Everything measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OctaReport {
+    /// slices, rows and columns of what was measured
+    pub shape: [usize; 3],
     /// millimetres between pixels along x, y, z, corrected for the axial length if that was given
     pub spacing: [f64; 3],
     /// what sizes along x and y were multiplied by for the axial length
@@ -103,6 +113,28 @@ pub struct OctaReport {
     pub projected: Layer,
     /// layer by layer, where there is anything
     pub layers: Vec<Layer>,
+    /// vessel by vessel, by number
+    pub vessels: Vec<SingleVessel>,
+    /// what a reader should look at: numbers that hardly an eye has, what is missing
+    pub notes: Vec<String>,
+    /// what made the numbers, and how far they can be trusted
+    pub about: About,
+}
+
+impl OctaReport {
+    /// The same with where it comes from; adds what that has to say to the notes.
+    #[must_use]
+    pub fn with_about(mut self, about: About) -> Self {
+        self.about = about;
+        self.notes.extend(notes::unlike_validation(&self));
+        self.notes.extend(self.about.notes.iter().cloned());
+        self
+    }
+
+    /// The table of single vessels: one line each. Errors: none that text in memory could have.
+    pub fn vessels_csv(&self) -> Result<String> {
+        single::csv(&self.vessels)
+    }
 }
 
 /// One layer, or all of them projected.
@@ -176,7 +208,24 @@ pub fn measure_octa(
         }
     }
     observer.step("measure", total, total)?;
-    Ok(OctaReport { spacing, magnification, eye: options.eye, centre, centre_from, projected, layers })
+    let vessels = vessels.map_or(Ok(Vec::new()), |vessels| single::single_vessels(vessels, spacing))?;
+    let (eye, about) = (options.eye, About::default());
+    let shape = [first.frames, first.rows, first.columns];
+    let mut report = OctaReport {
+        shape,
+        spacing,
+        magnification,
+        eye,
+        centre,
+        centre_from,
+        projected,
+        layers,
+        vessels,
+        notes: Vec::new(),
+        about,
+    };
+    report.notes = notes::notes(&report, faz.is_some(), [first.columns as f64 * x, first.rows as f64 * y]);
+    Ok(report)
 }
 
 fn spacing(labels: &Labels, options: &OctaOptions) -> Result<[f64; 3]> {

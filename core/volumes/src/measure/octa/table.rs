@@ -102,7 +102,8 @@ impl fmt::Display for OctaReport {
             let [coverage, density, length, calibre, points] = cells;
             write!(f, "\n{:<16} {coverage:>8} {density:>8} {length:>10} {calibre:>10} {points:>8}", region.region)?;
         }
-        Ok(())
+        write!(f, "\n{}", self.about.validated_on())?;
+        self.notes.iter().try_for_each(|note| write!(f, "\nwarning: {note}"))
     }
 }
 
