@@ -122,6 +122,8 @@ pub struct SegmentReport {
     pub objects: Vec<ObjectReport>,
     /// what to tell the user: empty answers, missed clicks, lost objects
     pub notices: Vec<NoticeInfo>,
+    /// voxels that several objects claim: one of them got each
+    pub decided: usize,
     /// slices that were followed
     pub slices: usize,
     /// slices that went through the image encoder
@@ -151,6 +153,9 @@ impl fmt::Display for SegmentReport {
         write!(f, "{slices} slices in {seconds:.1} s ({seconds_per_slice:.2} s each, {device}, {precision})")?;
         for ObjectReport { id, voxels, slices } in &self.objects {
             write!(f, "\nobject {id}: {voxels} voxels on {slices} slices")?;
+        }
+        if self.decided > 0 {
+            write!(f, "\n{} voxels are claimed by several objects; each went to one of them", self.decided)?;
         }
         self.notices.iter().try_for_each(|notice| write!(f, "\nwarning: {}", notice.text))?;
         if let Some(FeaturesInfo { folder, read, problem }) = &self.features {
@@ -186,7 +191,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let keep = |error| unwatched(|| keep_partial(&session, request, &loaded, frames.len(), error));
     followed.map_err(keep)?;
     let seconds = started.elapsed().as_secs_f64();
-    let labels = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
+    let (labels, decided) = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
     let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
@@ -200,6 +205,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         window: session.windows(),
         objects: session.objects().into_iter().map(object).collect(),
         notices: session.notices()?,
+        decided,
         slices: frames.len(),
         encoded_slices: session.encoded_slices(),
         features: session.features(),
@@ -245,8 +251,8 @@ fn write_outputs(
     session: &Session,
     loaded: &LoadedModel,
     frames: &BTreeSet<usize>,
-) -> Result<Labels> {
-    let labels = session.labels()?;
+) -> Result<(Labels, usize)> {
+    let (labels, decided) = session.decided_labels()?;
     if let Some(path) = &request.out {
         request.write_labels(session, &labels, path)?;
     }
@@ -259,7 +265,7 @@ fn write_outputs(
     if let Some(path) = &request.record {
         write_script(path, session, Some(&request.input), loaded)?;
     }
-    Ok(labels)
+    Ok((labels, decided))
 }
 
 /// Every slice that was followed, once, ascending: `logits`, `object_scores`, `object_ids`, `frames`.

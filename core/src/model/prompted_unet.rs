@@ -203,6 +203,7 @@ impl PromptedUnet {
             iou,
             obj_ptr: pointer,
             object_score_logits: score,
+            alternatives: None,
         }
     }
 }
