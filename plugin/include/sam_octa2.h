@@ -326,7 +326,9 @@ void sam_octa2_model_free(sam_octa2_model *model);
 
 // `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
 // (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), `features`
-// (a folder that keeps features of encoded slices for later sessions) and `features_bytes` (what its files may take), or null. Nothing is computed yet.
+// (a folder that keeps features of encoded slices for later sessions), `features_bytes` (what its files may take) and `overlap` (which object
+// gets a voxel of the labels that several claim: `larger_logit`, `keep` the first, the `later`, `forbid`; a locked object and a prompted
+// slice come before), or null. Nothing is computed yet.
 int32_t sam_octa2_session_create(sam_octa2_volume *volume,
                                  sam_octa2_model *model,
                                  const char *options,
@@ -381,14 +383,28 @@ int32_t sam_octa2_session_clear_slice(sam_octa2_session *session,
                                       const struct sam_octa2_host *host,
                                       sam_octa2_error **error);
 
+// `[any thread]` Names, colours, describes, shows, hides, locks or unlocks an object; one that is new is added. `properties`: JSON with any
+// of `name` (at most 64 characters), `colour` (`#rrggbb`), `property` (`vessel`, `artery`, `vein`, `capillary`, `faz`, or codes
+// `SCHEME^VALUE^MEANING`), `visible`, `locked`; what is absent stays, an empty text takes a property back. A step like any other. The
+// writers of labels say it (docs/formats.md). Nothing changes the masks of a locked object, and it loses no voxel of the labels.
+int32_t sam_octa2_session_set_object(sam_octa2_session *session,
+                                     uint32_t object,
+                                     const char *properties,
+                                     sam_octa2_error **error);
+
+// `[any thread]` One object as `sam_octa2_session_describe` tells it, as JSON.
+int32_t sam_octa2_session_object(sam_octa2_session *session, uint32_t object, char **reply, sam_octa2_error **error);
+
 // `[any thread]` Removes an object with all its prompts and masks.
 int32_t sam_octa2_session_remove_object(sam_octa2_session *session, uint32_t object, sam_octa2_error **error);
 
 // `[any thread]` Removes all objects.
 int32_t sam_octa2_session_reset(sam_octa2_session *session, sam_octa2_error **error);
 
-// `[any thread; blocks]` Follows all objects through the stack. `range`: JSON with any of `direction` (`forward`, `backward`, `both`), `start`,
-// `max_frames`, or null. `on_slice` may be null. Cancelled, what is done stays.
+// `[any thread; blocks]` Follows objects through the stack. `range`: JSON with any of `direction` (`forward`, `backward`, `both`), `start`,
+// `max_frames`, `objects` (numbers; without them all that are not locked), `patience` (an object that was gone on so many slices in a row is
+// followed no further, up to its next prompted slice) and `threshold` (the presence score up to which it counts as gone), or null.
+// `on_slice` may be null. Cancelled, what is done stays.
 int32_t sam_octa2_session_propagate(sam_octa2_session *session,
                                     const char *range,
                                     const struct sam_octa2_on_slice *on_slice,
@@ -441,7 +457,8 @@ int32_t sam_octa2_session_script(sam_octa2_session *session,
 // nothing.
 void sam_octa2_session_free(sam_octa2_session *session);
 
-// `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape` and `objects`.
+// `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape`, `objects` and
+// `decided` (voxels that several objects claim, so that `overlap` decided).
 int32_t sam_octa2_mask_info(sam_octa2_mask *mask, char **reply, sam_octa2_error **error);
 
 // `[any thread]` The values as shared read-only memory: `form` is one of SAM_OCTA2_FORM_.... Release the view when done.
@@ -566,6 +583,8 @@ void sam_octa2_script_free(sam_octa2_script *script);
     F(session_prompt) \
     F(session_remove_prompt) \
     F(session_clear_slice) \
+    F(session_set_object) \
+    F(session_object) \
     F(session_remove_object) \
     F(session_reset) \
     F(session_propagate) \

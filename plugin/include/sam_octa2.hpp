@@ -280,6 +280,11 @@ struct Session {
         Calls(host).run([&](auto *raw) { told = text(table, table->session_script, handle.get(), raw); });
         return told;
     }
+    // JSON with any of name, colour, property, visible, locked.
+    void set_object(uint32_t object, const std::string &properties) const {
+        call(table, table->session_set_object, handle.get(), object, properties.c_str());
+    }
+    std::string object(uint32_t object) const { return text(table, table->session_object, handle.get(), object); }
     void remove_object(uint32_t object) const { call(table, table->session_remove_object, handle.get(), object); }
     void reset() const { call(table, table->session_reset, handle.get()); }
     void free_caches() const { call(table, table->session_free_caches, handle.get()); }

@@ -211,3 +211,34 @@ fn two_sessions_work_on_two_threads() {
         assert_eq!(a, b, "{interface}");
     }
 }
+
+#[test]
+fn objects_have_names_and_locks_and_are_chosen() {
+    for (door, api) in both() {
+        let (session, click) = clicked(api);
+        session.prompt(&Prompt { object: 2, ..click.clone() }, &mut ()).unwrap();
+        session.set_object(1, r##"{"name": "FAZ", "colour": "#ff8000", "property": "faz", "locked": true}"##).unwrap();
+        let object = json(&session.object(1).unwrap());
+        assert_eq!((object["name"].as_str(), object["colour"].as_str()), (Some("FAZ"), Some("#ff8000")), "{door}");
+        assert_eq!(json(&session.describe().unwrap())["objects"][0], object, "{door}");
+        let error = session.prompt(&click, &mut ()).unwrap_err();
+        assert!(error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"), "{door}: {error}");
+        for wrong in [r#"{"colour": "red"}"#, r#"{"nam": "x"}"#, "[]"] {
+            assert_eq!(session.set_object(1, wrong).unwrap_err().code, "invalid_argument", "{door}: {wrong}");
+        }
+        assert_eq!(session.object(9).unwrap_err().code, "not_found", "{door}");
+        let mut seen = Vec::new();
+        let range = r#"{"objects": [2], "max_frames": 3, "patience": 1, "threshold": 1000}"#;
+        let mut each = |slice: Slice<'_>| {
+            seen.push((slice.frame, slice.masks.len(), slice.total));
+            Flow::CONTINUE
+        };
+        session.propagate(Some(range), &mut each, &mut ()).unwrap();
+        let first = click.frame as u64;
+        assert_eq!(seen, [(first, 1, 4), (first + 1, 1, 2)], "{door}: lost at once, and no further");
+        let labels = json(&session.labels(&mut ()).unwrap().info().unwrap());
+        assert!(labels["decided"].as_u64().unwrap() > 0, "{door}: both have the same mask: {labels}");
+        assert!(session.script(&mut ()).unwrap().contains("session.set_object(1, #{name: \"FAZ\""), "{door}");
+        assert!(session.propagate(Some(r#"{"objects": [1]}"#), &mut |_| Flow::CONTINUE, &mut ()).is_err(), "{door}");
+    }
+}

@@ -121,7 +121,7 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
             }
             "propagate" => {
                 let direction = if step["reverse"] == true { Direction::Backward } else { Direction::Forward };
-                let range = Range { direction, start: number(step, "start"), max_frames: number(step, "max") };
+                let range = Range { direction, start: number(step, "start"), max_frames: number(step, "max"), ..Range::default() };
                 let (mut frames, mut logits, mut scores) = (Vec::new(), Vec::new(), Vec::new());
                 let followed = session.propagate(range, |slice| {
                     frames.push(slice.frame);
@@ -145,7 +145,7 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
                 check(&what, &logits, fixture, &format!("s{i}.logits"), tracked, rounding);
             }
             "remove" => session.remove_object(object).expect("remove"),
-            "reset" => session.reset(),
+            "reset" => session.reset().unwrap(),
             op => panic!("unknown step {op}"),
         }
         let ids: Vec<u64> = step["obj_ids"].as_array().expect("obj_ids").iter().filter_map(Value::as_u64).collect();

@@ -91,7 +91,7 @@ fn objects_do_not_touch_each_other() {
     session.remove_object(2).expect("remove");
     assert_eq!(session.objects(), [1, 3]);
     assert!(session.mask(4, 2).is_err());
-    session.reset();
+    session.reset().unwrap();
     assert!(session.objects().is_empty());
     assert!(session.labels().expect("labels").data.iter().all(|&v| v == 0));
 }

@@ -47,5 +47,12 @@ fn a_session_describes_itself() {
         {"id": 3, "prompted_frames": [4], "frames": [4, 5], "prompts": [
             {"frame": 4, "points": [], "labels": [], "box": [10.0, 10.0, 50.0, 50.0], "mask": false, "replace": false}]},
     ]);
-    assert_eq!(reply["objects"], expected);
+    let mut objects = reply["objects"].clone();
+    for object in objects.as_array_mut().unwrap() {
+        let object = object.as_object_mut().unwrap();
+        let properties = ["name", "colour", "property", "visible", "locked"].map(|key| object.remove(key).unwrap());
+        assert_eq!(properties[3..], [serde_json::json!(true), serde_json::json!(false)]);
+        assert!(properties[1].as_str().unwrap().starts_with('#') && properties[0].is_null());
+    }
+    assert_eq!(objects, expected);
 }

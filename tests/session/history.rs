@@ -66,6 +66,9 @@ impl Random {
                 direction: [Direction::Forward, Direction::Backward, Direction::Both][self.below(3)],
                 start: None,
                 max_frames: Some(2 + self.below(3)),
+                objects: Vec::new(),
+                patience: None,
+                threshold: None,
                 slices: [None, Some(1), Some(3)][self.below(3)],
             },
         }

@@ -14,6 +14,7 @@ mod lent;
 mod limits;
 mod nano;
 mod notices;
+mod objects;
 mod propagation;
 mod state;
 mod stopping;

@@ -19,7 +19,14 @@ pub static NANO: LazyLock<Arc<Model>> = LazyLock::new(|| {
     request.load().expect("nano").model
 });
 
-const BOTH: Range = Range { direction: Direction::Both, start: None, max_frames: None };
+const BOTH: Range = Range {
+    direction: Direction::Both,
+    start: None,
+    max_frames: None,
+    objects: Vec::new(),
+    patience: None,
+    threshold: None,
+};
 
 fn session(settings: Settings) -> Session {
     Session::new(NANO.clone(), volume(), settings).expect("session")

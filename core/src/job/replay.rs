@@ -107,7 +107,15 @@ impl Spelled {
             }
             Self::Propagate { start, reverse, max } => {
                 let direction = if reverse { Direction::Backward } else { Direction::Forward };
-                Step::Propagate { direction, start, max_frames: max, slices: None }
+                Step::Propagate {
+                    direction,
+                    start,
+                    max_frames: max,
+                    objects: Vec::new(),
+                    patience: None,
+                    threshold: None,
+                    slices: None,
+                }
             }
             Self::ClearFrame { frame, obj } => Step::Clear { frame, object: obj },
             Self::Remove { obj } => Step::Remove { object: obj },

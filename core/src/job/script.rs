@@ -7,8 +7,7 @@ use crate::Result;
 use crate::intensity::{Intensity, Windows};
 use crate::io::{self, Counts, Rle};
 use crate::loader::LoadedModel;
-use crate::prompts::Direction;
-use crate::session::{Compat, PromptStep, Session, Settings, Step};
+use crate::session::{Compat, Overlap, PromptStep, PropertyChange, Session, Settings, Step};
 use std::path::Path;
 use tch::Kind;
 
@@ -56,8 +55,12 @@ pub fn script(session: &Session, input: Option<&InputRequest>, model: &LoadedMod
         session.settings().intensity,
     ));
     session.history().record.iter().for_each(|step| text.push_str(&format!("{}\n", call(step))));
-    text.push_str(&format!("\nlet recorded = \"{}\";\n", session.labels()?.fingerprint()));
-    text.push_str(END);
+    match session.labels() {
+        Ok(labels) => text.push_str(&format!("\nlet recorded = \"{}\";\n{END}", labels.fingerprint())),
+        // what was done is worth more than what it gave
+        Err(error) if session.settings().overlap == Overlap::Forbid => text.push_str(&format!("\n// no labels: {error}\n()\n")),
+        Err(error) => return Err(error),
+    }
     Ok(text)
 }
 
@@ -161,6 +164,9 @@ fn chosen(settings: &Settings) -> String {
     if settings.compat == Compat::Reference {
         text.push_str(", compat: \"reference\"");
     }
+    if settings.overlap != usual.overlap {
+        text.push_str(&format!(", overlap: \"{}\"", settings.overlap));
+    }
     if let Some(kind) = settings.memory_kind {
         let precision = match kind {
             Kind::BFloat16 => "bf16",
@@ -188,17 +194,27 @@ fn call(step: &Step) -> String {
         Step::Clear { frame, object } => format!("session.clear({frame}, {object});"),
         Step::Remove { object } => format!("session.remove({object});"),
         Step::Reset => "session.reset();".to_owned(),
-        &Step::Propagate { direction, start, max_frames, slices } => propagated(direction, start, max_frames, slices),
+        Step::SetObject { object, change } => format!("session.set_object({object}, #{{{}}});", properties(change)),
+        Step::Propagate { .. } => propagated(step),
         Step::Undo => "session.undo();".to_owned(),
         Step::Redo => "session.redo();".to_owned(),
     }
 }
 
-fn propagated(direction: Direction, start: Option<usize>, max_frames: Option<usize>, slices: Option<usize>) -> String {
-    let start = start.map(|start| format!(", start: {start}")).unwrap_or_default();
-    let most = max_frames.map(|most| format!(", max_frames: {most}")).unwrap_or_default();
+fn propagated(step: &Step) -> String {
+    let Step::Propagate { direction, start, max_frames, objects, patience, threshold, slices } = step else {
+        return String::new();
+    };
+    let options = [
+        start.map(|start| format!(", start: {start}")),
+        max_frames.map(|most| format!(", max_frames: {most}")),
+        (!objects.is_empty()).then(|| format!(", objects: {objects:?}")),
+        patience.map(|patience| format!(", patience: {patience}")),
+        threshold.map(|threshold| format!(", threshold: {threshold:?}")),
+    ];
+    let options: String = options.into_iter().flatten().collect();
     let stop = slices.map(|slices| format!(", |slice| slice.done < {slices}")).unwrap_or_default();
-    format!("session.propagate(#{{direction: \"{direction}\"{start}{most}}}{stop});")
+    format!("session.propagate(#{{direction: \"{direction}\"{options}}}{stop});")
 }
 
 fn prompted(prompt: &PromptStep) -> String {
@@ -213,6 +229,15 @@ fn prompted(prompt: &PromptStep) -> String {
     marks.extend(mask.as_ref().map(|mask| format!("mask: {}", run_lengths(mask))));
     marks.extend(replace.then(|| "replace: true".to_owned()));
     format!("session.prompt({frame}, {object}, #{{{}}});", marks.join(", "))
+}
+
+fn properties(change: &PropertyChange) -> String {
+    let PropertyChange { name, colour, property, visible, locked } = change;
+    let texts = [("name", name), ("colour", colour), ("property", property)];
+    let texts = texts.into_iter().filter_map(|(key, text)| Some(format!("{key}: {}", literal(text.as_ref()?))));
+    let states = [("visible", visible), ("locked", locked)];
+    let states = states.into_iter().filter_map(|(key, state)| Some(format!("{key}: {}", (*state)?)));
+    texts.chain(states).collect::<Vec<_>>().join(", ")
 }
 
 fn run_lengths(Rle { size: [rows, columns], counts }: &Rle) -> String {
@@ -277,9 +302,17 @@ mod tests {
             "session.propagate(#{direction: \"both\", start: 4}, |slice| slice.done < 2);"
         );
         assert_eq!(
+            step(r#"{"op": "propagate", "direction": "forward", "objects": [2, 5], "patience": 3, "threshold": 1.0}"#),
+            "session.propagate(#{direction: \"forward\", objects: [2, 5], patience: 3, threshold: 1.0});"
+        );
+        assert_eq!(
             step(r#"{"op": "remove_prompt", "frame": 1, "object": 2, "index": 0}"#),
             "session.remove_prompt(1, 2, 0);"
         );
         assert_eq!(step(r#"{"op": "redo"}"#), "session.redo();");
+        assert_eq!(
+            step(r##"{"op": "set_object", "object": 2, "name": "the \"FAZ\"", "colour": "#ff8000", "locked": true}"##),
+            r##"session.set_object(2, #{name: "the \"FAZ\"", colour: "#ff8000", locked: true});"##
+        );
     }
 }

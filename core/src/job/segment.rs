@@ -154,6 +154,8 @@ pub struct SegmentReport {
     pub objects: Vec<ObjectReport>,
     /// what to tell the user: empty answers, missed clicks, lost objects
     pub notices: Vec<NoticeInfo>,
+    /// voxels that several objects claim: one of them got each
+    pub decided: usize,
     /// slices that were followed
     pub slices: usize,
     /// slices that went through the image encoder
@@ -190,6 +192,9 @@ impl fmt::Display for SegmentReport {
         match self.prompted {
             true => self.objects.iter().try_for_each(|object| write!(f, "\nobject {object}"))?,
             false => self.found(f)?,
+        }
+        if self.decided > 0 {
+            write!(f, "\n{} voxels are claimed by several objects; each went to one of them", self.decided)?;
         }
         self.notices.iter().try_for_each(|notice| write!(f, "\nwarning: {}", notice.text))?;
         if let Some(FeaturesInfo { folder, read, problem }) = &self.features {
@@ -249,7 +254,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let keep = |error| unwatched(|| keep_partial(&session, request, &loaded, frames.len(), error));
     followed.map_err(keep)?;
     let seconds = started.elapsed().as_secs_f64();
-    let labels = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
+    let (labels, decided) = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
     let notices = session.notices()?;
     let numbers = request.measure(&volume, &labels, &loaded, &notices, observer)?;
     let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
@@ -265,6 +270,7 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
         window: session.windows(),
         objects: session.objects().into_iter().map(object).collect(),
         notices,
+        decided,
         slices: frames.len(),
         encoded_slices: session.encoded_slices(),
         features: session.features(),
@@ -313,8 +319,8 @@ fn write_outputs(
     session: &Session,
     loaded: &LoadedModel,
     frames: &BTreeSet<usize>,
-) -> Result<Labels> {
-    let labels = session.labels()?;
+) -> Result<(Labels, usize)> {
+    let (labels, decided) = session.decided_labels()?;
     if let Some(path) = &request.out {
         request.write_labels(session, &labels, path)?;
     }
@@ -327,7 +333,7 @@ fn write_outputs(
     if let Some(path) = &request.record {
         write_script(path, session, Some(&request.input), loaded)?;
     }
-    Ok(labels)
+    Ok((labels, decided))
 }
 
 /// Every slice that was followed, once, ascending: `logits`, `object_scores`, `object_ids`, `frames`.

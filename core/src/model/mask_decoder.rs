@@ -21,6 +21,8 @@ pub struct Decoded {
     pub tokens: Tensor,
     /// presence logit `[B, 1]`
     pub object_score_logits: Tensor,
+    /// all masks to choose from and their IoUs, whatever was asked for
+    pub alternatives: (Tensor, Tensor),
 }
 
 /// When a single mask is unstable, take the best of the three others (`dynamic_multimask_via_stability`).
@@ -98,12 +100,13 @@ impl MaskDecoder {
         let single = |x: &Tensor| x.narrow(1, 0, 1);
         let pointer_tokens =
             if multimask && self.use_multimask_token_for_obj_ptr { several(&tokens) } else { single(&tokens) };
+        let alternatives = (several(&masks), several(&ious));
         let (masks, ious) = match self.stability {
             _ if multimask => (several(&masks), several(&ious)),
             Some(fallback) => fallback.select(&masks, &ious),
             None => (single(&masks), single(&ious)),
         };
-        Decoded { masks, ious, tokens: pointer_tokens, object_score_logits }
+        Decoded { masks, ious, tokens: pointer_tokens, object_score_logits, alternatives }
     }
 
     /// All four masks, their IoUs, their tokens, and the presence.

@@ -28,7 +28,7 @@ pub use config::ModelConfig;
 pub use prompt_encoder::Points;
 pub use prompted_unet::PromptedUnet;
 pub use sam2::{NO_OBJ_SCORE, Sam2};
-pub use values::{ImageFeatures, MemoryEntry, PointerEntry, SamOutput};
+pub use values::{ImageFeatures, MemoryEntry, PointerEntry, SamOutput, Wish};
 
 use crate::Result;
 use hiera::HalfWay;
@@ -199,9 +199,23 @@ impl Model {
         mask: Option<&Tensor>,
         multimask: bool,
     ) -> SamOutput {
+        self.answer(conditioned, features, points, mask, Wish { multimask, ..Wish::default() })
+    }
+
+    /// The same, answered as `wish` says.
+    pub fn answer(
+        &self,
+        conditioned: &Tensor,
+        features: &ImageFeatures,
+        points: Option<&Points>,
+        mask: Option<&Tensor>,
+        wish: Wish,
+    ) -> SamOutput {
         match self {
-            Self::Sam2(model) => model.forward_sam_heads(conditioned, features, points, mask, multimask),
-            Self::PromptedUnet(model) => model.answer(conditioned, features, points, mask),
+            Self::Sam2(model) => model.answer(conditioned, features, points, mask, wish),
+            Self::PromptedUnet(model) => {
+                model.answer(conditioned, features, points, mask).with_presence_above(wish.presence)
+            }
         }
     }
 

@@ -204,6 +204,7 @@ impl PromptedUnet {
             iou,
             obj_ptr: pointer,
             object_score_logits: score,
+            alternatives: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::memory_encoder::MemoryEncoder;
 use super::params::Params;
 use super::position;
 use super::prompt_encoder::{self, Points, PromptEncoder};
-use super::{MemoryEntry, PointerEntry, SamOutput};
+use super::{MemoryEntry, PointerEntry, SamOutput, Wish};
 use crate::Result;
 use tch::{Device, Kind, Tensor};
 
@@ -247,6 +247,18 @@ impl Sam2 {
         mask: Option<&Tensor>,
         multimask: bool,
     ) -> SamOutput {
+        self.answer(conditioned, features, points, mask, Wish { multimask, ..Wish::default() })
+    }
+
+    /// The same, answered as `wish` says.
+    pub fn answer(
+        &self,
+        conditioned: &Tensor,
+        features: &ImageFeatures,
+        points: Option<&Points>,
+        mask: Option<&Tensor>,
+        wish: Wish,
+    ) -> SamOutput {
         let batch = conditioned.size()[0];
         let no_points = || Points {
             coords: Tensor::zeros([batch, 1, 2], (Kind::Float, self.device)),
@@ -265,22 +277,29 @@ impl Sam2 {
             &self.constants.dense,
             &sparse,
             features.high_res.as_ref(),
-            multimask,
+            wish.multimask,
         );
-        self.choose(decoded)
+        self.choose(decoded, wish)
     }
 
     /// Hides absent objects, picks the best mask by predicted IoU, makes the object pointer.
-    fn choose(&self, decoded: mask_decoder::Decoded) -> SamOutput {
+    fn choose(&self, decoded: mask_decoder::Decoded, wish: Wish) -> SamOutput {
         let score = decoded.object_score_logits.to_kind(Kind::Float);
         let ious = decoded.ious.to_kind(Kind::Float);
         let unhidden = decoded.masks.to_kind(Kind::Float);
-        let mut multimasks = unhidden.shallow_clone();
-        if self.config.pred_obj_scores {
-            let present = score.gt(0.0).unsqueeze(-1).unsqueeze(-1);
-            multimasks = multimasks.where_self(&present, &Tensor::full([1], NO_OBJ_SCORE, (Kind::Float, self.device)));
-        }
-        let best = ious.argmax(1, true); // [B, 1]
+        let least = wish.presence.unwrap_or(0.0);
+        let hide = |masks: &Tensor| match self.config.pred_obj_scores || wish.presence.is_some() {
+            true => {
+                let present = score.gt(least).unsqueeze(-1).unsqueeze(-1);
+                masks.where_self(&present, &Tensor::full([1], NO_OBJ_SCORE, (Kind::Float, self.device)))
+            }
+            false => masks.shallow_clone(),
+        };
+        let multimasks = hide(&unhidden);
+        let best = match wish.choice.filter(|choice| wish.multimask && (0..ious.size()[1]).contains(choice)) {
+            Some(choice) => Tensor::full([ious.size()[0], 1], choice, (Kind::Int64, self.device)),
+            None => ious.argmax(1, true), // [B, 1]
+        };
         let pick = |x: &Tensor| {
             let mut size = x.size();
             size[1] = 1;
@@ -290,8 +309,13 @@ impl Sam2 {
         };
         let (low_res, iou) = (pick(&multimasks), pick(&ious));
         let token = if decoded.tokens.size()[1] > 1 { pick(&decoded.tokens) } else { decoded.tokens.shallow_clone() };
-        let obj_ptr = self.object_pointer(&token.squeeze_dim(1), &score);
-        SamOutput { multimasks, unhidden, ious, low_res, iou, obj_ptr, object_score_logits: score }
+        let above = wish.presence.map(|least| &score - least); // positive: it is there
+        let obj_ptr = self.object_pointer(&token.squeeze_dim(1), above.as_ref().unwrap_or(&score));
+        let alternatives = wish.alternatives.then(|| {
+            let (masks, ious) = &decoded.alternatives;
+            (hide(&masks.to_kind(Kind::Float)), ious.to_kind(Kind::Float))
+        });
+        SamOutput { multimasks, unhidden, ious, low_res, iou, obj_ptr, object_score_logits: score, alternatives }
     }
 
     /// Output token `[B, C]` to pointer; absent objects get (or gain) `no_obj_ptr`.
@@ -338,6 +362,7 @@ impl Sam2 {
             low_res,
             obj_ptr,
             object_score_logits,
+            alternatives: None,
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Source: the dictionaries that `modeling/sam2_base.py` hands around.
 
+use super::NO_OBJ_SCORE;
 use super::layers::in_training;
 use std::sync::{Arc, Mutex, PoisonError};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// A slice as the decoder and the memory see it.
 #[derive(Debug)]
@@ -63,6 +64,32 @@ pub struct SamOutput {
     pub obj_ptr: Tensor,
     /// presence logit `[B, 1]` float32
     pub object_score_logits: Tensor,
+    /// the three masks `[B, 3, 4 side, 4 side]` and their predicted IoUs `[B, 3]`, where they were asked for beside the answer
+    pub alternatives: Option<(Tensor, Tensor)>,
+}
+
+/// How the heads are to answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wish {
+    /// three masks to choose from, and not one
+    pub multimask: bool,
+    /// presence logit above which the object is there; default: the model's own rule
+    pub presence: Option<f64>,
+    /// which of the three masks, 0 to 2; default: the one with the largest predicted IoU
+    pub choice: Option<i64>,
+    /// also the masks to choose from, where they were not asked for
+    pub alternatives: bool,
+}
+
+impl SamOutput {
+    /// Without a mask where the presence logit is not above `least`.
+    pub(super) fn with_presence_above(self, least: Option<f64>) -> Self {
+        let Some(least) = least else { return self };
+        let present = self.object_score_logits.gt(least).unsqueeze(-1).unsqueeze(-1);
+        let hidden = Tensor::full([1], NO_OBJ_SCORE, (Kind::Float, self.low_res.device()));
+        let low_res = self.low_res.where_self(&present, &hidden);
+        Self { multimasks: low_res.shallow_clone(), low_res, ..self }
+    }
 }
 
 /// One memory that the current slice may look at.

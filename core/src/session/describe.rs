@@ -1,10 +1,11 @@
 //! A session described, for a viewer's lists and for records: objects, prompts, masks, memory. Nothing is computed for it.
 
 use super::object::{Marks, Object};
-use super::{Compat, NoticeInfo, Session};
+use super::{Compat, NoticeInfo, Overlap, Properties, Session};
 use crate::Result;
 use crate::features::FeaturesInfo;
 use crate::intensity::Windows;
+use crate::picture::Colour;
 use serde::Serialize;
 
 /// What is in a session. Prompts are named as in a prompt file (docs/prompts.md).
@@ -29,6 +30,8 @@ pub struct SessionInfo {
     pub bytes_in_memory: usize,
     /// bytes of the temporary file
     pub bytes_on_disk: u64,
+    /// which object gets a voxel of the labels that several claim
+    pub overlap: Overlap,
     /// steps that can be undone, and redone
     pub undo: usize,
     /// see `undo`
@@ -45,6 +48,16 @@ pub struct SessionInfo {
 pub struct ObjectInfo {
     /// its number
     pub id: u32,
+    /// words for people
+    pub name: Option<String>,
+    /// the colour to show it in: the one that was chosen, else one that tells it from the others
+    pub colour: Colour,
+    /// what it is: a name or codes
+    pub property: Option<String>,
+    /// is it to be shown?
+    pub visible: bool,
+    /// are its masks to stay as they are?
+    pub locked: bool,
     /// slices with prompts, ascending
     pub prompted_frames: Vec<usize>,
     /// slices with a mask, ascending
@@ -87,6 +100,7 @@ impl Session {
             features: self.features(),
             bytes_in_memory,
             bytes_on_disk,
+            overlap: self.settings.overlap,
             undo: history.undo,
             redo: history.undone.len(),
             objects: self.objects.iter().map(|object| self.describe_object(object)).collect(),
@@ -94,10 +108,22 @@ impl Session {
         })
     }
 
+    /// Describes one object. Errors: there is none of this number.
+    pub fn object(&self, object: u32) -> Result<ObjectInfo> {
+        let at = self.position(object)?;
+        Ok(self.describe_object(&self.objects[at]))
+    }
+
     fn describe_object(&self, object: &Object) -> ObjectInfo {
         let prompts = object.prompts.iter();
+        let Properties { name, colour, property, visible, locked } = object.properties.clone();
         ObjectInfo {
             id: object.id,
+            name,
+            colour: colour.unwrap_or_else(|| Colour::of_object(object.id as u16)),
+            property,
+            visible,
+            locked,
             prompted_frames: self.prompted_frames(object.id),
             frames: self.frames_of(object.id),
             prompts: prompts

@@ -6,8 +6,7 @@ use crate::device::transfer::download;
 use crate::guard::{guard, torch};
 use crate::model::NO_OBJ_SCORE;
 use crate::model::layers::resize_bilinear;
-use crate::progress::{check, checkpoint};
-use crate::volume::Labels;
+use crate::progress::checkpoint;
 use crate::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
@@ -59,39 +58,6 @@ impl Session {
                 Ok(Tensor::stack(&logits, 0))
             }
         })
-    }
-
-    /// Object numbers on one slice, row by row: where masks overlap, the larger logit wins.
-    pub fn slice_labels(&self, frame: usize) -> Result<Vec<u16>> {
-        self.check_frame(frame)?;
-        let mut labels = vec![0u16; self.volume().rows * self.volume().columns];
-        let mut best = vec![0f32; labels.len()]; // a mask is where logits are above 0
-        for object in self.objects.iter() {
-            check()?;
-            let Some(output) = object.latest(frame) else { continue };
-            let logits = guard(|| {
-                let logits = self.full_size(output)?;
-                torch(|| Vec::<f32>::try_from(logits.flatten(0, -1)))
-            })?;
-            for ((label, best), logit) in labels.iter_mut().zip(&mut best).zip(logits) {
-                if logit > *best {
-                    (*label, *best) = (object.id as u16, logit);
-                }
-            }
-        }
-        Ok(labels)
-    }
-
-    /// Object numbers of the whole volume.
-    pub fn labels(&self) -> Result<Labels> {
-        let mut labels = Labels::empty_like(self.volume());
-        let mut frames: Vec<_> = self.objects.iter().flat_map(|object| object.frames()).collect();
-        frames.sort_unstable();
-        frames.dedup();
-        for frame in frames {
-            labels.frame_mut(frame).copy_from_slice(&self.slice_labels(frame)?);
-        }
-        Ok(labels)
     }
 
     /// Logits `[rows, columns]` on the host, at the volume's resolution.

@@ -14,7 +14,9 @@ mod masks;
 pub(crate) mod memory;
 mod notices;
 mod object;
+mod overlap;
 mod propagate;
+mod properties;
 mod resize;
 mod segment_all;
 mod slices;
@@ -27,7 +29,9 @@ pub use history::HistoryInfo;
 pub use image::prepare;
 pub use notices::{Notice, NoticeInfo};
 pub use object::{Marks, Mask, Point};
+pub use overlap::Overlap;
 pub use propagate::{Range, SliceResult};
+pub use properties::{Properties, PropertyChange};
 pub use segment_all::{Found, segment_all};
 pub use step::{PromptStep, Step, short};
 
@@ -39,7 +43,7 @@ use crate::model::Model;
 use crate::volume::Volume;
 use crate::{Error, Result};
 use history::{History, State};
-use object::Object;
+use properties::check_number;
 use serde::{Deserialize, Serialize};
 use slices::Slices;
 use std::path::PathBuf;
@@ -76,6 +80,8 @@ pub struct Settings {
     pub compat: Compat,
     /// which values become 0 and 1 for the model
     pub intensity: Intensity,
+    /// which object gets a voxel of the labels that several claim
+    pub overlap: Overlap,
     /// what stored memories are rounded to; default: bfloat16 for the reference, else what the model computes in
     pub memory_kind: Option<Kind>,
     /// bytes of slice features to keep (about 16 MB a slice at 1024 pixels, float32)
@@ -97,6 +103,7 @@ impl Default for Settings {
         Self {
             compat: Compat::Holding,
             intensity: Intensity::Auto,
+            overlap: Overlap::default(),
             memory_kind: None,
             feature_cache_bytes: 256 << 20,
             features: None,
@@ -263,7 +270,7 @@ impl Session {
             .map_err(|error| error.about(frame, None))
     }
 
-    /// Marks an object on a slice, and answers with its mask there. The object is added if it is new (1 to 65535).
+    /// Marks an object on a slice, and answers with its mask there. The object is added if it is new (1 to 65535). Errors: it is locked.
     pub fn prompt(&mut self, frame: usize, object: u32, marks: Marks) -> Result<ObjectMask> {
         self.prompted(frame, object, marks).map_err(|error| error.about(frame, object))
     }
@@ -271,14 +278,11 @@ impl Session {
     fn prompted(&mut self, frame: usize, object: u32, marks: Marks) -> Result<ObjectMask> {
         self.check_frame(frame)?;
         marks.check(self.volume().rows, self.volume().columns)?;
-        if !(1..=65535).contains(&object) {
-            return Err(Error::invalid(format!("object number {object} is not between 1 and 65535")));
-        }
+        check_number(object)?;
+        self.check_unlocked(object)?;
         let step = Step::Prompt(PromptStep::new(frame, object, &marks));
         self.change(step, |session| {
-            if session.find(object).is_none() {
-                session.objects.push(Arc::new(Object::new(object)));
-            }
+            session.position_or_new(object);
             let marks = Arc::new(marks);
             session.compute(|session| session.answer(frame, object, marks.clone()))?;
             session.mask(frame, object)
@@ -313,6 +317,7 @@ impl Session {
     fn without_prompt(&mut self, frame: usize, object: u32, index: usize) -> Result<()> {
         self.check_frame(frame)?;
         let at = self.position(object)?;
+        self.check_unlocked(object)?;
         let mut left = self.prompts(frame, object).to_vec();
         if index >= left.len() {
             return Err(Error::invalid(format!(
@@ -345,6 +350,7 @@ impl Session {
     pub fn clear_slice(&mut self, frame: usize, object: u32) -> Result<()> {
         self.check_frame(frame)?;
         let at = self.position(object)?;
+        self.check_unlocked(object)?;
         self.change(Step::Clear { frame, object }, |session| {
             match session.settings.compat {
                 Compat::Holding => session.take_prompts(at, frame),
@@ -357,15 +363,18 @@ impl Session {
     /// Removes an object with everything that belongs to it.
     pub fn remove_object(&mut self, object: u32) -> Result<()> {
         let at = self.position(object)?;
+        self.check_unlocked(object)?;
         self.change(Step::Remove { object }, |session| {
             session.objects.remove(at);
             Ok(())
         })
     }
 
-    /// Removes all objects.
-    pub fn reset(&mut self) {
+    /// Removes all objects. Errors: one of them is locked.
+    pub fn reset(&mut self) -> Result<()> {
+        self.objects.iter().try_for_each(|object| self.check_unlocked(object.id))?;
         let before = std::mem::take(&mut self.objects);
         self.commit(before, Step::Reset);
+        Ok(())
     }
 }

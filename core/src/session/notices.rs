@@ -74,12 +74,12 @@ impl fmt::Display for Notice {
         match self {
             Self::Empty { object, frame, object_score, iou } => write!(
                 f,
-                "object {object}: the answer on slice {frame} is empty (object score {object_score:.1}, predicted IoU {iou:.2}); \
+                "object {object}: the answer on slice {frame} is empty (presence {object_score:.1}, predicted IoU {iou:.2}); \
                  click again, draw a box, or choose another model"
             ),
             Self::MissedClick { object, frame, point: [x, y], object_score, iou } => write!(
                 f,
-                "object {object}: the answer on slice {frame} misses the click at ({x}, {y}) (object score {object_score:.1}, predicted IoU \
+                "object {object}: the answer on slice {frame} misses the click at ({x}, {y}) (presence {object_score:.1}, predicted IoU \
                  {iou:.2})"
             ),
             Self::Lost { object, after, first, last, object_score } => {
@@ -87,11 +87,11 @@ impl fmt::Display for Notice {
                     Some(after) => write!(f, "object {object}: lost after slice {after}")?,
                     None => write!(f, "object {object}: not found")?,
                 }
+                write!(f, " (presence {object_score:.1}), no mask on ")?;
                 match first == last {
-                    true => write!(f, ", no mask on slice {first}")?,
-                    false => write!(f, ", no mask on slices {first} to {last}")?,
+                    true => write!(f, "slice {first}"),
+                    false => write!(f, "slices {first} to {last}"),
                 }
-                write!(f, " (object score {object_score:.1})")
             }
         }
     }

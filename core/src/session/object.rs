@@ -1,5 +1,6 @@
 //! One object of a session: what the user marked, and what the model answered, slice by slice.
 
+use super::properties::Properties;
 use super::store::{Slot, Store};
 use crate::device::transfer;
 use crate::io::Rle;
@@ -216,6 +217,7 @@ pub(super) struct Pending {
 #[derive(Clone)]
 pub(super) struct Object {
     pub id: u32,
+    pub properties: Properties,
     pub prompts: BTreeMap<usize, SlicePrompts>,
     pub pending: BTreeMap<usize, Pending>,
     /// conditioning slices
@@ -229,7 +231,8 @@ pub(super) struct Object {
 impl Object {
     pub fn new(id: u32) -> Self {
         let (prompts, pending, prompted) = Default::default();
-        Self { id, prompts, pending, prompted, tracked: BTreeMap::new(), visited: BTreeMap::new() }
+        let properties = Properties::default();
+        Self { id, properties, prompts, pending, prompted, tracked: BTreeMap::new(), visited: BTreeMap::new() }
     }
 
     /// The newest answer on a slice.

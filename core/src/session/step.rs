@@ -2,7 +2,7 @@
 //! session's script is written from, and what `host-demo replay` reads in its own spelling.
 
 use super::object::{Marks, Mask, Point};
-use super::{Range, Session, SliceResult};
+use super::{PropertyChange, Range, Session, SliceResult};
 use crate::io::Rle;
 use crate::progress::Flow;
 use crate::prompts::Direction;
@@ -39,6 +39,14 @@ pub enum Step {
     },
     /// [`Session::reset`]
     Reset,
+    /// [`Session::set_object`]
+    SetObject {
+        /// the object
+        object: u32,
+        /// what was given
+        #[serde(flatten)]
+        change: PropertyChange,
+    },
     /// [`Session::propagate`]
     Propagate {
         /// which way
@@ -49,6 +57,15 @@ pub enum Step {
         /// how many slices beyond the start
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_frames: Option<usize>,
+        /// which objects; none: all
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        objects: Vec<u32>,
+        /// see [`Range::patience`]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience: Option<usize>,
+        /// see [`Range::threshold`]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        threshold: Option<f64>,
         /// it was stopped after so many slices
         #[serde(default, skip_serializing_if = "Option::is_none")]
         slices: Option<usize>,
@@ -128,13 +145,13 @@ impl Session {
             Step::RemovePrompt { frame, object, index } => self.remove_prompt(frame, object, index),
             Step::Clear { frame, object } => self.clear_slice(frame, object),
             Step::Remove { object } => self.remove_object(object),
-            Step::Reset => {
-                self.reset();
-                Ok(())
-            }
-            Step::Propagate { direction, start, max_frames, slices } => {
+            Step::Reset => self.reset(),
+            Step::SetObject { object, ref change } => self.set_object(object, change),
+            Step::Propagate { direction, start, max_frames, ref objects, patience, threshold, slices } => {
                 let mut enough = false;
-                let result = self.propagate(Range { direction, start, max_frames }, |slice| {
+                let (objects, threshold) = (objects.clone(), threshold.map(|threshold| threshold as f32));
+                let range = Range { direction, start, max_frames, objects, patience, threshold };
+                let result = self.propagate(range, |slice| {
                     enough = slices.is_some_and(|slices| slice.done >= slices);
                     let flow = on_slice(slice)?;
                     Ok(if enough { Flow::Cancel } else { flow })
@@ -161,8 +178,14 @@ impl fmt::Display for Step {
             Self::Clear { frame, object } => write!(f, "slice {frame}, object {object}: all prompts removed"),
             Self::Remove { object } => write!(f, "object {object} removed"),
             Self::Reset => f.write_str("all objects removed"),
-            Self::Propagate { direction, slices, .. } => {
+            Self::SetObject { object, change } => write!(f, "object {object}: {change}"),
+            Self::Propagate { direction, objects, slices, .. } => {
                 write!(f, "propagation {direction}")?;
+                match objects[..] {
+                    [] => {}
+                    [object] => write!(f, " of object {object}")?,
+                    _ => write!(f, " of {} objects", objects.len())?,
+                }
                 slices.map_or(Ok(()), |slices| write!(f, ", stopped after {slices} slices"))
             }
             Self::Undo => f.write_str("undo"),
@@ -220,7 +243,16 @@ mod tests {
         assert_eq!(Step::Prompt(prompt.clone()).to_string(), "slice 2, object 7: 1 point, box, mask");
         let steps = [
             Step::Prompt(prompt),
-            Step::Propagate { direction: Direction::Both, start: None, max_frames: Some(3), slices: Some(2) },
+            Step::Propagate {
+                direction: Direction::Both,
+                start: None,
+                max_frames: Some(3),
+                objects: vec![7],
+                patience: Some(2),
+                threshold: Some(0.5),
+                slices: Some(2),
+            },
+            Step::SetObject { object: 7, change: PropertyChange { name: Some("FAZ".to_owned()), ..Default::default() } },
             Step::RemovePrompt { frame: 2, object: 7, index: 0 },
             Step::Undo,
         ];

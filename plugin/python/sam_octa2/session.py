@@ -42,7 +42,8 @@ class Session(Handle):
     """Prompts and masks on one volume. One call at a time: another one meanwhile raises `Busy`.
 
     `window`: values that the model sees as 0 and 1 (``"auto"``, ``"LOW,HIGH"``, ``"1%,99%"``, ...); `compat`: ``"reference"`` behaves as the
-    Python package sam2 does; `memory_precision`: what memories are rounded to (``"f32"``, ``"bf16"``, ``"f16"``); `feature_cache_bytes`,
+    Python package sam2 does; `overlap`: which object gets a voxel of the labels that several claim (``"larger_logit"``, ``"keep"`` the first, the
+    ``"later"``, ``"forbid"``; a locked object and a prompted slice come before); `memory_precision`: what memories are rounded to (``"f32"``, ``"bf16"``, ``"f16"``); `feature_cache_bytes`,
     `state_bytes`: limits of its memory; `history_bytes`: limit of what only `undo` and `redo` need. `features`: a folder that keeps the features of
     encoded slices, so that later sessions need not encode them again; `features_bytes`: limit of what its files take.
     """
@@ -57,6 +58,7 @@ class Session(Handle):
         *,
         window: Optional[str] = None,
         compat: Optional[str] = None,
+        overlap: Optional[str] = None,
         memory_precision: Optional[str] = None,
         feature_cache_bytes: Optional[int] = None,
         state_bytes: Optional[int] = None,
@@ -68,6 +70,7 @@ class Session(Handle):
         how = options(
             window=window,
             compat=compat,
+            overlap=overlap,
             memory_precision=memory_precision,
             feature_cache_bytes=feature_cache_bytes,
             state_bytes=state_bytes,
@@ -215,6 +218,31 @@ class Session(Handle):
         """Takes back all prompts of an object on a slice; what was tracked there comes back."""
         long(load().call, "session_clear_slice", self._pointer, frame_number(frame), object_number(object))
 
+    def set_object(
+        self,
+        object: int,
+        *,
+        name: Optional[str] = None,
+        colour: Union[None, str, Sequence[int]] = None,
+        property: Optional[str] = None,
+        visible: Optional[bool] = None,
+        locked: Optional[bool] = None,
+    ) -> None:
+        """Names, colours, describes, shows, hides, locks or unlocks an object; one that is new is added. What is not given stays, an empty
+        text takes a property back.
+
+        `colour`: ``"#rrggbb"`` or three numbers up to 255; `property`: ``"vessel"``, ``"faz"``, ... or codes (``"SCT^59820001^Blood Vessel"``).
+        The writers of labels say it. Nothing changes the masks of a locked object, and it loses no voxel of the labels."""
+        if colour is not None and not isinstance(colour, str):
+            colour = "#" + "".join(f"{whole('colour', channel, 0, 255):02x}" for channel in colour)
+        how = options(name=name, colour=colour, property=property, visible=visible, locked=locked)
+        load().call("session_set_object", self._pointer, object_number(object), how)
+
+    def object(self, object: int) -> Dict[str, Any]:
+        """One object: `name`, `colour`, `property`, `visible`, `locked`, `frames`, `prompts`, ..."""
+        told: Dict[str, Any] = load().json("session_object", self._pointer, object_number(object))
+        return told
+
     def remove_object(self, object: int) -> None:
         """Removes an object with all its prompts and masks."""
         load().call("session_remove_object", self._pointer, object_number(object))
@@ -245,17 +273,33 @@ class Session(Handle):
         *,
         start: Optional[int] = None,
         max_frames: Optional[int] = None,
+        objects: Optional[Sequence[int]] = None,
+        patience: Optional[int] = None,
+        threshold: Optional[float] = None,
         on_slice: Optional[OnSlice] = None,
         progress: Optional[Progress] = None,
         cancel: Optional[Cancel] = None,
     ) -> int:
-        """Follows all objects through the stack (``forward``, ``backward``, ``both``); the number of slices done.
+        """Follows objects through the stack (``forward``, ``backward``, ``both``); the number of slices done.
+
+        `objects`: which ones; without it all that are not locked. `patience`: an object that was gone on so many slices in a row is followed no
+        further, up to its next prompted slice (`notices` says where it was lost); `threshold`: the presence score up to which it counts as gone.
 
         `on_slice` gets every slice; where it returns ``False`` the propagation ends there, and what is done stays. After `cancel`, or where
         `progress` returns ``False``, the same, and `Cancelled` is raised.
         """
         follower = _Follower(on_slice)
-        how = options(direction=direction, start=start, max_frames=max_frames)
+        chosen = None if objects is None else [object_number(object) for object in objects]
+        if chosen == []:
+            raise InvalidArgument("objects names none; leave it out to follow all")
+        how = options(
+            direction=direction,
+            start=start,
+            max_frames=max_frames,
+            objects=chosen,
+            patience=patience,
+            threshold=threshold,
+        )
         try:
             with calling(progress, cancel) as call:
                 call.on_slice = follower
@@ -272,6 +316,9 @@ class Session(Handle):
         *,
         start: Optional[int] = None,
         max_frames: Optional[int] = None,
+        objects: Optional[Sequence[int]] = None,
+        patience: Optional[int] = None,
+        threshold: Optional[float] = None,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[Slice]:
         """The same as a loop: ``for slice in session.follow("both")``. The work runs in a thread of its own, a few slices ahead. Leaving
@@ -293,6 +340,9 @@ class Session(Handle):
                     direction,
                     start=start,
                     max_frames=max_frames,
+                    objects=objects,
+                    patience=patience,
+                    threshold=threshold,
                     on_slice=hear,
                     progress=lambda *_: not left.is_set(),
                     cancel=cancel,

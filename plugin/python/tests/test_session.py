@@ -221,3 +221,30 @@ def test_notices_say_what_the_masks_are(session):
     frames = [each for each in session.describe()["objects"] if each["id"] == 1][0]["frames"]
     assert lost == {frame for frame in frames if frame != 1 and session.mask_of(frame).area == 0}
     assert all(each["text"].startswith("object 1: ") for each in session.notices())
+
+
+def test_objects_have_names_and_locks(session):
+    session.click(2, 128, 100)
+    session.set_object(1, name="FAZ", colour=(255, 128, 0), property="faz", locked=True)
+    told = session.object(1)
+    assert (told["name"], told["colour"], told["locked"], told["visible"]) == ("FAZ", "#ff8000", True, True)
+    with pytest.raises(sam_octa2.InvalidArgument, match="locked"):
+        session.click(2, 5, 5)
+    session.set_object(1, name="", locked=False)
+    assert session.object(1)["name"] is None and session.object(1)["property"] == "faz"
+    session.set_object(2, name="empty")
+    assert session.undo()["op"] == "set_object"
+    for wrong in ({"colour": "red"}, {"property": "vesel"}, {"name": "x" * 65}):
+        with pytest.raises(sam_octa2.InvalidArgument):
+            session.set_object(1, **wrong)
+
+
+def test_chosen_objects_are_followed_while_they_are_there(session):
+    session.click(2, 128, 100)
+    session.click(2, 100, 100, object=2)
+    seen = {}
+    done = session.propagate(objects=[2], patience=1, threshold=1000.0, on_slice=lambda s: seen.update({s.frame: [m.object for m in s.masks]}))
+    assert done == 2 and seen == {2: [2], 3: [2]}
+    assert any(told["kind"] == "lost" and told["object"] == 2 for told in session.notices())
+    with pytest.raises(sam_octa2.InvalidArgument):
+        session.propagate(objects=[])

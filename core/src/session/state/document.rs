@@ -5,7 +5,7 @@
 
 use super::super::history::{History, State, tensors};
 use super::super::store::Store;
-use super::super::{Compat, Session, Settings, Step};
+use super::super::{Compat, Overlap, Session, Settings, Step};
 use super::pool::{Pool, SavedMarks, SavedObject, Taken, known};
 use super::tensors::{Parts, Reader};
 use super::{damaged, unwritable};
@@ -36,6 +36,8 @@ pub(super) struct Document {
     /// bits of its ends; `None`: each slice has its own
     window: Option<[u64; 2]>,
     memory_kind: Option<Dtype>,
+    #[serde(default)]
+    overlap: Overlap,
     /// how many answers and memories there are
     counts: [usize; 2],
     marks: Vec<SavedMarks>,
@@ -82,6 +84,7 @@ impl Document {
             intensity,
             window,
             memory_kind: settings.memory_kind.map(dtype).transpose()?,
+            overlap: settings.overlap,
             counts,
             marks,
             objects,
@@ -132,7 +135,8 @@ impl Document {
         };
         let kind = |dtype| kind_of(dtype).ok_or_else(|| damaged(format!("the type {dtype:?}")));
         let memory_kind = self.memory_kind.map(kind).transpose()?;
-        Ok((Settings { compat: self.compat, intensity, memory_kind, ..settings }, windows))
+        let overlap = self.overlap;
+        Ok((Settings { compat: self.compat, intensity, memory_kind, overlap, ..settings }, windows))
     }
 
     /// The objects as they are, and the history. What lies beyond `budget` bytes goes to the temporary file.

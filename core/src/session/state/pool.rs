@@ -5,6 +5,7 @@
 
 use super::super::history::State;
 use super::super::object::{Marks, Object, Output, Pending, Point, Remembered, SlicePrompts};
+use super::super::properties::Properties;
 use super::super::store::{Slot, Store};
 use super::damaged;
 use super::tensors::{Parts, Reader};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedObject {
     id: u32,
+    #[serde(default)]
+    properties: Properties,
     prompts: BTreeMap<usize, SavedPrompts>,
     /// an answer, and is it a conditioning slice?
     pending: BTreeMap<usize, (usize, bool)>,
@@ -97,6 +100,7 @@ impl<'a> Pool<'a> {
         }
         let saved = SavedObject {
             id: object.id,
+            properties: object.properties.clone(),
             prompts: object.prompts.iter().map(|(&frame, prompts)| (frame, self.prompts(prompts))).collect(),
             pending: object
                 .pending
@@ -202,13 +206,14 @@ impl Taken {
 
     /// An object of those parts.
     pub fn object(&self, saved: SavedObject, volume: &Volume) -> Result<Arc<Object>> {
-        let SavedObject { id, prompts, pending, prompted, tracked, visited } = saved;
+        let SavedObject { id, properties, prompts, pending, prompted, tracked, visited } = saved;
         if !(1..=65535).contains(&id) {
             return Err(damaged(format!("object number {id}")));
         }
         let frames = pending.keys().chain(prompted.keys()).chain(tracked.keys()).chain(visited.keys());
         frames.chain(prompts.keys()).try_for_each(|&frame| known(frame, volume))?;
-        let mut object = Object { visited, ..Object::new(id) };
+        properties.check().map_err(damaged)?;
+        let mut object = Object { visited, properties, ..Object::new(id) };
         for (frame, saved) in prompts {
             object.prompts.insert(frame, self.prompts(id, frame, saved)?);
         }

@@ -5,6 +5,7 @@
 //! (cocoapi, common/maskApi.c, rleToString). Plain lists of runs are read, too.
 
 use super::write::atomic_file;
+use super::{LabelOptions, Property};
 use crate::progress::checkpoint;
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result};
@@ -72,6 +73,12 @@ struct Category {
     id: u64,
     #[serde(default)]
     name: String,
+    /// what it is, where it is known: the meaning of its code
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    supercategory: Option<String>,
+    /// where it was chosen, as in COCO's panoptic categories
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    color: Option<[u8; 3]>,
 }
 
 /// One mask.
@@ -178,7 +185,7 @@ fn decompress(text: &str) -> Option<Vec<u32>> {
 }
 
 /// Writes labels: one image per slice (`id` is the slice + 1), one annotation per object and slice, one category per object.
-pub(super) fn write(labels: &Labels, path: &Path) -> Result<()> {
+pub(super) fn write(labels: &Labels, path: &Path, options: &LabelOptions) -> Result<()> {
     let Labels { frames, rows, columns, ref geometry, .. } = *labels;
     let image =
         |frame| Image { id: frame as u64 + 1, width: columns, height: rows, file_name: format!("{frame:05}.png") };
@@ -198,7 +205,16 @@ pub(super) fn write(labels: &Labels, path: &Path) -> Result<()> {
             });
         }
     }
-    let category = |object: u16| Category { id: object.into(), name: format!("object {object}") };
+    let category = |object: u16| {
+        let segment = options.segment_of(object);
+        let known = segment.property != Property::Unspecified;
+        Category {
+            id: object.into(),
+            name: segment.label.unwrap_or_else(|| format!("object {object}")),
+            supercategory: known.then(|| segment.property.codes(false).1.meaning.into_owned()),
+            color: segment.colour.map(|colour| colour.0),
+        }
+    };
     let dataset = Dataset {
         info: Some(Info {
             description: "SAM-OCTA2".to_owned(),

@@ -3,10 +3,11 @@
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder};
 use super::{
-    Kind, OpenOptions, SegOptions, coco, contained, dicom, meta, nifti, npy, nrrd, open_observed, seg, stack, tiff,
+    Kind, OpenOptions, SegOptions, Segment, coco, contained, dicom, label_table, meta, nifti, npy, nrrd, open_observed, seg, stack, tiff,
 };
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Writes labels by the ending of `path`, on the grid and with the geometry of the volume they belong to.
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 /// `.nii`, `.nii.gz`, `.nrrd`, `.nhdr`, `.mha`, `.mhd`, `.npy` and `.tif` (one page per slice): uint8 where every object number fits, else
 /// uint16. `.seg.nrrd`: the same with a name, a colour and codes for each object, as 3D Slicer shows them. `.json`: COCO with
 /// run-length encoded masks. `.dcm`: a DICOM Segmentation, which needs [`LabelOptions::seg`]. Otherwise a folder of PNGs: indexed
-/// (the pixel value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey.
+/// (the pixel value is the object number, shown in a colour) where numbers are at most 255, else 16-bit grey. What is known about objects
+/// ([`LabelOptions::segments`]) lies in a table beside a NIfTI file.
 pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
     write_labels_with(labels, path, &LabelOptions::default())
 }
@@ -25,6 +27,9 @@ pub fn write_labels(labels: &Labels, path: impl AsRef<Path>) -> Result<()> {
 pub struct LabelOptions {
     /// what was segmented, and how a DICOM Segmentation is to describe it. _Default: unknown._
     pub seg: Option<SegOptions>,
+    /// what single objects are, by their number: `.seg.nrrd`, `.json` and `.dcm` say it, NIfTI in a table of labels beside (`NAME.label.txt`).
+    /// What `seg` says of an object counts before. _Default: nothing is known._
+    pub segments: BTreeMap<u16, Segment>,
 }
 
 impl LabelOptions {
@@ -32,11 +37,22 @@ impl LabelOptions {
     pub fn of(source: impl Into<PathBuf>) -> Self {
         SegOptions::of(source).into()
     }
+
+    /// What is known about an object.
+    pub(super) fn segment_of(&self, object: u16) -> Segment {
+        let own = self.segments.get(&object).cloned().unwrap_or_default();
+        self.seg.as_ref().map_or(own.clone(), |seg| seg.known_of(object, &own))
+    }
+
+    /// What a DICOM Segmentation says, objects included.
+    fn described(&self, seg: &SegOptions) -> SegOptions {
+        seg.clone().knowing(&self.segments)
+    }
 }
 
 impl From<SegOptions> for LabelOptions {
     fn from(options: SegOptions) -> Self {
-        Self { seg: Some(options) }
+        Self { seg: Some(options), ..Self::default() }
     }
 }
 
@@ -44,7 +60,7 @@ impl From<SegOptions> for LabelOptions {
 pub fn check_label_output(path: impl AsRef<Path>, options: &LabelOptions) -> Result<()> {
     let path = path.as_ref();
     match (Target::of(path)?, &options.seg) {
-        (Target::Seg, Some(options)) => seg::check(options, path),
+        (Target::Seg, Some(seg)) => seg::check(&options.described(seg), path),
         (Target::Seg, None) => Err(no_source(path)),
         _ => Ok(()),
     }
@@ -69,9 +85,14 @@ pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &Labe
     let small: Option<Vec<u8>> = data.iter().map(|&object| u8::try_from(object).ok()).collect();
     let shape = [frames, rows, columns];
     match (Target::of(path)?, &small) {
-        (Target::Nifti, Some(small)) => nifti::write(path, small, &[columns, rows, frames], geometry),
-        (Target::Nifti, None) => nifti::write(path, data, &[columns, rows, frames], geometry),
-        (Target::Nrrd, small) => nrrd::write_labels(labels, small.as_deref(), path, options.seg.as_ref()),
+        (Target::Nifti, small) => {
+            label_table::write_beside(labels, path, options)?;
+            match small {
+                Some(small) => nifti::write(path, small, &[columns, rows, frames], geometry),
+                None => nifti::write(path, data, &[columns, rows, frames], geometry),
+            }
+        }
+        (Target::Nrrd, small) => nrrd::write_labels(labels, small.as_deref(), path, options),
         (Target::Meta, small) => meta::write_labels(labels, small.as_deref(), path),
         (Target::Npy, small) => atomic_file(path, |temporary| {
             let shape = shape.map(|n| n as u64);
@@ -81,10 +102,10 @@ pub fn write_labels_with(labels: &Labels, path: impl AsRef<Path>, options: &Labe
             }
         }),
         (Target::Tiff, small) => tiff::write_labels(labels, small.as_deref(), path),
-        (Target::Coco, _) => coco::write(labels, path),
+        (Target::Coco, _) => coco::write(labels, path, options),
         (Target::Seg, _) => {
-            let options = options.seg.as_ref().ok_or_else(|| no_source(path))?;
-            seg::write_seg(path, labels, options)
+            let seg = options.seg.as_ref().ok_or_else(|| no_source(path))?;
+            seg::write_seg(path, labels, &options.described(seg))
         }
         (Target::PngFolder, small) => png_folder(path, frames, &mut (), |frame, file| {
             let range = frame * rows * columns..(frame + 1) * rows * columns;

@@ -14,6 +14,7 @@ mod dicom;
 mod frames;
 mod gzip;
 mod info;
+mod label_table;
 mod labels;
 mod lazy;
 mod meta;

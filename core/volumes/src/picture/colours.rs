@@ -1,5 +1,54 @@
 //! Colours that people with any kind of colour vision can tell apart: Okabe & Ito, "Color Universal Design" (2008).
 
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The colour in which an object is shown: red, green, blue. As text `#rrggbb`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Colour(pub [u8; 3]);
+
+impl Colour {
+    /// The colour of an object that nobody gave one.
+    pub fn of_object(object: u16) -> Self {
+        Self(of_object(number(object)))
+    }
+}
+
+impl FromStr for Colour {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+        let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let wrong = || Error::invalid(format!("colour {text:?} is none: write #rrggbb, as in #ff8000"));
+        number.map(|number| Self([16, 8, 0].map(|bits| (number >> bits) as u8))).ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for Colour {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Colour> for String {
+    fn from(colour: Colour) -> Self {
+        colour.to_string()
+    }
+}
+
+impl fmt::Display for Colour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([red, green, blue]) = self;
+        write!(f, "#{red:02x}{green:02x}{blue:02x}")
+    }
+}
+
 /// Inside and outside marks.
 pub(crate) const POSITIVE: [u8; 3] = [0, 220, 130];
 /// see [`POSITIVE`]
@@ -44,7 +93,16 @@ pub(crate) fn cielab(colour: [u8; 3]) -> [u16; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::cielab;
+    use super::{Colour, cielab};
+
+    #[test]
+    fn colours_are_six_digits() {
+        assert_eq!("#ff8000".parse::<Colour>().unwrap(), Colour([255, 128, 0]));
+        assert_eq!(Colour([0, 10, 255]).to_string(), "#000aff");
+        for wrong in ["ff8000", "#ff80", "#+12345", "#ff80é", "red", ""] {
+            assert!(wrong.parse::<Colour>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn white_black_and_red_in_cielab() {

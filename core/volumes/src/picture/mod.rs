@@ -10,6 +10,7 @@ mod draw;
 mod enface;
 mod strips;
 
+pub use colours::Colour;
 pub use columns::{Column, write_columns};
 pub use enface::Enface;
 pub use strips::{Draw, Strip, write_strips};

@@ -4,7 +4,7 @@ use super::host::with_host;
 use super::mask::Mask;
 use super::view::{View, lent};
 use super::volume::{Model, Volume};
-use super::{Api, optional, pointer};
+use super::{Api, c_text, optional, pointer};
 use crate::raw::{
     Failure, HostStruct, OnSliceStruct, PROMPT_PATIENT, PROMPT_REPLACE, PromptStruct, Status, ViewStruct, opaque,
 };
@@ -229,6 +229,17 @@ impl Session {
     pub fn clear_slice(&self, frame: u64, object: u32, host: &mut dyn HostObserver) -> Result<(), PluginError> {
         let clear = self.api.tables.session.clear_slice;
         self.long(host, |host, error| unsafe { clear(self.handle, frame, object, host, error) })
+    }
+
+    /// Names, colours, describes, shows, hides, locks or unlocks an object; `properties` as of `sam_octa2_session_set_object`.
+    pub fn set_object(&self, object: u32, properties: &str) -> Result<(), PluginError> {
+        let (properties, set) = (c_text(properties)?, self.api.tables.session.set_object);
+        self.api.call(|error| unsafe { set(self.handle, object, properties.as_ptr(), error) })
+    }
+
+    /// One object, as JSON.
+    pub fn object(&self, object: u32) -> Result<String, PluginError> {
+        self.api.text(|reply, error| unsafe { (self.api.tables.session.object)(self.handle, object, reply, error) })
     }
 
     /// Removes an object.

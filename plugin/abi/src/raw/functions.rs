@@ -78,12 +78,14 @@ macro_rules! functions {
                 free(model: Handle<Model>);
             }
             /// Prompts, memory and propagation on one volume. One call at a time on a session; another one meanwhile, also from a callback, gets
-            /// SAM_OCTA2_BUSY. What changes a session is a step (a prompt, one removed, `clear_slice`, `remove_object`, `reset`, a propagation, also one that was stopped); undo and
+            /// SAM_OCTA2_BUSY. What changes a session is a step (a prompt, one removed, `clear_slice`, `set_object`, `remove_object`, `reset`, a propagation, also one that was stopped); undo and
             /// redo go back and forth between steps.
             session Session1 "sam_octa2.session/1" "session_" {
                 /// `[any thread; blocks]` A session. `options`: JSON with any of `window` (docs/formats.md), `compat` (`"reference"`), `memory_precision`
                 /// (`f32`, `bf16`, `f16`: what memories are rounded to), `feature_cache_bytes`, `state_bytes`, `history_bytes` (what only undo needs), `features`
-                /// (a folder that keeps features of encoded slices for later sessions) and `features_bytes` (what its files may take), or null. Nothing is computed yet.
+                /// (a folder that keeps features of encoded slices for later sessions), `features_bytes` (what its files may take) and `overlap` (which object
+                /// gets a voxel of the labels that several claim: `larger_logit`, `keep` the first, the `later`, `forbid`; a locked object and a prompted
+                /// slice come before), or null. Nothing is computed yet.
                 create(volume: Handle<Volume>, model: Handle<Model>, options: Text, host: *const HostStruct, session: Out<Session>, error: Failure) -> Status;
                 /// `[any thread; blocks]` The session that `sam_octa2_session_save` wrote down; volume and model must be the same. Options as for create.
                 restore(volume: Handle<Volume>, model: Handle<Model>, state: *const u8, length: usize, options: Text, host: *const HostStruct, session: Out<Session>, error: Failure) -> Status;
@@ -99,12 +101,21 @@ macro_rules! functions {
                 remove_prompt(session: Handle<Session>, frame: u64, object: u32, index: u64, host: *const HostStruct, error: Failure) -> Status;
                 /// `[any thread; blocks]` Takes back all prompts of an object on a slice; what was tracked there comes back.
                 clear_slice(session: Handle<Session>, frame: u64, object: u32, host: *const HostStruct, error: Failure) -> Status;
+                /// `[any thread]` Names, colours, describes, shows, hides, locks or unlocks an object; one that is new is added. `properties`: JSON with any
+                /// of `name` (at most 64 characters), `colour` (`#rrggbb`), `property` (`vessel`, `artery`, `vein`, `capillary`, `faz`, or codes
+                /// `SCHEME^VALUE^MEANING`), `visible`, `locked`; what is absent stays, an empty text takes a property back. A step like any other. The
+                /// writers of labels say it (docs/formats.md). Nothing changes the masks of a locked object, and it loses no voxel of the labels.
+                set_object(session: Handle<Session>, object: u32, properties: Text, error: Failure) -> Status;
+                /// `[any thread]` One object as `sam_octa2_session_describe` tells it, as JSON.
+                object(session: Handle<Session>, object: u32, reply: Reply, error: Failure) -> Status;
                 /// `[any thread]` Removes an object with all its prompts and masks.
                 remove_object(session: Handle<Session>, object: u32, error: Failure) -> Status;
                 /// `[any thread]` Removes all objects.
                 reset(session: Handle<Session>, error: Failure) -> Status;
-                /// `[any thread; blocks]` Follows all objects through the stack. `range`: JSON with any of `direction` (`forward`, `backward`, `both`), `start`,
-                /// `max_frames`, or null. `on_slice` may be null. Cancelled, what is done stays.
+                /// `[any thread; blocks]` Follows objects through the stack. `range`: JSON with any of `direction` (`forward`, `backward`, `both`), `start`,
+                /// `max_frames`, `objects` (numbers; without them all that are not locked), `patience` (an object that was gone on so many slices in a row is
+                /// followed no further, up to its next prompted slice) and `threshold` (the presence score up to which it counts as gone), or null.
+                /// `on_slice` may be null. Cancelled, what is done stays.
                 propagate(session: Handle<Session>, range: Text, on_slice: *const OnSliceStruct, host: *const HostStruct, error: Failure) -> Status;
                 /// `[any thread; blocks]` The mask of an object on a slice.
                 mask(session: Handle<Session>, frame: u64, object: u32, mask: Out<Mask>, error: Failure) -> Status;
@@ -132,7 +143,8 @@ macro_rules! functions {
             /// Results: one object on one slice (`sam_octa2_session_prompt`, `_mask`, a propagation), or the whole stack of object numbers
             /// (`sam_octa2_session_labels`). A mask never changes.
             mask Mask1 "sam_octa2.mask/1" "mask_" {
-                /// `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape` and `objects`.
+                /// `[any thread]` As JSON: of a slice `frame`, `object`, `iou`, `score`, `area`; of a stack `shape`, `objects` and
+                /// `decided` (voxels that several objects claim, so that `overlap` decided).
                 info(mask: Handle<Mask>, reply: Reply, error: Failure) -> Status;
                 /// `[any thread]` The values as shared read-only memory: `form` is one of SAM_OCTA2_FORM_.... Release the view when done.
                 view(mask: Handle<Mask>, form: u32, view: *mut ViewStruct, error: Failure) -> Status;

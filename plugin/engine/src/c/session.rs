@@ -12,7 +12,7 @@ use sam_octa2_abi::raw::{
     Failure, Handle, HostStruct, OnSliceStruct, Out, PromptStruct, Reply, Status, Text, ViewStruct,
 };
 use sam_octa2_core::progress::{Flow, Observer, Progress, unwatched};
-use sam_octa2_core::session::SliceResult;
+use sam_octa2_core::session::{PropertyChange, SliceResult};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -192,8 +192,28 @@ pub unsafe extern "C" fn remove_object(session: Handle<Session>, object: u32, er
 }
 
 pub unsafe extern "C" fn reset(session: Handle<Session>, error: Failure) -> Status {
-    verb(session, error, |session| {
-        session.reset();
+    verb(session, error, |session| session.reset())
+}
+
+pub unsafe extern "C" fn set_object(
+    session: Handle<Session>,
+    object: u32,
+    properties: Text,
+    error: Failure,
+) -> Status {
+    entry(error, || {
+        // Safety: the header's rules.
+        let change: PropertyChange = unsafe { options("properties", properties)? };
+        SESSIONS.get(session)?.with(|session| session.set_object(object, &change))
+    })
+}
+
+pub unsafe extern "C" fn object(session: Handle<Session>, object: u32, reply: Reply, error: Failure) -> Status {
+    entry(error, || {
+        let reply = Place::new("reply", reply)?;
+        let found = SESSIONS.get(session)?.with(|session| session.object(object))?;
+        let found = serde_json::to_string(&found).map_err(|error| convert::invalid(error.to_string()))?;
+        reply.give_text(&found);
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 /// What a step may have; what it has depends on `op`.
 macro_rules! step {
     () => {
-        "#{op, text, frame?, object?, points?, labels?, box?, mask?: #{size, counts}, replace?, index?, direction?, start?, max_frames?, slices?}"
+        "#{op, text, frame?, object?, points?, labels?, box?, mask?: #{size, counts}, replace?, index?, direction?, start?, max_frames?, objects?, patience?, threshold?, slices?, name?, colour?, property?, visible?, locked?}"
     };
 }
 
@@ -72,7 +72,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
         );
 }
 
-const INTRO: &str = "Whatever changes a session is a step: a prompt, one removed, `clear`, `remove`, `reset`, `propagate` (one that was stopped \
+const INTRO: &str = "Whatever changes a session is a step: a prompt, one removed, `clear`, `set_object`, `remove`, `reset`, `propagate` (one that was stopped \
     too). `undo` and `redo` go back and forth through them, past propagations; a new step after `undo` leaves nothing to redo. What only \
     they need is limited by `history_bytes` of the session and by 500 steps: beyond that the oldest steps stay for good.";
 

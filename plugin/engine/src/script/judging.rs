@@ -9,7 +9,6 @@ use rhai::{Array, Dynamic, FLOAT, Map, NativeCallContext};
 use sam_octa2_core::classical;
 use sam_octa2_core::clicks::{self, Click};
 use sam_octa2_core::measure;
-use std::sync::Arc;
 
 /// Makes them known to scripts.
 pub fn register(library: &mut Library<'_>) {
@@ -134,7 +133,7 @@ fn classical(
     let (frame, method) = (whole("classical: frame", frame)?, text("classical: method", method)?.parse()?);
     let options = parsed("classical: options", rest.into())?;
     let labels = classical::segment_frame(&volume.volume, frame, method, &clicks, &options)?;
-    Ok(LabelsValue { labels: Arc::new(labels), volume: volume.clone() })
+    Ok(LabelsValue::new(labels, volume.clone()))
 }
 
 /// On the object (1) or beside it (0).

@@ -7,10 +7,12 @@ use super::session::SessionValue;
 use super::values::{Checked, Fallible, Options, int, ints, list, native, object, text, truth, typed, whole};
 use super::volume::VolumeValue;
 use rhai::{Array, Dynamic, INT, NativeCallContext};
-use sam_octa2_core::io::{self, LabelOptions};
+use sam_octa2_core::io::{self, LabelOptions, Segment};
 use sam_octa2_core::job::{self, SegRequest};
 use sam_octa2_core::picture::{self, Mark};
+use sam_octa2_core::session::Session;
 use sam_octa2_core::volume::Labels;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +23,17 @@ pub struct LabelsValue {
     pub labels: Arc<Labels>,
     /// what was segmented
     pub volume: VolumeValue,
+    /// what the session that they come from knows about them
+    pub known: Arc<Known>,
+}
+
+/// What a session knows about its labels.
+#[derive(Default)]
+pub struct Known {
+    /// voxels that several objects claim
+    pub decided: usize,
+    /// what objects are, for writers of files
+    pub segments: BTreeMap<u16, Segment>,
 }
 
 /// Makes labels known to scripts.
@@ -64,6 +77,12 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
         .property("columns(labels: Labels) -> int", "Their width in pixels.", "labels.columns", |l: &mut LabelsValue| {
             int(l.labels.columns)
         })
+        .property(
+            "decided(labels: Labels) -> int",
+            "Of a session's labels: voxels that several objects claim, so that `overlap` decided about them.",
+            "session.labels().decided",
+            |labels: &mut LabelsValue| int(labels.known.decided),
+        )
         .property(
             "fingerprint(labels: Labels) -> String",
             "Equal where shape and all values are.",
@@ -111,10 +130,22 @@ fn pictures(library: &mut Library<'_>) {
 }
 
 impl LabelsValue {
+    /// Labels about which nothing more is known.
+    pub fn new(labels: Labels, volume: VolumeValue) -> Self {
+        Self { labels: Arc::new(labels), volume, known: Arc::default() }
+    }
+
+    /// The labels of a session.
+    pub fn of(session: &Session, volume: VolumeValue) -> sam_octa2_core::Result<Self> {
+        let (labels, decided) = session.decided_labels()?;
+        let known = Known { decided, segments: session.segments()? };
+        Ok(Self { labels: Arc::new(labels), volume, known: Arc::new(known) })
+    }
+
     /// The same for a host, with no share in voxels that the host lent: those go back when nobody else needs them.
     pub fn to_host(&self) -> Self {
         let volume = VolumeValue { volume: Arc::new(self.volume.volume.without_lent()), ..self.volume.clone() };
-        Self { labels: self.labels.clone(), volume }
+        Self { volume, ..self.clone() }
     }
 
     fn save(&self, path: &Dynamic, request: &SegRequest) -> Checked<()> {
@@ -127,7 +158,8 @@ impl LabelsValue {
         request.check_output(Some(path))?;
         let source = &self.volume.source;
         let lent = source.input.as_os_str().is_empty(); // then there are no images to refer to
-        let options = if lent { LabelOptions::default() } else { request.options(source)?.into() };
+        let mut options = if lent { LabelOptions::default() } else { request.options(source)?.into() };
+        options.segments.clone_from(&self.known.segments);
         io::write_labels_with(&self.labels.along(self.volume.axis), path, &options)
     }
 
@@ -177,7 +209,7 @@ fn save_probabilities_with(
 fn write_probabilities(session: &SessionValue, path: &Dynamic, request: &SegRequest) -> Checked<()> {
     let path = session.volume.output("save_probabilities: path", path)?;
     request.check_output(Some(&path))?;
-    let options = request.options(&session.volume.source)?;
+    let options = request.options(&session.volume.source)?.knowing(&session.lock()?.segments()?);
     let dicom = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm"));
     if !dicom {
         io::check_probabilities_output(&path)?;

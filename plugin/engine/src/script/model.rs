@@ -127,7 +127,7 @@ impl ModelValue {
         let (window, threshold) = (options.parsed("window")?.unwrap_or_default(), options.get("threshold", float64)?);
         let observer = &mut ToHost(host.calls());
         let found = segment_all(&self.loaded.model, &volume.volume, window, threshold, observer)?;
-        let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
+        let labels = |labels: Labels| Dynamic::from(LabelsValue::new(labels, volume.clone()));
         Ok(Map::from([
             ("vessels".into(), labels(found.vessels)),
             ("faz".into(), labels(found.faz)),

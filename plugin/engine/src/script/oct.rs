@@ -148,7 +148,7 @@ fn on_bscans(call: NativeCallContext, labels: &mut LabelsValue) -> Fallible<Labe
                 "on_bscans: these labels are not of a slab or of layers that `slab` or `layers_along` made".to_owned(),
             )
         })?;
-        Ok(LabelsValue { labels: Arc::new(origin.back(&labels.labels)?), volume: bscans.clone() })
+        Ok(LabelsValue::new(origin.back(&labels.labels)?, bscans.clone()))
     })
 }
 
@@ -156,6 +156,6 @@ fn layer_lines(call: NativeCallContext, volume: &mut VolumeValue) -> Fallible<La
     native(&call, || {
         let drawn =
             scan(volume).map_or_else(|| Scan::default().drawn(&volume.volume), |scan| scan.drawn(&volume.volume));
-        Ok(LabelsValue { labels: Arc::new(drawn), volume: volume.clone() })
+        Ok(LabelsValue::new(drawn, volume.clone()))
     })
 }

@@ -43,7 +43,7 @@ fn made(files: &Arc<Files>, options: &Dynamic) -> Checked<Map> {
     let report = rhai::serde::to_dynamic(PhantomReport::new(options, &phantom));
     let volume = |volume: Volume| VolumeValue { files: files.clone(), ..VolumeValue::lent(volume) };
     let (stack, en_face) = (volume(phantom.volume), volume(phantom.en_face));
-    let labels = |labels: Labels, of: &VolumeValue| LabelsValue { labels: Arc::new(labels), volume: of.clone() };
+    let labels = |labels: Labels, of: &VolumeValue| LabelsValue::new(labels, of.clone());
     Ok(Map::from([
         ("labels".into(), Dynamic::from(labels(phantom.labels, &stack))),
         ("region".into(), Dynamic::from(labels(phantom.region, &stack))),

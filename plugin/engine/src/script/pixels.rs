@@ -82,8 +82,7 @@ pub fn register(library: &mut Library<'_>, _context: &Context) {
             |call: NativeCallContext, volume: &mut VolumeValue, low: Dynamic, high: Dynamic| -> Fallible<LabelsValue> {
                 native(&call, || {
                     let (low, high) = (float64("threshold: low", &low)?, float64("threshold: high", &high)?);
-                    let labels = Arc::new(volume.volume.threshold(low, high)?);
-                    Ok(LabelsValue { labels, volume: volume.clone() })
+                    Ok(LabelsValue::new(volume.volume.threshold(low, high)?, volume.clone()))
                 })
             },
         );

@@ -6,7 +6,7 @@ use super::engine::HostRef;
 use super::library::Library;
 use super::session::{SessionValue, numbers_of};
 use super::shapes::Kind;
-use super::values::{Checked, Fallible, Options, int, native, whole};
+use super::values::{Checked, Fallible, Options, int, list, native, number, object, refused, whole};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, FnPtr, INT, Map, NativeCallContext};
 use sam_octa2_core::Error;
@@ -25,9 +25,11 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     let host = context.host;
     library
         .function(
-            concat!("propagate(session: Session, options?: #{direction, start, max_frames}, closure?: FnPtr(", slice!(), ")) -> int"),
-            "Follows all objects through the stack; returns the number of slices done. `direction`: `forward` `backward` `both`; `start`: a \
-             slice, otherwise each object's own; `max_frames`: slices beyond the start. The closure receives every slice; `false` stops and keeps what is done.",
+            concat!("propagate(session: Session, options?: #{direction, start, max_frames, objects, patience, threshold}, closure?: FnPtr(", slice!(), ")) -> int"),
+            "Follows objects through the stack; returns the number of slices done. `direction`: `forward` `backward` `both`; `start`: a \
+             slice, otherwise each object's own; `max_frames`: slices beyond the start; `objects`: which ones, otherwise all that are not locked; \
+             `patience`: an object that was gone on so many slices in a row is followed no further, up to its next prompted slice (`notices` says \
+             where it was lost); `threshold`: the presence score up to which it counts as gone. The closure receives every slice; `false` stops and keeps what is done.",
             "session.propagate(#{direction: \"both\", max_frames: 2}, |slice| slice.done < 10)",
             move |call: NativeCallContext,
                   session: &mut SessionValue,
@@ -80,12 +82,24 @@ fn run(
 }
 
 fn range(options: &Dynamic) -> Checked<Range> {
-    let options = Options::new("propagate", options, &["direction", "start", "max_frames"])?;
+    let options = Options::new("propagate", options, &["direction", "start", "max_frames", "objects", "patience", "threshold"])?;
     Ok(Range {
         direction: options.parsed("direction")?.unwrap_or_default(),
         start: options.get("start", whole)?,
         max_frames: options.get("max_frames", whole)?,
+        objects: chosen(&options)?,
+        patience: options.get("patience", whole)?,
+        threshold: options.get("threshold", number)?,
     })
+}
+
+/// The objects that are named; an empty list is a mistake.
+fn chosen(options: &Options) -> Checked<Vec<u32>> {
+    let named = options.get("objects", |what, ids| match list(what, ids, object)? {
+        named if named.is_empty() => Err(refused(what, "a list of objects", ids)),
+        named => Ok(named),
+    })?;
+    Ok(named.unwrap_or_default())
 }
 
 fn slice_map(slice: &SliceResult) -> Result<Dynamic, Error> {

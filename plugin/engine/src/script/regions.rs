@@ -68,7 +68,7 @@ fn labels_from(volume: &VolumeValue, values: &Dynamic) -> Checked<LabelsValue> {
             labels.data.push(value as u16);
         }
     }
-    Ok(LabelsValue { labels: Arc::new(labels), volume: volume.clone() })
+    Ok(LabelsValue::new(labels, volume.clone()))
 }
 
 /// Labels whose volume is not at hand: an empty one on the same grid takes its place.
@@ -77,7 +77,7 @@ pub(super) fn alone(labels: Labels, files: &Arc<Files>) -> Checked<LabelsValue> 
     let voxels = Voxels::U8(vec![0; labels.data.len()]);
     let volume = Volume::new(shape, voxels, labels.geometry.clone(), "labels")?;
     let volume = VolumeValue { files: files.clone(), ..VolumeValue::lent(volume) };
-    Ok(LabelsValue { labels: Arc::new(labels), volume })
+    Ok(LabelsValue::new(labels, volume))
 }
 
 impl IntoIterator for LabelsValue {
@@ -97,7 +97,7 @@ impl LabelsValue {
     }
 
     pub(super) fn derived(&self, labels: Labels) -> Self {
-        Self { labels: Arc::new(labels), volume: self.volume.clone() }
+        Self { labels: Arc::new(labels), ..self.clone() }
     }
 
     /// Works on each object by itself; where the results overlap, the smaller number stays.
@@ -169,7 +169,7 @@ fn algebra(library: &mut Library<'_>) {
                 native(&call, || {
                     let volume: VolumeValue = typed("resampled: volume", "Volume", &volume)?;
                     let resampled = labels.labels.resampled(volume.volume.lattice())?;
-                    Ok(LabelsValue { labels: Arc::new(resampled), volume })
+                    Ok(LabelsValue::new(resampled, volume))
                 })
             },
         )

@@ -9,14 +9,20 @@ use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
-use super::values::{Checked, Fallible, Options, float, int, ints, native, object, typed, whole};
+use super::values::{Checked, Fallible, Options, float, int, ints, native, object, text, told, truth, typed, whole};
 use super::volume::VolumeValue;
 use super::{Context, mask, prompting};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::device::Precision;
-use sam_octa2_core::session::{NoticeInfo, ObjectMask, Session, Settings};
+use sam_octa2_core::session::{NoticeInfo, ObjectMask, PropertyChange, Session, Settings};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
+/// What `object` returns.
+macro_rules! object_shape {
+    () => {
+        "#{id, name, colour, property, visible, locked, prompted_frames, frames, prompts: [#{frame, points, labels, box, mask, replace}]}"
+    };
+}
 /// A session with what it works on.
 #[derive(Clone)]
 pub struct SessionValue {
@@ -34,10 +40,12 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
     library
         .section("Session", INTRO)
         .function(
-            "new_session(volume: Volume, model: Model, options?: #{window, compat, memory_precision, feature_cache_bytes, features, \
+            "new_session(volume: Volume, model: Model, options?: #{window, compat, overlap, memory_precision, feature_cache_bytes, features, \
              features_bytes, state_bytes, history_bytes}) -> Session",
             "Prompts and masks on one volume. `window`: values that the model sees as 0 and 1 (`\"auto\"`, `\"LOW,HIGH\"`, `\"1%,99%\"`, \
              `\"slice:1%,99%\"`, `\"full\"`, `\"source\"`); `compat: \"reference\"`: corrections and memories as in the Python package; \
+             `overlap`: which object gets a voxel of the labels that several claim (`larger_logit`, `keep` the first, the `later`, `forbid`; a locked \
+             object and a prompted slice come before); \
              `memory_precision`: what memories are rounded to (`f32` `bf16` `f16`). Bytes that it keeps: of slices (256 MB), of masks and \
              memories before they go to a temporary file (128 MB), and of what only undo and redo need (1 GB). \
              `features`: a folder in which the features of encoded slices are kept, so that a later session with this model and window encodes none \
@@ -74,6 +82,14 @@ fn taking_back(library: &mut Library<'_>) {
             "session.clear(3, 1)",
             clear,
         )
+        .function(
+            "set_object(session: Session, object: int, properties: #{name, colour, property, visible, locked})",
+            "Names, colours, describes, shows, hides, locks or unlocks an object; one that is new is added. `colour`: `#rrggbb`; `property`: `vessel`, \
+             `artery`, `vein`, `capillary`, `faz`, or codes `SCHEME^VALUE^MEANING`. What is absent stays, `\"\"` takes a property back. The writers \
+             of labels say it. Nothing changes the masks of a locked object, and it loses no voxel of the labels.",
+            "session.set_object(1, #{name: \"FAZ\", colour: \"#ff8000\", property: \"faz\"})",
+            set_object,
+        )
         .function("remove(session: Session, object: int)", "Removes an object.", "session.remove(1)", remove)
         .function("reset(session: Session)", "Removes all objects.", "session.reset()", reset);
 }
@@ -85,6 +101,12 @@ fn looking(library: &mut Library<'_>) {
             "Slices on which an object has a mask.",
             "session.frames_of(1)",
             frames_of,
+        )
+        .function(
+            concat!("object(session: Session, object: int) -> Map ", object_shape!()),
+            "An object: its properties (`set_object`), its prompts, and the slices on which it has a mask.",
+            "session.object(1).locked",
+            told_object,
         )
         .function(
             "labels(session: Session) -> Labels",
@@ -162,9 +184,10 @@ pub fn busy() -> Failure {
 }
 
 fn settings(options: &Dynamic, files: &Files) -> Checked<Settings> {
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 9] = [
         "window",
         "compat",
+        "overlap",
         "memory_precision",
         "feature_cache_bytes",
         "features",
@@ -176,6 +199,7 @@ fn settings(options: &Dynamic, files: &Files) -> Checked<Settings> {
     let usual = Settings::default();
     Ok(Settings {
         compat: options.parsed("compat")?.unwrap_or_default(),
+        overlap: options.parsed("overlap")?.unwrap_or_default(),
         intensity: options.parsed("window")?.unwrap_or_default(),
         memory_kind: options.parsed("memory_precision")?.and_then(Precision::kind),
         feature_cache_bytes: options.get("feature_cache_bytes", whole)?.unwrap_or(usual.feature_cache_bytes),
@@ -249,7 +273,25 @@ fn remove(call: NativeCallContext, session: &mut SessionValue, id: Dynamic) -> F
 }
 
 fn reset(call: NativeCallContext, session: &mut SessionValue) -> Fallible<()> {
-    native(&call, || session.lock().map(|mut session| session.reset()))
+    native(&call, || Ok(session.lock()?.reset()?))
+}
+
+fn set_object(call: NativeCallContext, session: &mut SessionValue, id: Dynamic, given: Dynamic) -> Fallible<()> {
+    native(&call, || {
+        let given = Options::new("set_object", &given, &["name", "colour", "property", "visible", "locked"])?;
+        let change = PropertyChange {
+            name: given.get("name", text)?,
+            colour: given.get("colour", text)?,
+            property: given.get("property", text)?,
+            visible: given.get("visible", truth)?,
+            locked: given.get("locked", truth)?,
+        };
+        Ok(session.lock()?.set_object(object("set_object: object", &id)?, &change)?)
+    })
+}
+
+fn told_object(call: NativeCallContext, session: &mut SessionValue, id: Dynamic) -> Fallible<Map> {
+    native(&call, || told(&session.lock()?.object(object("object: object", &id)?)?))
 }
 
 fn frames_of(call: NativeCallContext, session: &mut SessionValue, id: Dynamic) -> Fallible<Array> {
@@ -281,5 +323,5 @@ fn notices(call: NativeCallContext, session: SessionValue) -> Fallible<Array> {
 }
 
 fn labels(call: NativeCallContext, session: &mut SessionValue) -> Fallible<LabelsValue> {
-    native(&call, || Ok(LabelsValue { labels: Arc::new(session.lock()?.labels()?), volume: session.volume.clone() }))
+    native(&call, || Ok(LabelsValue::of(&*session.lock()?, session.volume.clone())?))
 }

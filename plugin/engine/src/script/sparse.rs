@@ -107,7 +107,7 @@ impl SegmenterValue {
         if let (Some(path), Some(probabilities)) = (&options.probabilities, predicted.probabilities) {
             io::write_probabilities(path, &probabilities.along(volume.axis))?;
         }
-        let labels = |labels: Labels| Dynamic::from(LabelsValue { labels: Arc::new(labels), volume: volume.clone() });
+        let labels = |labels: Labels| Dynamic::from(LabelsValue::new(labels, volume.clone()));
         let expected_error: Array = predicted.expected_error.into_iter().map(Dynamic::from_float).collect();
         Ok(Map::from([
             ("region".into(), labels(predicted.region)),

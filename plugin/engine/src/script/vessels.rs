@@ -205,7 +205,7 @@ fn open_octa500(files: &Arc<Files>, root: &Dynamic, options: &Dynamic) -> Checke
     })?;
     let (volume, labels) = Octa500::sample(root, task, sample)?;
     let volume = VolumeValue { files: files.clone(), ..VolumeValue::lent(volume) };
-    let labels = LabelsValue { labels: Arc::new(labels), volume: volume.clone() };
+    let labels = LabelsValue::new(labels, volume.clone());
     Ok(Map::from([("volume".into(), Dynamic::from(volume)), ("labels".into(), Dynamic::from(labels))]))
 }
 

@@ -329,7 +329,7 @@ impl HostSide {
                     Some(Thing::Volume(volume)) => Ok(Dynamic::from(self.bound(&volume))),
                     Some(Thing::Labels(labels)) => {
                         let volume = self.bound(&labels.volume);
-                        Ok(Dynamic::from(LabelsValue { labels: labels.labels, volume }))
+                        Ok(Dynamic::from(LabelsValue { volume, ..labels }))
                     }
                     None => Err(Failure::invalid(no_handle(id))),
                 }

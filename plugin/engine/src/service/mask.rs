@@ -97,7 +97,8 @@ impl MaskValue {
             }),
             Self::Stack(stack) => {
                 let Labels { frames, rows, columns, .. } = *stack.labels;
-                json!({"shape": [frames, rows, columns], "objects": stack.labels.objects()})
+                let objects = stack.labels.objects();
+                json!({"shape": [frames, rows, columns], "objects": objects, "decided": stack.known.decided})
             }
         }
     }

@@ -9,10 +9,10 @@ use sam_octa2_core::intensity::Intensity;
 use sam_octa2_core::job;
 use sam_octa2_core::progress::stoppable;
 use sam_octa2_core::prompts::Direction;
-use sam_octa2_core::session::{Compat, ObjectMask, Range, Session, Settings};
+use sam_octa2_core::session::{Compat, ObjectMask, Overlap, Range, Session, Settings};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Mutex, TryLockError};
 
 /// A session with what it works on.
 pub struct Work {
@@ -27,6 +27,7 @@ pub struct Work {
 pub struct SessionOptions {
     window: Option<String>,
     compat: Option<String>,
+    overlap: Option<String>,
     memory_precision: Precision,
     feature_cache_bytes: Option<usize>,
     features: Option<PathBuf>,
@@ -42,11 +43,15 @@ pub struct RangeOptions {
     direction: Direction,
     start: Option<usize>,
     max_frames: Option<usize>,
+    objects: Vec<u32>,
+    patience: Option<usize>,
+    threshold: Option<f32>,
 }
 
 impl From<RangeOptions> for Range {
     fn from(options: RangeOptions) -> Self {
-        Self { direction: options.direction, start: options.start, max_frames: options.max_frames }
+        let RangeOptions { direction, start, max_frames, objects, patience, threshold } = options;
+        Self { direction, start, max_frames, objects, patience, threshold }
     }
 }
 
@@ -56,6 +61,7 @@ impl SessionOptions {
         Ok(Settings {
             compat: self.compat.as_deref().map_or(Ok(Compat::default()), str::parse)?,
             intensity: self.window.as_deref().map_or(Ok(Intensity::default()), str::parse)?,
+            overlap: self.overlap.as_deref().map_or(Ok(Overlap::default()), str::parse)?,
             feature_cache_bytes: self.feature_cache_bytes.unwrap_or(defaults.feature_cache_bytes),
             features: self.features.clone(),
             features_bytes: self.features_bytes.unwrap_or(defaults.features_bytes),
@@ -129,8 +135,7 @@ impl Work {
 
     /// All masks as object numbers.
     pub fn labels(&self) -> Result<MaskValue, PluginError> {
-        let labels = self.with(|session| session.labels())?;
-        let labels = LabelsValue { labels: Arc::new(labels), volume: self.volume.clone() };
+        let labels = self.with(|session| LabelsValue::of(session, self.volume.clone()))?;
         Ok(MaskValue::Stack(labels.to_host()))
     }
 }

@@ -5,9 +5,8 @@
 use crate::io::gzip::Packer;
 use crate::io::nifti::Kind;
 use crate::io::nifti::write_values;
-use crate::io::seg::{SegOptions, Segment};
+use crate::io::LabelOptions;
 use crate::io::write::atomic_file;
-use crate::picture::colours;
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result};
 use std::fs::File;
@@ -90,7 +89,7 @@ pub(in crate::io) fn write_labels(
     labels: &Labels,
     small: Option<&[u8]>,
     path: &Path,
-    options: Option<&SegOptions>,
+    options: &LabelOptions,
 ) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let segments = if name.ends_with(".seg.nrrd") { segments(labels, options) } else { String::new() };
@@ -106,15 +105,14 @@ pub(in crate::io) fn write_labels(
 }
 
 /// The key/value pairs of each object, in the order of their numbers.
-fn segments(labels: &Labels, options: Option<&SegOptions>) -> String {
+fn segments(labels: &Labels, options: &LabelOptions) -> String {
     let mut text = String::new();
-    let unspecified = Segment::default();
     for (index, (object, extent)) in extents(labels).into_iter().enumerate() {
-        let segment = options.map_or(&unspecified, |options| options.segment_of(object));
-        let label = segment.label.clone().unwrap_or_else(|| segment.property.label(object));
+        let segment = options.segment_of(object);
+        let label = segment.label_of(object);
         // a line of a header ends where the text does
         let label = label.replace('\\', "\\\\").replace('\n', "\\n");
-        let colour = colours::of_object(colours::number(object)).map(|v| format!("{:.6}", f64::from(v) / 255.0));
+        let colour = segment.colour_of(object).0.map(|v| format!("{:.6}", f64::from(v) / 255.0));
         let (category, kind, region) = segment.property.codes(true);
         let code = |code: &crate::io::Code| format!("{}^{}^{}", code.scheme, code.value, code.meaning);
         let region = region.as_ref().map_or_else(|| "^^".to_owned(), code);

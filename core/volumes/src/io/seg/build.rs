@@ -254,7 +254,7 @@ fn segment(
 ) -> InMemDicomObject {
     let object = content.objects[index];
     let segment = options.segment_of(object);
-    let label = segment.label.clone().unwrap_or_else(|| segment.property.label(object));
+    let label = segment.label_of(object);
     let (category, kind, region) = segment.property.codes(source.shows_an_eye());
     let algorithm = item([
         coded(tags::ALGORITHM_FAMILY_CODE_SEQUENCE, &codes::ARTIFICIAL_INTELLIGENCE),
@@ -269,7 +269,7 @@ fn segment(
         sequence(tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE, vec![algorithm]),
         coded(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, &category),
         coded(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, &kind),
-        shorts(tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE, &colours::cielab(colours::of_object(colours::number(object)))),
+        shorts(tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE, &colours::cielab(segment.colour_of(object).0)),
         text(tags::TRACKING_ID, VR::UT, &format!("{TRACKING}{object}")),
         text(tags::TRACKING_UID, VR::UI, &uids.of(&format!("object {object}"))),
     ]);

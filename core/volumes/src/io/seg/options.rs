@@ -2,6 +2,7 @@
 
 use super::codes::{self, Code};
 use crate::io::OpenOptions;
+use crate::picture::Colour;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -57,6 +58,18 @@ impl SegOptions {
         self.segments.get(&object).unwrap_or(&self.segment)
     }
 
+    /// What is said of an object, then what is known of it, then what is said of all.
+    pub(in crate::io) fn known_of(&self, object: u16, known: &Segment) -> Segment {
+        self.segments.get(&object).cloned().unwrap_or_default().or(known).or(&self.segment)
+    }
+
+    /// With what else is known about objects, where the caller said nothing of them.
+    pub fn knowing(mut self, known: &BTreeMap<u16, Segment>) -> Self {
+        let all: Vec<_> = known.iter().map(|(&object, known)| (object, self.known_of(object, known))).collect();
+        self.segments.extend(all);
+        self
+    }
+
     /// Do all texts fit into their elements (PS3.5 6.2)?
     pub(super) fn check(&self) -> Result<()> {
         let label = &self.content_label;
@@ -98,6 +111,29 @@ pub struct Segment {
     pub label: Option<String>,
     /// what it is
     pub property: Property,
+    /// in which colour to show it. _Default: one that tells it from the others._
+    pub colour: Option<Colour>,
+    /// is it not to be shown at first? Only some formats say so. _Default: it is shown._
+    pub hidden: bool,
+}
+
+impl Segment {
+    /// The words for people.
+    pub(in crate::io) fn label_of(&self, object: u16) -> String {
+        self.label.clone().unwrap_or_else(|| self.property.label(object))
+    }
+
+    /// The colour to show.
+    pub(in crate::io) fn colour_of(&self, object: u16) -> Colour {
+        self.colour.unwrap_or_else(|| Colour::of_object(object))
+    }
+
+    /// Where nothing is said, what `other` says.
+    pub(in crate::io) fn or(self, other: &Self) -> Self {
+        let property = if self.property == Property::Unspecified { other.property.clone() } else { self.property };
+        let label = self.label.or_else(|| other.label.clone());
+        Self { label, property, colour: self.colour.or(other.colour), hidden: self.hidden || other.hidden }
+    }
 }
 
 /// Kinds of segments, with the codes that DICOM wants for them.
