@@ -34,7 +34,7 @@ Needs Linux ({machine}) with glibc {glibc} and libstdc++ (GLIBCXX {glibcxx}) or 
   host-demo         the same from a terminal:  ./host-demo --help;  ./host-demo plugin check
   include/          sam_octa2.h for C and C++, sam_octa2.hpp for C++17; examples/ has a viewer of each
   docs/viewers.md   how a viewer uses it; docs/scripting.md and scripts/ how to script it
-  sam2_weights/     where host-demo looks for checkpoints: nano is here (README.md has the addresses of the official ones);
+  sam2_weights/     where host-demo looks for checkpoints: nano is here (host-demo models get NAME downloads others);
                     ./host-demo run scripts/demo.rhai  segments a phantom with it
   licences/         of everything in here;  sha256sum -c SHA256SUMS  checks the files
 
@@ -255,7 +255,8 @@ def fill(folder, version, crates, name):
     for part in ["include", "examples", "python"]:
         if part != "python" or (ROOT / "plugin" / part).is_dir():
             copy(ROOT / "plugin" / part, folder / part)
-    weights = [f"sam2_weights/{name}" for name in ["README.md", "nano.safetensors", "nano.yaml", "nano.validation.json"]]
+    names = ["README.md", "models.toml", "nano.safetensors", "nano.yaml", "nano.validation.json"]
+    weights = [f"sam2_weights/{name}" for name in names]
     for part in ["scripts", "LICENSE-MIT", "LICENSE-APACHE", "NOTICE", *weights]:
         copy(ROOT / part, folder / part)
     for page in sorted((ROOT / "docs").glob("*.md")):

@@ -3,7 +3,7 @@
 use crate::device::{Device, Precision};
 use crate::guard::guard;
 use crate::measure::octa::{About, Validation};
-use crate::model::config::Official;
+use crate::model::config::{Catalogue, CatalogueEntry};
 use crate::model::params::Params;
 use crate::model::{Model, ModelConfig};
 use crate::weights::AdapterFile;
@@ -135,12 +135,24 @@ impl ModelRequest {
         let mut checkpoint = weights::read(&path)?;
         let config = match &self.model_config {
             Some(name) => ModelConfig::load(name)?,
-            None => checkpoint.require_config()?.clone(),
+            None => self.implied_config(&checkpoint)?,
         };
         if let Some(adapter) = &self.adapter {
             AdapterFile::read(adapter)?.apply(&mut checkpoint)?;
         }
         Ok((checkpoint, config, device))
+    }
+
+    /// The configuration that goes with the checkpoint: what it carries or its file's name implies, else what the catalogue says of its name.
+    fn implied_config(&self, checkpoint: &weights::Checkpoint) -> Result<ModelConfig> {
+        if checkpoint.config.is_none() {
+            let catalogue = Catalogue::load(&weights::folders(&self.place.dirs()))?;
+            if let Some(config) = catalogue.named(&self.model).map(CatalogueEntry::configuration).transpose()?.flatten()
+            {
+                return Ok(config);
+            }
+        }
+        checkpoint.require_config().cloned()
     }
 
     /// Loads the model.
@@ -160,44 +172,70 @@ impl ModelRequest {
     }
 }
 
-/// A checkpoint by name, and where it lies (or where it can be had).
+/// A model by name, with what is known of it, and where its checkpoint lies.
 #[derive(Debug, Serialize)]
 pub struct KnownModel {
-    /// the name to give
-    pub name: String,
+    /// what the catalogue says; of a checkpoint that it does not name, the file's name alone
+    #[serde(flatten)]
+    pub entry: CatalogueEntry,
     /// the file, if it is there
     pub path: Option<PathBuf>,
-    /// where an official checkpoint is published
-    pub url: Option<String>,
 }
 
-impl std::fmt::Display for KnownModel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.path, &self.url) {
-            (Some(path), _) => write!(f, "{:16} {}", self.name, path.display()),
-            (None, Some(url)) => write!(f, "{:16} not here; {url}", self.name),
-            (None, None) => write!(f, "{:16} not here", self.name),
-        }
-    }
+/// The catalogue's models, present or not, and every other checkpoint in the weights folders.
+///
+/// # Errors
+/// A list of the user's is not well formed.
+pub fn list(weights_dirs: &[PathBuf]) -> Result<Vec<KnownModel>> {
+    let folders = weights::folders(&Place { weights_dirs: weights_dirs.to_vec(), ..Place::default() }.dirs());
+    Ok(list_with(&Catalogue::load(&folders)?, &folders))
 }
 
-/// The official sizes, present or not, and every other checkpoint in the weights folders.
-pub fn list(weights_dirs: &[PathBuf]) -> Vec<KnownModel> {
-    let dirs = Place { weights_dirs: weights_dirs.to_vec(), ..Place::default() }.dirs();
-    let official = Official::all().map(|official| KnownModel {
-        name: official.to_string(),
-        path: weights::find(&official.to_string(), &dirs).ok(),
-        url: Some(official.url()),
-    });
-    let mut known: Vec<_> = official.collect();
-    for path in dirs.iter().chain([&PathBuf::from("sam2_weights")]).flat_map(|dir| checkpoints(dir)) {
+/// The same without the user's lists, for a host that asks what there is while one of them is damaged.
+pub fn list_built_in() -> Result<Vec<KnownModel>> {
+    Ok(list_with(&Catalogue::built_in()?, &weights::folders(&Place::default().dirs())))
+}
+
+fn list_with(catalogue: &Catalogue, folders: &[PathBuf]) -> Vec<KnownModel> {
+    let listed = catalogue.entries().iter();
+    let listed = listed.map(|entry| KnownModel { path: weights::locate(entry.stem(), folders), entry: entry.clone() });
+    let mut known: Vec<_> = listed.collect();
+    for path in folders.iter().flat_map(|dir| checkpoints(dir)) {
         let there = |path: &PathBuf| path.canonicalize().ok(); // one folder may be named twice
         if !known.iter().any(|model| model.path.as_ref().and_then(there) == there(&path)) {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            known.push(KnownModel { name, path: Some(path), url: None });
+            let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+            let (name, file) = (text(path.file_stem()), text(path.file_name()));
+            known.push(KnownModel { entry: CatalogueEntry { name, file, ..Default::default() }, path: Some(path) });
         }
     }
     known
+}
+
+/// Where a host puts a checkpoint that it downloads: the first of `weights_dirs`, of `$SAM_OCTA2_WEIGHTS`, of the folders that are there, else
+/// `./sam2_weights`.
+pub fn download_folder(weights_dirs: &[PathBuf]) -> PathBuf {
+    let variable = std::env::var_os("SAM_OCTA2_WEIGHTS");
+    let named = variable.iter().flat_map(std::env::split_paths).find(|path| !path.as_os_str().is_empty());
+    let dirs = || weights::folders(&Place::default().dirs()).into_iter().next();
+    weights_dirs.first().cloned().or(named).or_else(dirs).unwrap_or_default()
+}
+
+/// The list as a table for people.
+pub fn table(models: &[KnownModel]) -> String {
+    let mut lines = vec![format!("{:18} {:>8}  {:29} {:5} {}", "name", "size", "licence", "here", "good for")];
+    for KnownModel { entry, path } in models {
+        let size = entry.bytes.map_or_else(String::new, |bytes| format!("{} MB", (bytes + 500_000) / 1_000_000));
+        let here = if path.is_some() { "yes" } else { "no" };
+        let about: &str = match (&entry.unsupported, &entry.good_for, path) {
+            (Some(_), ..) => "(cannot be used here)",
+            (None, Some(uses), _) => uses,
+            (None, None, Some(path)) => &path.display().to_string(),
+            _ => "",
+        };
+        let licence = entry.licence.as_deref().unwrap_or_default();
+        lines.push(format!("{:18} {size:>8}  {licence:29} {here:5} {about}", entry.name).trim_end().to_owned());
+    }
+    lines.join("\n")
 }
 
 fn checkpoints(dir: &Path) -> Vec<PathBuf> {

@@ -7,6 +7,7 @@ mod check;
 mod cli;
 mod exit;
 mod find;
+mod models;
 mod observer;
 mod octa;
 mod output;

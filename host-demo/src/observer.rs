@@ -132,6 +132,12 @@ impl Terminal {
         Ok(Self { quiet, prints_to_stderr, stop, bar, stage: String::new(), lines: Lines::default() })
     }
 
+    /// Asks for others whether the user has stopped the call under way.
+    pub fn stopper(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let stop = self.stop.clone();
+        Box::new(move || stop.cancelled.load(SeqCst))
+    }
+
     /// A call begins: what was stopped before is over.
     pub fn begin(&mut self) {
         self.stop.busy.store(true, SeqCst);

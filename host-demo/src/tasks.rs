@@ -4,13 +4,16 @@ use crate::cli::{Cli, Input, Model, PhantomFiles, PhantomOptions, Place, Seg, Se
 use crate::exit::{self, Code, SUCCESS};
 use crate::observer::Terminal;
 use crate::viewer::Viewer;
-use crate::{find, output, scripts};
+use crate::{find, models, output, scripts};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Does one task and prints its report. The code is what a script gave to `exit`, else that of success.
 pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<Code> {
+    if let Task::Models(models::Options { command: Some(action), .. }) = task {
+        return models::run(cli, action);
+    }
     let plugin = find::load(cli.plugin.as_deref())?;
     match task {
         Task::Check { scripts, library, json } => {
@@ -29,7 +32,8 @@ pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<Code> {
     let mut terminal = Terminal::new(cli.quiet, is_script && as_json)?;
     let reply = match (task, plugin.api()) {
         (Task::Run { viewer, json, .. }, Ok(api)) => {
-            let report = Viewer::new(api, viewer, *json, cli.quiet)?.run(&request, &mut terminal);
+            let viewer = Viewer::new(api, viewer, *json, cli.quiet)?.stopped_by(terminal.stopper());
+            let report = viewer.run(&request, &mut terminal);
             report.map(|report| json!({"report": report}).to_string())
         }
         _ => plugin.task(name, &request.to_string(), &mut terminal).map_err(Into::into),
@@ -39,7 +43,7 @@ pub fn run(cli: &Cli, task: &Task) -> anyhow::Result<Code> {
     match reply["text"].as_str() {
         _ if as_json => output::line(&serde_json::to_string_pretty(&reply["report"])?)?,
         _ if is_script => {} // has printed what it has to say
-        _ if cli.quiet && !matches!(task, Task::Info { .. } | Task::Measure(_) | Task::Models { .. }) => {}
+        _ if cli.quiet && !matches!(task, Task::Info { .. } | Task::Measure(_) | Task::Models(_)) => {}
         Some(text) => output::line(text)?,
         None => readable(&reply["report"]).iter().try_for_each(|line| output::line(line))?,
     }
@@ -102,7 +106,7 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             ("export", with(choice(model), json!({"output": text(output)?, "layout": layout})), *json)
         }
         Task::Phantom { options, out, json } => ("phantom", phantom(options, out)?, *json),
-        Task::Models { json } => ("models", json!({}), *json),
+        Task::Models(models) => ("models", json!({}), models.json),
         Task::Check { .. } | Task::Reference { .. } => bail!("not a task of one reply"),
     })
 }

@@ -1,18 +1,18 @@
 //! The demo host's own side of a script, as a viewer has one: `viewer::volume()`, `viewer::show(thing)`, `viewer::ask(question, [default])`,
-//! `viewer::refresh()`.
+//! `viewer::refresh()`, `viewer::model_get(name)`.
 
 use crate::cli::ViewerOptions;
-use crate::output;
 use crate::picture::{self, Picture};
+use crate::{models, output};
 use sam_octa2_abi::{Api, Script, Volume};
-use sam_octa2_abi::{HostObserver, PluginError};
+use sam_octa2_abi::{Flow, HostObserver, PluginError, Severity};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What scripts may call: name, declaration for the plugin.
-pub const FUNCTIONS: [(&str, &str); 4] = [
+pub const FUNCTIONS: [(&str, &str); 5] = [
     ("volume", r#"{"name": "volume", "doc": "The volume that the viewer shows (--volume)."}"#),
     (
         "show",
@@ -25,6 +25,11 @@ pub const FUNCTIONS: [(&str, &str); 4] = [
             "parameters": [{"name": "question"}, {"name": "default", "optional": true}]}"#,
     ),
     ("refresh", r#"{"name": "refresh", "doc": "Draws again what was shown last."}"#),
+    (
+        "model_get",
+        r#"{"name": "model_get", "doc": "Downloads a model of the list, if it is not here, and returns its path; the user has to allow it (--allow-download).",
+            "parameters": [{"name": "name"}]}"#,
+    ),
 ];
 
 /// A script engine with a viewer's functions.
@@ -45,6 +50,8 @@ struct State {
     to_stderr: bool,
     /// nothing is said
     quiet: bool,
+    /// has the user stopped the call under way?
+    stopped: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Viewer {
@@ -53,13 +60,20 @@ impl Viewer {
         let script = Arc::new(api.script()?);
         let answers = options.answer.clone().into();
         let (active, options) = (None, options.clone());
-        let state = State { api, options, active, answers, pictures: 0, last: None, to_stderr, quiet };
+        let stopped = Box::new(|| false);
+        let state = State { api, options, active, answers, pictures: 0, last: None, to_stderr, quiet, stopped };
         let viewer = Self { script, state: Arc::new(Mutex::new(state)) };
         for (name, declaration) in FUNCTIONS {
             let (state, script) = (viewer.state.clone(), Arc::downgrade(&viewer.script));
             viewer.script.add_function(declaration, move |arguments| answer(name, &state, &script, arguments))?;
         }
         Ok(viewer)
+    }
+
+    /// What says that the user stops what a function does.
+    pub fn stopped_by(self, stopped: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
+        lock(&self.state).stopped = stopped;
+        self
     }
 
     /// Runs a script; the report.
@@ -87,6 +101,7 @@ fn answer(name: &str, state: &Mutex<State>, script: &Weak<Script>, arguments: &s
         "volume" => json!({"handle": state.volume(&script)?}),
         "show" => state.show(&script, argument(0)).map(|()| Value::Null)?,
         "ask" => state.ask(argument(0), arguments.get(1))?,
+        "model_get" => state.model_get(argument(0))?,
         _ => state.draw().map(|()| Value::Null)?,
     };
     Ok(answer.to_string())
@@ -154,5 +169,45 @@ impl State {
             }
         }
         default.cloned().ok_or_else(|| format!("nobody answers \"{question}\" (host-demo: --answer TEXT)"))
+    }
+
+    /// Downloads a model, where the user allows it; its path.
+    fn model_get(&mut self, name: &Value) -> Result<Value, String> {
+        let name = name.as_str().ok_or("the name of a model is expected")?;
+        if !self.options.allow_download {
+            return Err(format!("downloading {name} is not allowed (host-demo: --allow-download)"));
+        }
+        let get = || {
+            let known = models::Known::of_reply(&self.api.task("models", "{}", &mut ())?)?;
+            let (order, folder) = known.order(name)?;
+            let terms = known.terms(name)?;
+            let mut watch = Download { stopped: &*self.stopped, quiet: self.quiet };
+            watch.log(Severity::INFO, &terms);
+            models::get(&order, &folder, false, &mut watch)
+        };
+        let got = get().map_err(|error: anyhow::Error| format!("{error:#}"))?;
+        Ok(json!(got.path))
+    }
+}
+
+/// A download in a script: what matters is said, and the user may stop it.
+struct Download<'a> {
+    stopped: &'a (dyn Fn() -> bool + Send + Sync),
+    quiet: bool,
+}
+
+impl HostObserver for Download<'_> {
+    fn progress(&mut self, _: &str, _: u64, _: u64) -> Flow {
+        if (self.stopped)() { Flow::CANCEL } else { Flow::CONTINUE }
+    }
+
+    fn log(&mut self, _: Severity, message: &str) {
+        if !self.quiet {
+            output::note(message);
+        }
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        (self.stopped)()
     }
 }

@@ -2,6 +2,7 @@
 """Full-size models against the Python reference, here and now: the same weights, slices and steps through both, side by side.
 
     compare_reference.py FULL_SET --size tiny --frames DIR [--crop X,Y,W,H] [--point X,Y] [--objects N]
+    compare_reference.py FULL_SET --size medsam2 --frames DIR [--config sam2.1_hiera_t512.yaml]
 
 FULL_SET is the full set of parity fixtures (its manifests and make_weights.py make weights of known values for every official size).
 Needs a Python with sam2 1.1.0, torch 2.13.0, safetensors, Pillow. Each side runs in a process of its own; printed are differences,
@@ -18,13 +19,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"tiny": "sam2_tiny", "small": "sam2_small", "base_plus": "sam2_base_plus", "large": "sam2_large",
-         "2.1-tiny": "sam2.1_tiny", "2.1-small": "sam2.1_small", "2.1-base_plus": "sam2.1_base_plus", "2.1-large": "sam2.1_large"}
+         "2.1-tiny": "sam2.1_tiny", "2.1-small": "sam2.1_small", "2.1-base_plus": "sam2.1_base_plus", "2.1-large": "sam2.1_large", "medsam2": "sam2.1_tiny"}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fixtures", type=Path)
     parser.add_argument("--size", choices=NAMES, default="tiny")
+    parser.add_argument("--config", type=Path, help="configuration of the Python side; default: the package's own, at 512 pixels for medsam2")
     parser.add_argument("--frames", type=Path, required=True, help="folder of PNG slices")
     parser.add_argument("--crop", help="X,Y,W,H in pixels")
     parser.add_argument("--point", default="", help="X,Y of the click on the first slice; default: the middle")
@@ -56,7 +58,15 @@ def reference(options):
     import video_ref
     if options.f32_memory:
         video_ref.svp.torch = scenarios.F32Torch()
-    model = common.build(NAMES[options.size], "video", weights=str(options.work / "weights.safetensors"))
+    name = NAMES[options.size]
+    if options.config or options.size == "medsam2":
+        text = (options.config or Path(common.yaml_of(name))).read_text()
+        if not options.config:
+            text = text.replace("image_size: 1024", "image_size: 512").replace("feat_sizes: [64, 64]", "feat_sizes: [32, 32]")
+        (options.work / "configs").mkdir(exist_ok=True)
+        (options.work / "configs/given.yaml").write_text(text)
+        name, common.ROOT = "given", str(options.work)
+    model = common.build(name, "video", weights=str(options.work / "weights.safetensors"))
     frames = slices(options)
     height, width = frames[0].shape[:2]
     images = video_ref.frames_to_tensor(frames, model.image_size)

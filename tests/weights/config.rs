@@ -167,11 +167,15 @@ fn mistakes_are_named() {
 #[test]
 fn names_imply_sizes() {
     for official in Official::all() {
-        assert_eq!(Official::of_file(format!("/a/b.c/{}.safetensors", official.stem())), Some(official));
+        let implied = ModelConfig::default_for_file(format!("/a/b.c/{}.safetensors", official.stem())).unwrap();
+        assert_eq!(implied, Some(official.config()));
         assert_eq!(official.to_string().parse::<Official>().unwrap(), official);
     }
-    assert_eq!(ModelConfig::default_for_file("x/sam2.1_hiera_large.pt"), ModelConfig::preset("2.1-large").ok());
-    assert_eq!(ModelConfig::default_for_file("x/my.pth"), None);
+    assert_eq!(
+        ModelConfig::default_for_file("x/sam2.1_hiera_large.pt").unwrap(),
+        ModelConfig::preset("2.1-large").ok()
+    );
+    assert_eq!(ModelConfig::default_for_file("x/my.pth").unwrap(), None);
     let error = ModelConfig::load("2.1_tiny").unwrap_err().to_string();
     assert!(error.contains("2.1-tiny") && error.contains("neither"), "{error}");
 }

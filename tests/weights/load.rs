@@ -81,8 +81,8 @@ fn a_checkpoint_is_listed_once() {
     let elsewhere = tempfile::tempdir().unwrap();
     let other = elsewhere.path().join("weights");
     std::os::unix::fs::symlink(folder.path(), &other).unwrap();
-    let listed = loader::list(&[folder.path().to_path_buf(), other]);
-    assert_eq!(listed.iter().filter(|model| model.name == "mine").count(), 1, "{listed:?}");
+    let listed = loader::list(&[folder.path().to_path_buf(), other]).unwrap();
+    assert_eq!(listed.iter().filter(|model| model.entry.name == "mine").count(), 1, "{listed:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside of the test functions
 
+mod catalogue;
 mod config;
 mod device;
 mod hostile;

@@ -11,12 +11,14 @@
 //! # Ok::<(), sam_octa2_core::Error>(())
 //! ```
 
+mod catalogue;
 mod defaults;
 mod encoder;
 mod memory;
 mod presets;
 mod validate;
 
+pub use catalogue::{Catalogue, CatalogueEntry};
 pub use encoder::*;
 pub use memory::*;
 pub use presets::{Official, Size, Version};
@@ -177,16 +179,21 @@ impl ModelConfig {
         Ok(name.parse::<Official>()?.config())
     }
 
-    /// An official size by name, or a configuration file.
+    /// An official size or a model of the catalogue by name, or a configuration file.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        match name_or_path.parse::<Official>() {
-            Ok(official) => Ok(official.config()),
-            Err(_) if Path::new(name_or_path).exists() => Self::from_file(name_or_path),
-            Err(_) => Err(Error::NotFound(format!(
-                "{name_or_path}: neither a configuration file nor one of {}",
-                Official::names()
-            ))),
+        if let Ok(official) = name_or_path.parse::<Official>() {
+            return Ok(official.config());
         }
+        if Path::new(name_or_path).exists() {
+            return Self::from_file(name_or_path);
+        }
+        let catalogue = Catalogue::load(&[])?;
+        let listed = catalogue.named(name_or_path).map(CatalogueEntry::configuration).transpose()?.flatten();
+        let nearest = catalogue.nearest(name_or_path);
+        listed.ok_or_else(|| {
+            let names = Official::names();
+            Error::NotFound(format!("{name_or_path}: neither a configuration file nor one of {names}{nearest}"))
+        })
     }
 
     /// A configuration file, YAML or JSON.
@@ -221,9 +228,14 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The configuration that a checkpoint's file name implies: official ones are named for their size.
-    pub fn default_for_file(path: impl AsRef<Path>) -> Option<Self> {
-        Official::of_file(path).map(Official::config)
+    /// The configuration that a checkpoint's file name implies: that of the catalogue's model with such a file.
+    ///
+    /// # Errors
+    /// The user's list beside the checkpoint is not well formed, or the configuration that it names is not there.
+    pub fn default_for_file(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        let folder = path.as_ref().parent().map(Path::to_path_buf);
+        let catalogue = Catalogue::load(folder.as_slice())?;
+        Ok(catalogue.of_file(path.as_ref()).map(CatalogueEntry::configuration).transpose()?.flatten())
     }
 
     /// Channels of the features; 0 where a part is missing.

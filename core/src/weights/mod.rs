@@ -14,6 +14,7 @@ mod write;
 pub(crate) use adapters::PEFT;
 pub use adapters::{AdapterFile, fingerprint};
 pub use find::{default_dirs, find, own_file};
+pub(crate) use find::{folders, locate};
 pub use names::Adapter;
 pub(crate) use safe::{dtype_of, entry, kind_of};
 pub(crate) use write::{bytes, write_safetensors, write_torch};
@@ -106,7 +107,10 @@ pub fn read(path: impl AsRef<Path>) -> Result<Checkpoint> {
         other => return Err(Error::format(path, what_else(other))),
     };
     let (tensors, adapters) = names::normalise(raw).map_err(|what| Error::format(path, what))?;
-    let config = config.or_else(|| ModelConfig::default_for_file(path));
+    let config = match config {
+        None => ModelConfig::default_for_file(path)?,
+        carried => carried,
+    };
     Ok(Checkpoint { path: path.to_path_buf(), tensors, adapters, scaling: 1.0, config })
 }
 

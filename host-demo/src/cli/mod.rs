@@ -364,12 +364,16 @@ pub enum Task {
         json: bool,
     },
 
-    /// List the checkpoints that --model finds by name
-    Models {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// List the models that --model finds by name, download them, check them
+    ///
+    /// The list comes with the plugin (sam2_weights/models.toml); models of your own come from my-models.toml, in the same form, in any
+    /// folder of checkpoints.
+    #[command(after_long_help = "Examples:
+  host-demo models
+  host-demo models show medsam2
+  host-demo models get 2.1-tiny
+  host-demo models verify")]
+    Models(crate::models::Options),
 }
 
 #[derive(Subcommand)]

@@ -44,6 +44,9 @@ pub struct ViewerOptions {
     /// What the next viewer::ask(...) returns; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub answer: Vec<String>,
+    /// Let the script download models with viewer::model_get(...)
+    #[arg(long)]
+    pub allow_download: bool,
 }
 
 /// `KEY=VALUE`

@@ -48,9 +48,10 @@ pub fn run(cli: &Cli, options: &Options) -> anyhow::Result<Code> {
     let args: Map<String, Value> = options.set.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     let mut request = scripts::bounds(&options.bounds, None, &options.set)?;
     (request["args"], request["keep"]) = (json!(args), json!(true));
+    let terminal = Terminal::for_lines(cli.quiet)?;
     let mut session = Session {
-        viewer: Viewer::new(plugin.api()?, &options.viewer, false, cli.quiet)?,
-        terminal: Terminal::for_lines(cli.quiet)?,
+        viewer: Viewer::new(plugin.api()?, &options.viewer, false, cli.quiet)?.stopped_by(terminal.stopper()),
+        terminal,
         known: Known::new(&reference["report"]),
         request,
     };

@@ -37,7 +37,7 @@ pub fn dispatch(name: &str, json: &str, host: &HostCalls) -> Checked<Value> {
             .map(|report| json!({"report": report})),
         "train_segmenter" => sparse::train_segmenter(&request(name, json)?, observer, &mut |_| Ok(Flow::Continue))
             .map(|report| json!({"report": report})),
-        "models" => Ok(models(&request(name, json)?)),
+        "models" => models(&request(name, json)?),
         _ => Err(Error::NotFound(format!("the engine has no task `{name}`"))),
     };
     reply.map_err(convert::error)
@@ -51,8 +51,8 @@ struct ModelsRequest {
     weights_dirs: Vec<PathBuf>,
 }
 
-fn models(request: &ModelsRequest) -> Value {
-    let models = loader::list(&request.weights_dirs);
-    let lines: Vec<_> = models.iter().map(ToString::to_string).collect();
-    json!({"report": models, "text": lines.join("\n")})
+fn models(request: &ModelsRequest) -> Result<Value, Error> {
+    let models = loader::list(&request.weights_dirs)?;
+    let folder = loader::download_folder(&request.weights_dirs);
+    Ok(json!({"report": models, "text": loader::table(&models), "folder": folder}))
 }

@@ -19,7 +19,7 @@ from .mask import Labels, Mask
 from .model import Model
 from .script import Script
 from .session import Session, Slice
-from .system import capabilities, models, set_threads, start, task
+from .system import capabilities, get_model, models, set_threads, start, task
 from .volume import Volume
 
 __version__ = "0.1.0"
@@ -40,6 +40,7 @@ __all__ = [
     "Volume",
     "capabilities",
     "find",
+    "get_model",
     "load",
     "manifest",
     "models",

@@ -380,7 +380,8 @@ def _at_hand() -> Tuple[Any, Any]:
     except SamOcta2Error as error:
         napari.utils.notifications.show_error(str(error))
         return [], []
-    return [model["name"] for model in told["models"] if model["path"]], told["devices"]
+    usable = [model["name"] for model in told["models"] if model["path"] and not model["unsupported"]]
+    return usable, told["devices"]
 
 
 def _choice(items: Any, hint: str) -> QComboBox:

@@ -1,4 +1,4 @@
-//! The official sizes: their names, files, addresses and shapes (upstream: `sam2/configs/**`, `build_sam.py`).
+//! The official sizes: their names and shapes (upstream: `sam2/configs/**`, `build_sam.py`). Where they are published says the catalogue.
 
 use super::defaults::{feat_sizes, millionth, strides};
 use super::*;
@@ -64,21 +64,6 @@ impl Official {
             Version::V2_1 => "sam2.1",
         };
         format!("{version}_hiera_{}", self.size.name())
-    }
-
-    /// Where the checkpoint is published.
-    pub fn url(self) -> String {
-        let date = match self.version {
-            Version::V2_0 => "072824",
-            Version::V2_1 => "092824",
-        };
-        format!("https://dl.fbaipublicfiles.com/segment_anything_2/{date}/{}.pt", self.stem())
-    }
-
-    /// The model that a file's name implies: `.../sam2_hiera_tiny.pt`, whatever its ending.
-    pub fn of_file(path: impl AsRef<Path>) -> Option<Self> {
-        let stem = path.as_ref().file_stem()?.to_str()?.to_ascii_lowercase();
-        Self::all().find(|official| official.stem() == stem)
     }
 
     /// Its shape.

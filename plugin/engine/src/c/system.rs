@@ -15,13 +15,17 @@ use std::time::Duration;
 pub unsafe extern "C" fn capabilities(reply: *mut *mut c_char, error: *mut *mut ErrorBox) -> Status {
     entry(error, || {
         let reply = Place::new("reply", reply)?;
+        let known = loader::list(&[]);
+        let problem = known.as_ref().err().map(ToString::to_string); // a damaged list of the user's: the rest is told all the same
+        let known = known.or_else(|_| loader::list_built_in()).map_err(convert::error)?;
         let all = json!({
             "torch": TORCH_VERSION,
             "devices": device::available(),
             "no_gpu": device::cuda::gpus().err(),
             "precisions": ["auto", "f32", "bf16", "f16"],
             "threads": device::threads(),
-            "models": loader::list(&[]),
+            "models": known,
+            "models_problem": problem,
         });
         reply.give_text(&all.to_string());
         Ok(())

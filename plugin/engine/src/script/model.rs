@@ -7,7 +7,7 @@ use super::files::Files;
 use super::kept_models::KeptModels;
 use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, int, native, text, typed};
+use super::values::{Checked, Fallible, Options, float64, int, native, text, told, typed};
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
@@ -35,7 +35,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .section("Model", "")
         .function(
             "load_model(name: String, options?: #{config, adapter, device, precision}) -> Model",
-            "An official size (`tiny` ... `large`, `2.1-tiny` ... `2.1-large`) or a checkpoint file. `config`: an official size or a \
+            "A model by its name (`models()`: `nano`, `tiny` ... `2.1-large`, `medsam2`) or a checkpoint file. `config`: an official size or a \
              configuration file; `adapter`: what fine-tuning has learnt for it; `device`: `auto` `cpu` `cuda` `cuda:N`; `precision`: `auto` `f32` `bf16` `f16`.",
             "load_model(arg(\"model\"), #{config: arg(\"config\"), device: \"cpu\"})",
             move |call: NativeCallContext, name: Dynamic, options: Dynamic| -> Fallible<ModelValue> {
@@ -46,10 +46,12 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             native(&call, || ModelValue::load(host, (&same, &same_kept), &name, None))
         })
         .function(
-            "models() -> Array [#{name, path, url}]",
-            "What can be loaded; `path` is `()` where the file is not here.",
+            "models() -> Array [#{name, family, file, config, image_size, url, bytes, sha256, licence, terms, licence_url, trained_on, good_for, \
+             citation, unsupported, list, path}]",
+            "The models known by name, and what else lies in the weights folders. `path` is `()` where the file is not here; what is not \
+             known is `()`, too.",
             "models().filter(|m| m.path != ())",
-            models,
+            |call: NativeCallContext| -> Fallible<Array> { native(&call, models) },
         )
         .function(
             "segment_all(model: Model, volume: Volume, options?: #{window, threshold}) -> Map #{vessels: Labels, faz: Labels, objects: Labels}",
@@ -110,14 +112,9 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
         .register_fn("to_debug", |model: &mut ModelValue| model.describe());
 }
 
-/// The official sizes, present or not, and what else lies in the weights folders.
-fn models() -> Array {
-    let known = loader::list(&[]).into_iter().map(|model| {
-        let path = model.path.map_or(Dynamic::UNIT, |path| path.display().to_string().into());
-        let url = model.url.map_or(Dynamic::UNIT, Dynamic::from);
-        Dynamic::from_map(Map::from([("name".into(), model.name.into()), ("path".into(), path), ("url".into(), url)]))
-    });
-    known.collect()
+/// The catalogue's models, present or not, and what else lies in the weights folders.
+fn models() -> Checked<Array> {
+    loader::list(&[])?.iter().map(|model| told(model).map(Dynamic::from_map)).collect()
 }
 
 impl ModelValue {
