@@ -28,6 +28,8 @@ mod script;
 mod scripts;
 mod seg;
 mod segment;
+#[cfg(unix)]
+mod serve;
 mod usage;
 mod util;
 mod vessels;
