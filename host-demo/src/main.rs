@@ -1,6 +1,6 @@
 //! The demo host: drives the SAM-OCTA2 plugin from a terminal, as a viewer would. It knows the plugin's interface and nothing else.
 //!
-//! `cli (what was typed) -> find (the plugin) -> tasks | batch | repl | check -> exit code`
+//! `cli (what was typed) -> find (the plugin) -> tasks | batch | repl | serve | check -> exit code`
 
 mod batch;
 mod check;
@@ -14,6 +14,7 @@ mod output;
 mod picture;
 mod repl;
 mod scripts;
+mod serve;
 mod tasks;
 mod viewer;
 
@@ -27,7 +28,12 @@ fn main() -> ExitCode {
     let code = run(&cli).unwrap_or_else(|error| fail(&error));
     let code = if code == exit::SUCCESS && !output::finished() { exit::FAILURE } else { code };
     match cli.command {
-        Command::Task(_) | Command::Repl(_) | Command::Batch(_) | Command::BatchWorker { .. } => exit::at_once(code),
+        Command::Task(_)
+        | Command::Repl(_)
+        | Command::Batch(_)
+        | Command::BatchWorker { .. }
+        | Command::Serve(_)
+        | Command::View(_) => exit::at_once(code),
         Command::Plugin { .. } => ExitCode::from(code), // what happens at the end belongs to what is checked
     }
 }
@@ -41,6 +47,8 @@ fn run(cli: &Cli) -> anyhow::Result<Code> {
         Command::Batch(options) => batch::run(cli, options),
         Command::BatchWorker { threads } => batch::worker(cli, *threads),
         Command::Repl(options) => repl::run(cli, options),
+        Command::Serve(options) => serve::serve(cli, options),
+        Command::View(options) => serve::view(cli, options),
         Command::Task(task) => tasks::run(cli, task),
     }
 }

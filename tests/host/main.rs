@@ -30,6 +30,8 @@ mod script;
 mod scripts;
 mod seg;
 mod segment;
+#[cfg(unix)]
+mod serve;
 mod server;
 mod usage;
 mod util;

@@ -39,6 +39,8 @@ fn help_is_complete() {
         "replay",
         "run",
         "models",
+        "serve",
+        "view",
         "export",
         "plugin",
     ] {

@@ -100,6 +100,22 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  host-demo repl --volume stack.nii.gz")]
     Repl(crate::repl::Options),
 
+    /// Serve the model to viewers: ITK-SNAP, SlicerNNInteractive, nnInteractive's clients, MONAI Label's, and a page in the browser
+    ///
+    /// All of them use one port; docs/viewers.md says how each is connected. A click in a viewer is answered with the object on the slice clicked and
+    /// on --follow slices to each side. The server listens on this computer alone unless --host and --token say otherwise. Ctrl-C ends it.
+    #[command(after_long_help = "Examples:
+  host-demo serve
+  host-demo serve scan.nii.gz layers/ --model tiny --port 1527 --follow all
+  host-demo serve --host 0.0.0.0 --token $(openssl rand -hex 16)")]
+    Serve(crate::serve::Options),
+
+    /// Look at volumes and segment them in the browser
+    ///
+    /// Starts the server of `serve` and opens its page: slices, clicks, boxes, several objects, following, undo, saving. Ctrl-C ends it.
+    #[command(after_long_help = "Example:\n  host-demo view scan.nii.gz")]
+    View(crate::serve::View),
+
     /// Look at a plugin
     Plugin {
         #[command(subcommand)]
