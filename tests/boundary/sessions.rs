@@ -222,7 +222,10 @@ fn objects_have_names_and_locks_and_are_chosen() {
         assert_eq!((object["name"].as_str(), object["colour"].as_str()), (Some("FAZ"), Some("#ff8000")), "{door}");
         assert_eq!(json(&session.describe().unwrap())["objects"][0], object, "{door}");
         let error = session.prompt(&click, &mut ()).unwrap_err();
-        assert!(error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"), "{door}: {error}");
+        assert!(
+            error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"),
+            "{door}: {error}"
+        );
         for wrong in [r#"{"colour": "red"}"#, r#"{"nam": "x"}"#, "[]"] {
             assert_eq!(session.set_object(1, wrong).unwrap_err().code, "invalid_argument", "{door}: {wrong}");
         }

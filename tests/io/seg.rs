@@ -260,5 +260,8 @@ fn texts_that_dicom_has_no_room_for_are_refused() {
     fails(&|o| o.segment.label = Some("two\nlines".to_owned()), "segment label");
     let kind = Code::new("12345678901234567", "SCT", "long");
     let property = Property::Coded(Box::new(CodedProperty { category: kind.clone(), kind, region: None }));
-    fails(&move |o| drop(o.segments.insert(1, Segment { property: property.clone(), ..Segment::default() })), "code value");
+    fails(
+        &move |o| drop(o.segments.insert(1, Segment { property: property.clone(), ..Segment::default() })),
+        "code value",
+    );
 }

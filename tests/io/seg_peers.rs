@@ -82,7 +82,9 @@ fn segments_say_what_they_are() {
     let seg = written(folder.path(), "opt.dcm", &labels("opt.dcm", None), |options| {
         options.algorithm = Algorithm::Automatic;
         options.segment.property = Property::Vessel;
-        options.segments.insert(7, Segment { label: Some("Zone é".to_owned()), property: Property::Faz, ..Segment::default() });
+        options
+            .segments
+            .insert(7, Segment { label: Some("Zone é".to_owned()), property: Property::Faz, ..Segment::default() });
     });
     let segments = seg.element_by_name("SegmentSequence").unwrap().items().unwrap();
     let found: Vec<_> = segments

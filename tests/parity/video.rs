@@ -121,7 +121,12 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
             }
             "propagate" => {
                 let direction = if step["reverse"] == true { Direction::Backward } else { Direction::Forward };
-                let range = Range { direction, start: number(step, "start"), max_frames: number(step, "max"), ..Range::default() };
+                let range = Range {
+                    direction,
+                    start: number(step, "start"),
+                    max_frames: number(step, "max"),
+                    ..Range::default()
+                };
                 let (mut frames, mut logits, mut scores) = (Vec::new(), Vec::new(), Vec::new());
                 let followed = session.propagate(range, |slice| {
                     frames.push(slice.frame);

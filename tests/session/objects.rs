@@ -52,7 +52,9 @@ fn properties_are_undone_saved_and_recorded() {
     let restored = Session::restore(MODEL.clone(), volume(), &bytes, Settings::default()).unwrap();
     assert_eq!(restored.describe().unwrap().objects, session.describe().unwrap().objects);
 
-    session.set_object(1, &PropertyChange { name: Some(String::new()), locked: Some(false), ..Default::default() }).unwrap();
+    session
+        .set_object(1, &PropertyChange { name: Some(String::new()), locked: Some(false), ..Default::default() })
+        .unwrap();
     let changed = session.properties(1).unwrap();
     assert_eq!((changed.name, changed.locked, changed.property.as_deref()), (None, false, Some("faz")));
     session.undo().unwrap();
@@ -74,7 +76,12 @@ fn properties_that_no_file_could_say_are_refused() {
         PropertyChange { name: given(name), colour: given(colour), property: given(property), ..Default::default() }
     };
     let long = "x".repeat(65);
-    let wrong = [(&*long, "", "", "64 characters"), ("a\nb", "", "", "line ends"), ("", "red", "", "#rrggbb"), ("", "", "vesel", "vessel")];
+    let wrong = [
+        (&*long, "", "", "64 characters"),
+        ("a\nb", "", "", "line ends"),
+        ("", "red", "", "#rrggbb"),
+        ("", "", "vesel", "vessel"),
+    ];
     for (name, colour, property, says) in wrong {
         let error = session.set_object(1, &change(name, colour, property)).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
@@ -140,11 +147,13 @@ fn overlaps_are_decided_by_one_rule() {
         assert!(both > 0);
         let (labels, decided) = session.decided_labels().unwrap();
         assert_eq!(decided, both);
-        let shared = labels.frame(2).iter().zip(first.iter().zip(&second)).filter(|(_, (first, second))| **first && **second);
+        let shared =
+            labels.frame(2).iter().zip(first.iter().zip(&second)).filter(|(_, (first, second))| **first && **second);
         assert!(shared.clone().all(|(label, _)| *label == winner), "{overlap}");
         counted.push(decided);
         // saved and recorded with the session
-        let restored = Session::restore(MODEL.clone(), volume(), &session.save().unwrap(), Settings::default()).unwrap();
+        let restored =
+            Session::restore(MODEL.clone(), volume(), &session.save().unwrap(), Settings::default()).unwrap();
         assert_eq!(restored.labels().unwrap(), labels);
     }
     assert_eq!(counted[0], counted[1]);
@@ -160,7 +169,9 @@ fn overlaps_are_decided_by_one_rule() {
 #[test]
 fn what_was_drawn_comes_before_what_was_followed() {
     for compat in [Compat::Holding, Compat::Reference] {
-        let mut session = Session::new(MODEL.clone(), volume(), Settings { compat, overlap: Overlap::Keep, ..Settings::default() }).unwrap();
+        let mut session =
+            Session::new(MODEL.clone(), volume(), Settings { compat, overlap: Overlap::Keep, ..Settings::default() })
+                .unwrap();
         session.add_mask(2, 1, band(10, 90)).unwrap();
         session.propagate(Range { max_frames: Some(1), ..Range::default() }, |_| Ok(Flow::Continue)).unwrap();
         let followed = pixels(&session, 3, 1);
@@ -223,7 +234,9 @@ fn an_object_that_is_gone_is_followed_no_further() {
     let mut again = super::session();
     steps.iter().try_for_each(|step| again.apply(step, |_| Ok(Flow::Continue))).unwrap();
     assert_eq!(again.labels().unwrap(), session.labels().unwrap());
-    for wrong in [Range { patience: Some(0), ..Range::default() }, Range { threshold: Some(f32::NAN), ..Range::default() }] {
+    for wrong in
+        [Range { patience: Some(0), ..Range::default() }, Range { threshold: Some(f32::NAN), ..Range::default() }]
+    {
         assert!(session.propagate(wrong, |_| Ok(Flow::Continue)).is_err());
     }
 }
@@ -267,11 +280,19 @@ fn writers_say_what_objects_are() {
     assert!(table.contains("    1    16   32   48        1  0  0    \"the 'zone'\"\n"), "{table}");
     assert!(table.contains("    2    86  180  233        1  1  1    \"Object 2\"\n"), "{table}");
     let header = read("l.seg.nrrd");
-    for line in ["Segment0_Name:=the \"zone\"\n", "Segment0_Color:=0.062745 0.125490 0.188235\n", "SCT^59820001^Blood Vessel", "Segment1_Name:=Object 2\n"] {
+    for line in [
+        "Segment0_Name:=the \"zone\"\n",
+        "Segment0_Color:=0.062745 0.125490 0.188235\n",
+        "SCT^59820001^Blood Vessel",
+        "Segment1_Name:=Object 2\n",
+    ] {
         assert!(header.contains(line), "{line}");
     }
     let coco: serde_json::Value = serde_json::from_str(&read("l.json")).unwrap();
-    assert_eq!(coco["categories"][0], serde_json::json!({"id": 1, "name": "the \"zone\"", "supercategory": "Blood Vessel", "color": [16, 32, 48]}));
+    assert_eq!(
+        coco["categories"][0],
+        serde_json::json!({"id": 1, "name": "the \"zone\"", "supercategory": "Blood Vessel", "color": [16, 32, 48]})
+    );
     assert_eq!(coco["categories"][1], serde_json::json!({"id": 2, "name": "object 2"}));
     for name in ["l.nii.gz", "l.seg.nrrd", "l.json"] {
         assert_eq!(io::read_labels(folder.path().join(name)).unwrap().data, session.labels().unwrap().data, "{name}");

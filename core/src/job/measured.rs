@@ -106,6 +106,7 @@ pub(super) fn without_prompts(request: &SegmentRequest, observer: &mut dyn Obser
         logits: None,
         overlay: request.overlay.clone(),
         record: None,
+        decided: 0,
         device: loaded.device(),
         precision: loaded.precision(),
         model: loaded.path,

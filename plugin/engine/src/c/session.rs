@@ -195,12 +195,7 @@ pub unsafe extern "C" fn reset(session: Handle<Session>, error: Failure) -> Stat
     verb(session, error, |session| session.reset())
 }
 
-pub unsafe extern "C" fn set_object(
-    session: Handle<Session>,
-    object: u32,
-    properties: Text,
-    error: Failure,
-) -> Status {
+pub unsafe extern "C" fn set_object(session: Handle<Session>, object: u32, properties: Text, error: Failure) -> Status {
     entry(error, || {
         // Safety: the header's rules.
         let change: PropertyChange = unsafe { options("properties", properties)? };

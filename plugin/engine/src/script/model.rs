@@ -7,7 +7,7 @@ use super::files::Files;
 use super::kept_models::KeptModels;
 use super::labels::LabelsValue;
 use super::library::Library;
-use super::values::{Checked, Fallible, Options, float64, int, native, text, told, typed};
+use super::values::{Checked, Fallible, Options, float64, int, native, text, to_map, typed};
 use super::volume::VolumeValue;
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
@@ -114,7 +114,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
 
 /// The catalogue's models, present or not, and what else lies in the weights folders.
 fn models() -> Checked<Array> {
-    loader::list(&[])?.iter().map(|model| told(model).map(Dynamic::from_map)).collect()
+    loader::list(&[])?.iter().map(|model| to_map(model).map(Dynamic::from_map)).collect()
 }
 
 impl ModelValue {

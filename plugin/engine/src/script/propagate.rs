@@ -82,7 +82,8 @@ fn run(
 }
 
 fn range(options: &Dynamic) -> Checked<Range> {
-    let options = Options::new("propagate", options, &["direction", "start", "max_frames", "objects", "patience", "threshold"])?;
+    let options =
+        Options::new("propagate", options, &["direction", "start", "max_frames", "objects", "patience", "threshold"])?;
     Ok(Range {
         direction: options.parsed("direction")?.unwrap_or_default(),
         start: options.get("start", whole)?,

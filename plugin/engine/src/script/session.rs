@@ -9,7 +9,7 @@ use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::model::ModelValue;
-use super::values::{Checked, Fallible, Options, float, int, ints, native, object, text, told, truth, typed, whole};
+use super::values::{Checked, Fallible, Options, float, int, ints, native, object, text, to_map, truth, typed, whole};
 use super::volume::VolumeValue;
 use super::{Context, mask, prompting};
 use rhai::{Array, Dynamic, Map, NativeCallContext};
@@ -291,7 +291,7 @@ fn set_object(call: NativeCallContext, session: &mut SessionValue, id: Dynamic, 
 }
 
 fn told_object(call: NativeCallContext, session: &mut SessionValue, id: Dynamic) -> Fallible<Map> {
-    native(&call, || told(&session.lock()?.object(object("object: object", &id)?)?))
+    native(&call, || to_map(&session.lock()?.object(object("object: object", &id)?)?))
 }
 
 fn frames_of(call: NativeCallContext, session: &mut SessionValue, id: Dynamic) -> Fallible<Array> {

@@ -2,10 +2,10 @@
 //!
 //! Standard: <https://teem.sourceforge.net/nrrd/format.html>; segments as in `segments.rs`.
 
+use crate::io::LabelOptions;
 use crate::io::gzip::Packer;
 use crate::io::nifti::Kind;
 use crate::io::nifti::write_values;
-use crate::io::LabelOptions;
 use crate::io::write::atomic_file;
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result};

@@ -61,9 +61,9 @@ fn boxes(labels: &Labels) -> std::collections::BTreeMap<u16, Extent> {
             let place = [frame, at / labels.columns, at % labels.columns];
             let extent =
                 found.entry(label).or_insert_with(|| Extent { low: place, high: place, layers: 0, last: None });
-            for axis in 0..3 {
-                extent.low[axis] = extent.low[axis].min(place[axis]);
-                extent.high[axis] = extent.high[axis].max(place[axis]);
+            for (axis, at) in place.into_iter().enumerate() {
+                extent.low[axis] = extent.low[axis].min(at);
+                extent.high[axis] = extent.high[axis].max(at);
             }
             if extent.last != Some(frame) {
                 (extent.last, extent.layers) = (Some(frame), extent.layers + 1);
