@@ -60,6 +60,9 @@ impl Place {
     }
 }
 
+/// The method of labels that need no prompt, as reports and scripts spell it.
+pub const WITHOUT_A_CLICK: &str = "without a click";
+
 /// A model with where it came from.
 #[derive(Clone)]
 pub struct LoadedModel {
@@ -82,8 +85,8 @@ impl LoadedModel {
         precision_name(self.model.kind())
     }
 
-    /// What a report says of the model that made its labels by a `method` (`without a click`), with what it was validated on: the table beside
-    /// the checkpoint, `NAME.validation.json`, where there is one. Errors: a table that cannot be read.
+    /// What a report says of the model that made its labels by a `method`, in words. What the model was validated on, the table
+    /// `NAME.validation.json` beside the checkpoint, holds for labels [`WITHOUT_A_CLICK`] alone. Errors: a table that cannot be read.
     pub fn about(&self, method: &str) -> Result<About> {
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let adapter = self.request.adapter.as_ref().map(|adapter| format!(" with {}", adapter.display()));
@@ -94,7 +97,7 @@ impl LoadedModel {
             ..About::default()
         };
         let table = self.path.with_extension("validation.json");
-        if table.exists() {
+        if method == WITHOUT_A_CLICK && table.exists() {
             about.validated(Validation::read(&table)?);
         }
         Ok(about)

@@ -4,7 +4,7 @@ use super::segment::{ObjectReport, SegmentReport, SegmentRequest};
 use super::{MeasureFiles, compat, report_on};
 use crate::intensity::Intensity;
 use crate::io;
-use crate::loader::LoadedModel;
+use crate::loader::{LoadedModel, WITHOUT_A_CLICK};
 use crate::measure::octa::{OctaOptions, OctaReport};
 use crate::picture::{self, Enface};
 use crate::progress::Observer;
@@ -69,7 +69,7 @@ impl SegmentRequest {
             }
             None => (labels.clone(), None),
         };
-        let mut about = loaded.about(if self.no_prompts { "without a click" } else { "by prompts" })?;
+        let mut about = loaded.about(if self.no_prompts { WITHOUT_A_CLICK } else { "by prompts" })?;
         about.case.clone_from(&self.numbers.case);
         about.layers.clone_from(&self.input.slab);
         about.notes.extend(notices.iter().map(|notice| notice.text.clone()));

@@ -63,7 +63,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
              for `faz`: an object's number, or other labels; `vessels: false`: there are none. `eye`: `\"right\"` or `\"left\"`; `centre`: \
              `[x, y]` in pixels; `diameters_mm`: of the circles, `[1, 3, 6]`; `spacing`: `[x, y, z]` in mm where labels do not say; `layers: \
              false`: the projection only; `axial_length`, `device_axial_length`: of the eye and the device, in mm, to correct sizes; `csv`, `json`, `html`, `vessels_csv` (a line per vessel): files to write. For the page: `case`: its title; `model`: what made \
-             the labels, with what it was validated on; `method`: how, in words; `notes`: what else to say. `notes` of the result is what to look at.",
+             the labels; `method`: how, in words (`without a click` adds what the model was validated on); `notes`: what else to say. `notes` of the result is what to look at.",
             "labels.measure_octa(#{spacing: [0.01, 0.01, 0.002], html: \"report.html\"}).projected.regions[0].vessel_area_density",
             move |call: NativeCallContext, labels: &mut LabelsValue, options: Dynamic| -> Fallible<Map> {
                 native(&call, || measure(labels, host, &options))

@@ -19,8 +19,8 @@ measures! {
         last_layer: usize,
         /// layers that show it
         layers: usize,
-        /// from the first of them to the last, both included, in micrometres
-        depth_um: f64,
+        /// from the first of them to the last, both included, in micrometres; none in a single slice, which has no depth
+        depth_um: Option<f64>,
         /// seen from the front
         area_mm2: f64,
         /// of its centre lines
@@ -95,7 +95,7 @@ fn measured(labels: &Labels, number: u16, extent: &Extent, [x, y, z]: [f64; 3]) 
         first_layer: first,
         last_layer: last,
         layers,
-        depth_um: (last - first + 1) as f64 * z * 1000.0,
+        depth_um: (labels.frames > 1).then(|| (last - first + 1) as f64 * z * 1000.0),
         area_mm2,
         length_mm: told.length_mm,
         calibre_um: told.calibre_um,
@@ -137,9 +137,11 @@ mod tests {
         assert_eq!(told.iter().map(|one| one.vessel).collect::<Vec<_>>(), [2, 7]);
         let one = told[0];
         assert_eq!([one.first_layer, one.last_layer, one.layers, one.branch_points], [1, 3, 2, 0]);
-        assert!((one.depth_um - 6.0).abs() < 1e-9 && (one.area_mm2 - 0.03).abs() < 1e-9, "{one:?}");
+        assert!((one.depth_um.unwrap() - 6.0).abs() < 1e-9 && (one.area_mm2 - 0.03).abs() < 1e-9, "{one:?}");
         assert!((one.length_mm - 0.56).abs() < 0.03 && (one.calibre_um.unwrap() - 60.0).abs() < 3.0, "{one:?}");
-        assert!((told[1].length_mm - 0.99).abs() < 1e-9 && told[1].depth_um == 2.0, "{:?}", told[1]);
+        assert!((told[1].length_mm - 0.99).abs() < 1e-9 && told[1].depth_um == Some(2.0), "{:?}", told[1]);
+        let flat = single_vessels(&labels.project(), [0.01, 0.01, 0.002]).unwrap();
+        assert_eq!(flat[0].depth_um, None, "a picture has no depth");
         let table = csv(&told).unwrap();
         assert!(table.starts_with("vessel,first_layer,") && table.lines().count() == 3, "{table}");
     }

@@ -112,7 +112,7 @@ impl OctaReport {
         let cut: Vec<String> = cut.map(|region| region.region.replace('_', " ")).collect();
         if !cut.is_empty() {
             lines.push(format!(
-                "<li>Less than {:.0} % of these lies within the picture: {}</li>",
+                "<li>Less than {:.0} % of these lie within the picture: {}</li>",
                 SEEN * 100.0,
                 escaped(&cut.join(", "))
             ));
