@@ -8,7 +8,7 @@ mod download;
 mod http;
 mod part;
 
-pub use download::{Got, Order, get};
+pub use download::{Order, get};
 
 use crate::cli::Cli;
 use crate::exit::{self, Code, SUCCESS};

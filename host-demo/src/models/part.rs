@@ -131,8 +131,8 @@ fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
-        matches!((file.metadata(), std::fs::metadata(path)), (Ok(open), Ok(there)) if id(open) == id(there))
+        let id = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        matches!((file.metadata(), std::fs::metadata(path)), (Ok(open), Ok(there)) if id(&open) == id(&there))
     }
     #[cfg(not(unix))]
     {
