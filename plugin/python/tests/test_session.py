@@ -248,3 +248,19 @@ def test_chosen_objects_are_followed_while_they_are_there(session):
     assert any(told["kind"] == "lost" and told["object"] == 2 for told in session.notices())
     with pytest.raises(InvalidArgument):
         session.propagate(objects=[])
+
+
+def test_a_preview_shows_the_choices_and_changes_nothing(session):
+    before = session.save()
+    answer, choices = session.preview(2, points=[(128, 100)])
+    assert session.save() == before and len(choices) == 3
+    np.testing.assert_array_equal(session.click(2, 128, 100).numpy("logits"), answer.numpy("logits"))
+    session.undo()
+    chosen = session.prompt(2, points=[(128, 100)], choice=2)
+    np.testing.assert_array_equal(chosen.numpy("logits"), choices[1].numpy("logits"))
+    session.scribble(3, [(100, 90), (120, 90)], object=2, width=10)
+    assert session.object(2)["prompts"][0]["points"] == [[100, 90], [110, 90], [120, 90]]
+    square = session.polygon(3, [(20, 20), (40, 20), (40, 40), (20, 40)], object=3)
+    assert square.numpy()[30, 30] == 1 and square.numpy()[60, 60] == 0
+    with pytest.raises(InvalidArgument):
+        session.prompt(2, points=[(1, 1)], choice=4)
