@@ -235,6 +235,11 @@ struct Prompt {
     std::vector<double> bounds;           // two corners, or empty
     uint32_t flags = 0;                   // SAM_OCTA2_PROMPT_...
     const sam_octa2_view *mask = nullptr; // uint8 [rows, columns]
+    uint32_t choice = 0;                  // which of the model's masks of a click, 1 to 3; 0: its own choice
+    std::vector<double> line;             // a scribble, each place as a point
+    double line_width = 0;                // in pixels
+    bool line_outside = false;            // is it outside of the object?
+    std::vector<double> polygon;          // corners, each as a point: a drawn mask
 };
 
 // A slice of a propagation.
@@ -253,16 +258,23 @@ struct Session {
         Calls(host).run([&](auto *raw) { call(table, table->session_encode, handle.get(), frame, raw); });
     }
     Mask prompt(const Prompt &prompt, const Host &host = {}) const {
-        size_t numbers = prompt.flags & SAM_OCTA2_PROMPT_PATIENT ? 3 : 2, points = prompt.points.size() / numbers;
-        if (prompt.points.size() % numbers || (!prompt.labels.empty() && prompt.labels.size() != points) ||
-            (!prompt.bounds.empty() && prompt.bounds.size() != 2 * numbers))
-            throw invalid("a prompt's points, labels and bounds do not fit each other");
-        sam_octa2_prompt raw{sizeof raw, prompt.frame, prompt.object, prompt.flags, prompt.points.data(),
-                             prompt.labels.empty() ? nullptr : prompt.labels.data(), points,
-                             prompt.bounds.empty() ? nullptr : prompt.bounds.data(), prompt.mask};
+        const sam_octa2_prompt raw = lent(prompt);
         return {table, made(table->mask_free, [&](auto **mask) {
             Calls(host).run([&](auto *calls) { call(table, table->session_prompt, handle.get(), &raw, calls, mask); });
         })};
+    }
+    // The answer that a prompt would get, then the masks to choose from; nothing is changed.
+    std::vector<Mask> preview(const Prompt &prompt, const Host &host = {}) const {
+        const sam_octa2_prompt raw = lent(prompt);
+        sam_octa2_mask *found[8] = {};
+        uint64_t count = 0;
+        Calls(host).run([&](auto *calls) {
+            call(table, table->session_preview, handle.get(), &raw, calls, found, std::size(found), &count);
+        });
+        std::vector<Mask> masks;
+        for (sam_octa2_mask *mask : found)
+            if (mask) masks.push_back({table, {mask, table->mask_free}});
+        return masks;
     }
     // One of those given, or the last: a step of its own. `undo` takes the last step back.
     void remove_prompt(uint64_t frame, uint32_t object, uint64_t index = UINT64_MAX, const Host &host = {}) const {
@@ -321,6 +333,33 @@ struct Session {
         View view;
         Calls(host).run([&](auto *raw) { view = viewed(table, table->session_save, handle.get(), raw); });
         return view;
+    }
+
+  private:
+    static sam_octa2_prompt lent(const Prompt &prompt) {
+        size_t numbers = prompt.flags & SAM_OCTA2_PROMPT_PATIENT ? 3 : 2, points = prompt.points.size() / numbers;
+        if (prompt.points.size() % numbers || (!prompt.labels.empty() && prompt.labels.size() != points) ||
+            (!prompt.bounds.empty() && prompt.bounds.size() != 2 * numbers) || prompt.line.size() % numbers ||
+            prompt.polygon.size() % numbers)
+            throw invalid("a prompt's points, labels, bounds, line and polygon do not fit each other");
+        sam_octa2_prompt raw{};
+        raw.size = sizeof raw;
+        raw.frame = prompt.frame;
+        raw.object = prompt.object;
+        raw.flags = prompt.flags;
+        raw.points = prompt.points.data();
+        raw.labels = prompt.labels.empty() ? nullptr : prompt.labels.data();
+        raw.point_count = points;
+        raw.bounds = prompt.bounds.empty() ? nullptr : prompt.bounds.data();
+        raw.mask = prompt.mask;
+        raw.choice = prompt.choice;
+        raw.line_label = prompt.line_outside ? 0 : 1;
+        raw.line = prompt.line.data();
+        raw.line_count = prompt.line.size() / numbers;
+        raw.line_width = prompt.line_width;
+        raw.polygon = prompt.polygon.data();
+        raw.polygon_count = prompt.polygon.size() / numbers;
+        return raw;
     }
 };
 

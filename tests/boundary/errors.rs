@@ -85,15 +85,9 @@ fn a_prompts_mask_is_released_whatever_is_wrong() {
         let mut count = 0u32;
         let mask = ViewStruct { owner: (&raw mut count).cast(), release: Some(released), ..ViewStruct::empty() };
         let prompt = PromptStruct {
-            size: size_of::<PromptStruct>(),
-            frame: 0,
             object: 1,
-            flags: 0,
-            points: null(),
-            labels: null(),
-            point_count: 0,
-            bounds: null(),
             mask: &raw const mask,
+            ..PromptStruct::empty()
         };
         let short = HostStruct { size: 4, context: null_mut(), progress: None, log: None, cancel: null() };
         for host in [null(), &raw const short] {

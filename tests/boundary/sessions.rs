@@ -2,7 +2,7 @@
 
 use super::interfaces::both;
 use super::{clicked, demo_volume, json, mini};
-use sam_octa2_abi::{CancelToken, Flow, Form, HostObserver, Prompt, Slice};
+use sam_octa2_abi::{CancelToken, Flow, Form, HostObserver, Mask, Prompt, Slice};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,11 +222,8 @@ fn objects_have_names_and_locks_and_are_chosen() {
         assert_eq!((object["name"].as_str(), object["colour"].as_str()), (Some("FAZ"), Some("#ff8000")), "{door}");
         assert_eq!(json(&session.describe().unwrap())["objects"][0], object, "{door}");
         let error = session.prompt(&click, &mut ()).unwrap_err();
-        assert!(
-            error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"),
-            "{door}: {error}"
-        );
-        for wrong in [r#"{"colour": "red"}"#, r#"{"nam": "x"}"#, "[]"] {
+        assert!(error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"), "{door}: {error}");
+        for wrong in [r#"{"colour": "red"}"#, r#"{"nam": "x"}"#] {
             assert_eq!(session.set_object(1, wrong).unwrap_err().code, "invalid_argument", "{door}: {wrong}");
         }
         assert_eq!(session.object(9).unwrap_err().code, "not_found", "{door}");
@@ -240,8 +237,44 @@ fn objects_have_names_and_locks_and_are_chosen() {
         let first = click.frame as u64;
         assert_eq!(seen, [(first, 1, 4), (first + 1, 1, 2)], "{door}: lost at once, and no further");
         let labels = json(&session.labels(&mut ()).unwrap().info().unwrap());
-        assert!(labels["decided"].as_u64().unwrap() > 0, "{door}: both have the same mask: {labels}");
+        let area = json(&session.mask(2, 1).unwrap().info().unwrap())["area"].clone();
+        assert_eq!(labels["decided"], area, "{door}: on the clicked slice both have the same mask");
         assert!(session.script(&mut ()).unwrap().contains("session.set_object(1, #{name: \"FAZ\""), "{door}");
         assert!(session.propagate(Some(r#"{"objects": [1]}"#), &mut |_| Flow::CONTINUE, &mut ()).is_err(), "{door}");
+    }
+}
+
+#[test]
+fn a_preview_changes_nothing_and_shows_the_choices() {
+    for (door, api) in both() {
+        let (session, _) = clicked(api);
+        let told = || {
+            let told = json(&session.describe().unwrap());
+            [&told["objects"], &told["undo"]].map(ToString::to_string)
+        };
+        let before = told();
+        let hover = Prompt::click(4, 3, [120.0, 90.0]);
+        let masks = session.preview(&hover, &mut ()).unwrap();
+        assert_eq!((masks.len(), told()), (4, before), "{door}");
+        let logits = |mask: &Mask| mask.view(Form::Logits).unwrap().values::<f32>().unwrap().to_vec();
+        let given = session.prompt(&hover, &mut ()).unwrap();
+        assert!(logits(&given) == logits(&masks[0]), "{door}");
+        session.undo().unwrap();
+        let chosen = session.prompt(&Prompt { choice: 3, ..hover.clone() }, &mut ()).unwrap();
+        assert!(logits(&chosen) == logits(&masks[3]), "{door}");
+        assert!(session.script(&mut ()).unwrap().contains("choice: 3"), "{door}");
+        for wrong in [Prompt { choice: 9, ..hover.clone() }, Prompt { line: vec![1.0], ..hover.clone() }] {
+            assert_eq!(session.preview(&wrong, &mut ()).unwrap_err().code, "invalid_argument", "{door}");
+        }
+        // a scribble is clicks, a polygon a drawn mask
+        let line = Prompt { points: Vec::new(), line: vec![100.0, 90.0, 120.0, 90.0], line_width: 10.0, ..hover.clone() };
+        session.prompt(&line, &mut ()).unwrap();
+        let corners = vec![20.0, 20.0, 40.0, 20.0, 40.0, 40.0, 20.0, 40.0];
+        let drawn = session.prompt(&Prompt { object: 5, points: Vec::new(), polygon: corners, ..hover }, &mut ()).unwrap();
+        assert!(json(&drawn.info().unwrap())["area"].as_u64().is_some_and(|area| (300..600).contains(&area)), "{door}");
+        let objects = json(&session.describe().unwrap())["objects"].clone();
+        let clicks = &objects[1]["prompts"][1]["points"];
+        assert_eq!(*clicks, serde_json::json!([[100.0, 90.0], [110.0, 90.0], [120.0, 90.0]]), "{door}");
+        assert_eq!(objects[2]["prompts"][0]["mask"], true, "{door}");
     }
 }

@@ -111,7 +111,7 @@ fn a_drawn_mask_is_the_answer_and_a_start() {
     // with a point and a box at once the model starts from it
     let point = click(24.5, 29.0, true).to_vec();
     let mixed =
-        Marks { points: point.clone(), bounds: Some([18.5, 17.5, 41.25, 40.75]), mask: Some(mask), replace: false };
+        Marks { points: point.clone(), bounds: Some([18.5, 17.5, 41.25, 40.75]), mask: Some(mask), ..Marks::default() };
     let mixed = session.prompt(0, 2, mixed).expect("mixture");
     let without = Marks { points: point, bounds: Some([18.5, 17.5, 41.25, 40.75]), ..Marks::default() };
     let without = session.prompt(0, 3, without).expect("box and point");

@@ -27,6 +27,7 @@ fn a_session_describes_itself() {
         bounds: Some([10.0, 10.0, 90.0, 70.0]),
         mask: Some(Mask { rows: ROWS, columns: COLUMNS, pixels: vec![true; ROWS * COLUMNS] }),
         replace: true,
+        ..Marks::default()
     };
     session.prompt(2, 5, marks).expect("mixture");
     session.add_box(4, 3, [10.0, 10.0, 50.0, 50.0]).expect("box");

@@ -15,6 +15,7 @@ mod limits;
 mod nano;
 mod notices;
 mod objects;
+mod preview;
 mod propagation;
 mod state;
 mod stopping;

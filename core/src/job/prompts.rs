@@ -42,7 +42,7 @@ pub fn give_prompts(
 fn marks(prompt: &SlicePrompt, file: &Path) -> Result<Marks> {
     let mask = prompt.mask.as_ref().map(|mask| read_mask(&file.parent().unwrap_or(Path::new(".")).join(mask)));
     let points = Point::pairs(&prompt.points, &prompt.labels)?;
-    Ok(Marks { points, bounds: prompt.bounds, mask: mask.transpose()?, replace: false })
+    Ok(Marks { points, bounds: prompt.bounds, mask: mask.transpose()?, ..Marks::default() })
 }
 
 /// A drawn mask from a picture: what is not black.

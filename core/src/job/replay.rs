@@ -98,7 +98,7 @@ impl Spelled {
         Ok(match *self {
             Self::Points { frame, obj, ref points, ref labels, bounds, clear_old_points } => {
                 let points = Point::pairs(points.as_deref().unwrap_or(&[]), labels.as_deref().unwrap_or(&[]))?;
-                let marks = Marks { points, bounds, mask: None, replace: clear_old_points.unwrap_or(true) };
+                let marks = Marks { points, bounds, replace: clear_old_points.unwrap_or(true), ..Marks::default() };
                 Step::Prompt(PromptStep::new(frame, obj, &marks))
             }
             Self::Mask { frame, obj, ref mask } => {

@@ -220,7 +220,7 @@ fn propagated(step: &Step) -> String {
 }
 
 fn prompted(prompt: &PromptStep) -> String {
-    let PromptStep { frame, object, points, labels, bounds, mask, replace } = prompt;
+    let PromptStep { frame, object, points, labels, bounds, mask, replace, choice } = prompt;
     let mut marks = Vec::new();
     if !points.is_empty() {
         let points: Vec<String> = points.iter().map(|[x, y]| format!("[{x}, {y}]")).collect();
@@ -230,6 +230,7 @@ fn prompted(prompt: &PromptStep) -> String {
     marks.extend(bounds.map(|[x0, y0, x1, y1]| format!("box: [{x0}, {y0}, {x1}, {y1}]")));
     marks.extend(mask.as_ref().map(|mask| format!("mask: {}", run_lengths(mask))));
     marks.extend(replace.then(|| "replace: true".to_owned()));
+    marks.extend(choice.map(|choice| format!("choice: {choice}")));
     format!("session.prompt({frame}, {object}, #{{{}}});", marks.join(", "))
 }
 

@@ -189,6 +189,11 @@ impl Model {
         }
     }
 
+    /// Has it several masks for a click, to choose from?
+    pub fn has_alternatives(&self) -> bool {
+        matches!(self, Self::Sam2(_))
+    }
+
     /// Prompts to masks: conditioned features ([`Self::without_memory`], [`Self::with_memory`]), the slice's features, points, mask logits
     /// of the low-resolution size.
     pub fn forward_sam_heads(

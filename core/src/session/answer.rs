@@ -6,10 +6,17 @@ use super::object::{Object, Output, Pending, Remembered, SlicePrompts};
 use super::store::Slot;
 use super::{Compat, Marks, Session};
 use crate::device::transfer::upload;
-use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Points, SamOutput, prompt_encoder::label};
+use crate::model::{ImageFeatures, MemoryEntry, PointerEntry, Points, SamOutput, Wish, prompt_encoder::label};
 use crate::{Error, Result};
 use std::sync::Arc;
 use tch::Tensor;
+
+/// The model's answer to a prompt; was it given without memory, and in which direction was the slice followed before?
+pub(super) struct Answered {
+    pub output: SamOutput,
+    first: bool,
+    reverse: bool,
+}
 
 impl Session {
     pub(super) fn find(&self, object: u32) -> Option<&Object> {
@@ -32,13 +39,8 @@ impl Session {
     /// Answers new marks, and keeps marks and answer.
     pub(super) fn answer(&mut self, frame: usize, object: u32, marks: Arc<Marks>) -> Result<()> {
         let at = self.position(object)?;
-        let (first, reverse) = self.role(at, frame);
-        if !first && self.settings.compat == Compat::Holding {
-            self.remember(at)?;
-        }
-        let mut all = self.objects[at].prompts.get(&frame).map(SlicePrompts::marks).unwrap_or_default();
-        all.join(&marks);
-        let output = Output::new(self.decode(at, frame, &all, first, reverse)?, &self.store)?;
+        let Answered { output, first, reverse } = self.answered(at, frame, &marks, false)?;
+        let output = Output::new(output, &self.store)?;
 
         let holding = self.settings.compat == Compat::Holding;
         let conditioning = first || holding || self.model.config().add_all_frames_to_correct_as_cond;
@@ -48,6 +50,20 @@ impl Session {
         target.prompts.entry(frame).or_insert_with(fresh).history.push(marks);
         target.pending.insert(frame, Pending { output, conditioning });
         Ok(())
+    }
+
+    /// The model's answer to new marks, together with those given before. Makes the memories that it needs, and keeps nothing else.
+    pub(super) fn answered(&mut self, at: usize, frame: usize, marks: &Marks, alternatives: bool) -> Result<Answered> {
+        let (first, reverse) = self.role(at, frame);
+        if !first && self.settings.compat == Compat::Holding {
+            self.remember(at)?;
+        }
+        let mut all = self.objects[at].prompts.get(&frame).map(SlicePrompts::marks).unwrap_or_default();
+        all.join(marks);
+        let multimask = self.model.use_multimask(first, all.tokens()) || all.choice.is_some();
+        let choice = all.choice.map(|choice| i64::from(choice) - 1);
+        let wish = Wish { multimask, choice, alternatives, ..Wish::default() };
+        Ok(Answered { output: self.decode(at, frame, &all, (first, reverse), wish)?, first, reverse })
     }
 
     /// Is this slice answered without memory (like a single image)? And in which direction was it tracked?
@@ -66,7 +82,14 @@ impl Session {
     }
 
     /// Runs the heads on all marks of a slice. The model starts from a mask drawn with them, else from its last answer there.
-    fn decode(&mut self, at: usize, frame: usize, marks: &Marks, first: bool, reverse: bool) -> Result<SamOutput> {
+    fn decode(
+        &mut self,
+        at: usize,
+        frame: usize,
+        marks: &Marks,
+        (first, reverse): (bool, bool),
+        wish: Wish,
+    ) -> Result<SamOutput> {
         let (model, size) = (self.model.clone(), self.model.config().image_size);
         let features = self.slices.features(&model, frame)?;
         let drawn = marks.mask.as_ref().map(|mask| upload(&Object::model_mask(mask, size), model.device()));
@@ -83,8 +106,7 @@ impl Session {
         };
         let conditioned =
             if first { model.without_memory(&features) } else { self.conditioned(at, frame, reverse, &features)? };
-        let multimask = model.use_multimask(first, marks.tokens());
-        Ok(model.forward_sam_heads(&conditioned, &features, points.as_ref(), start.as_ref(), multimask))
+        Ok(model.answer(&conditioned, &features, points.as_ref(), start.as_ref(), wish))
     }
 
     /// Box corners, then clicks, in the model's pixels; `None` where there are neither.

@@ -83,6 +83,9 @@ pub struct PromptInfo {
     pub mask: bool,
     /// were the earlier points and box of the slice forgotten?
     pub replace: bool,
+    /// which of the model's masks was chosen, where one was
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<u8>,
 }
 
 impl Session {
@@ -142,6 +145,7 @@ impl PromptInfo {
             bounds: marks.bounds,
             mask: marks.mask.is_some(),
             replace: marks.replace,
+            choice: marks.choice,
         }
     }
 }

@@ -62,11 +62,15 @@ impl Session {
 
     /// Logits `[rows, columns]` on the host, at the volume's resolution.
     pub(super) fn full_size(&self, output: &Output) -> Result<Tensor> {
+        Ok(self.scaled(output.low_res.get()?))
+    }
+
+    /// The model's logits `[1, 1, h, w]` as `[rows, columns]` on the host.
+    pub(super) fn scaled(&self, low_res: Tensor) -> Tensor {
         checkpoint();
         let size = [self.volume().rows as i64, self.volume().columns as i64];
-        let low_res = output.low_res.get()?;
         let logits = if low_res.size()[2..] == size { low_res } else { resize_bilinear(&low_res, size) };
-        Ok(download(&logits).squeeze_dim(0).squeeze_dim(0))
+        download(&logits).squeeze_dim(0).squeeze_dim(0)
     }
 
     pub(super) fn object_mask(&self, object: u32, output: &Output) -> Result<ObjectMask> {

@@ -15,10 +15,12 @@ pub(crate) mod memory;
 mod notices;
 mod object;
 mod overlap;
+mod preview;
 mod propagate;
 mod properties;
 mod resize;
 mod segment_all;
+mod shapes;
 mod slices;
 mod state;
 mod step;
@@ -30,6 +32,7 @@ pub use image::prepare;
 pub use notices::{Notice, NoticeInfo};
 pub use object::{Marks, Mask, Point};
 pub use overlap::Overlap;
+pub use preview::Preview;
 pub use propagate::{Range, SliceResult};
 pub use properties::{Properties, PropertyChange};
 pub use segment_all::{Found, segment_all};
@@ -276,10 +279,7 @@ impl Session {
     }
 
     fn prompted(&mut self, frame: usize, object: u32, marks: Marks) -> Result<ObjectMask> {
-        self.check_frame(frame)?;
-        marks.check(self.volume().rows, self.volume().columns)?;
-        check_number(object)?;
-        self.check_unlocked(object)?;
+        self.check_prompt(frame, object, &marks)?;
         let step = Step::Prompt(PromptStep::new(frame, object, &marks));
         self.change(step, |session| {
             session.position_or_new(object);
@@ -287,6 +287,20 @@ impl Session {
             session.compute(|session| session.answer(frame, object, marks.clone()))?;
             session.mask(frame, object)
         })
+    }
+
+    /// Can these marks be given to this object there?
+    fn check_prompt(&self, frame: usize, object: u32, marks: &Marks) -> Result<()> {
+        self.check_frame(frame)?;
+        marks.check(self.volume().rows, self.volume().columns)?;
+        check_number(object)?;
+        self.check_unlocked(object)?;
+        match marks.choice {
+            Some(choice) if !self.model.has_alternatives() => {
+                Err(Error::invalid(format!("choice {choice}: this model has one mask for a prompt")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Is there such a slice?

@@ -76,6 +76,9 @@ pub struct Marks {
     pub mask: Option<Mask>,
     /// forget the earlier points and box of the slice (the model still starts from its last answer)
     pub replace: bool,
+    /// which of the masks that the model has for a click is the answer, 1 to 3 ([`Session::preview`](super::Session::preview) shows them);
+    /// default: the one that it takes itself
+    pub choice: Option<u8>,
 }
 
 impl Marks {
@@ -87,6 +90,7 @@ impl Marks {
         self.points.extend(&later.points);
         self.bounds = later.bounds.or(self.bounds);
         self.mask = later.mask.clone();
+        self.choice = later.choice;
     }
 
     /// Clicks and box corners.
@@ -110,6 +114,15 @@ impl Marks {
             return Err(Error::invalid(format!(
                 "box [{x0}, {y0}, {x1}, {y1}] must be [left, top, right, bottom] inside the slice: {size}"
             )));
+        }
+        match self.choice {
+            Some(choice) if !(1..=3).contains(&choice) => {
+                return Err(Error::invalid(format!("choice {choice} is none: a click has the masks 1, 2 and 3")));
+            }
+            Some(_) if self.tokens() == 0 => {
+                return Err(Error::invalid("a choice is among the masks of a click or a box: give one with it"));
+            }
+            _ => {}
         }
         match &self.mask {
             Some(mask) if (mask.rows, mask.columns) != (rows, columns) || mask.pixels.len() != rows * columns => {

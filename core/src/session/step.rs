@@ -98,6 +98,9 @@ pub struct PromptStep {
     /// were the earlier points and box of the slice forgotten?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
+    /// which of the model's masks was chosen, 1 to 3
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<u8>,
 }
 
 impl PromptStep {
@@ -112,6 +115,7 @@ impl PromptStep {
             bounds: marks.bounds.map(|bounds| bounds.map(short)),
             mask: marks.mask.as_ref().map(rle),
             replace: marks.replace,
+            choice: marks.choice,
         }
     }
 
@@ -124,6 +128,7 @@ impl PromptStep {
             bounds: self.bounds.map(|bounds| bounds.map(single)),
             mask: self.mask.as_ref().map(Mask::from_rle).transpose()?,
             replace: self.replace,
+            choice: self.choice,
         })
     }
 }
@@ -203,7 +208,8 @@ impl fmt::Display for PromptStep {
         };
         let bounds = self.bounds.map(|_| "box".to_owned());
         let mask = self.mask.as_ref().map(|_| "mask".to_owned());
-        let parts: Vec<String> = [points, bounds, mask].into_iter().flatten().collect();
+        let choice = self.choice.map(|choice| format!("choice {choice}"));
+        let parts: Vec<String> = [points, bounds, mask, choice].into_iter().flatten().collect();
         write!(f, "slice {}, object {}: {}", self.frame, self.object, parts.join(", "))
     }
 }
@@ -237,10 +243,11 @@ mod tests {
             bounds: Some([0.0, 0.5, 2.0, 3.0]),
             mask: Some(Mask { rows: 3, columns: 4, pixels }),
             replace: true,
+            choice: Some(3),
         };
         let prompt = PromptStep::new(2, 7, &marks);
         assert_eq!(prompt.marks().unwrap(), marks);
-        assert_eq!(Step::Prompt(prompt.clone()).to_string(), "slice 2, object 7: 1 point, box, mask");
+        assert_eq!(Step::Prompt(prompt.clone()).to_string(), "slice 2, object 7: 1 point, box, mask, choice 3");
         let steps = [
             Step::Prompt(prompt),
             Step::Propagate {

@@ -82,12 +82,9 @@ fn raw_sizes(case: &Case, interface: &Interface) -> anyhow::Result<()> {
         size,
         frame: 1,
         object: 1,
-        flags: 0,
         points: place.as_ptr(),
-        labels: null(),
         point_count,
-        bounds: null(),
-        mask: null(),
+        ..PromptStruct::empty()
     };
     // Safety: handles and structs as the header says, but for their sizes.
     unsafe {
@@ -157,15 +154,10 @@ fn drawn_mask(case: &Case) -> anyhow::Result<String> {
         let (volume, model) = raw_handles(case, interface)?;
         let (mut session, mut mask) = (null_mut(), null_mut());
         let prompt = |mask: *const ViewStruct| PromptStruct {
-            size: size_of::<PromptStruct>(),
             frame: 1,
             object: 1,
-            flags: 0,
-            points: null(),
-            labels: null(),
-            point_count: 0,
-            bounds: null(),
             mask,
+            ..PromptStruct::empty()
         };
         // Safety: handles and structs as the header says, or wrong as it allows.
         unsafe {

@@ -56,6 +56,13 @@ class Prompt(Structure):
         ("point_count", c_size_t),
         ("bounds", c_void_p),
         ("mask", POINTER(View)),
+        ("choice", c_uint32),
+        ("line_label", c_uint32),
+        ("line", c_void_p),
+        ("line_count", c_size_t),
+        ("line_width", c_double),
+        ("polygon", c_void_p),
+        ("polygon_count", c_size_t),
     ]
 
 

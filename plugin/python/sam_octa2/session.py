@@ -130,6 +130,23 @@ class Session(Handle):
         """A drawn mask, `[rows, columns]`: the object is where it is not 0. (`mask_of` asks for the session's own.)"""
         return self.prompt(frame, object=object, mask=pixels)
 
+    def scribble(
+        self,
+        frame: Optional[int],
+        line: npt.ArrayLike,
+        *,
+        object: int = 1,
+        width: float = 3.0,
+        positive: bool = True,
+        patient: bool = False,
+    ) -> Mask:
+        """A stroke along the object, or beside it: `line` holds its places, `width` how wide it was drawn, in pixels. It becomes clicks."""
+        return self.prompt(frame, object=object, line=line, line_width=width, line_positive=positive, patient=patient)
+
+    def polygon(self, frame: Optional[int], corners: npt.ArrayLike, *, object: int = 1, patient: bool = False) -> Mask:
+        """An outline as a drawn mask. With a click or a box beside it (`prompt`) the model starts from it."""
+        return self.prompt(frame, object=object, polygon=corners, patient=patient)
+
     def prompt(
         self,
         frame: Optional[int] = None,
@@ -139,46 +156,60 @@ class Session(Handle):
         labels: Optional[Sequence[int]] = None,
         box: Optional[npt.ArrayLike] = None,
         mask: Union[None, Mask, npt.ArrayLike] = None,
+        line: Optional[npt.ArrayLike] = None,
+        line_width: float = 3.0,
+        line_positive: bool = True,
+        polygon: Optional[npt.ArrayLike] = None,
+        choice: Optional[int] = None,
         patient: bool = False,
         replace: bool = False,
         progress: Optional[Progress] = None,
         cancel: Optional[Cancel] = None,
     ) -> Mask:
-        """Points, box and mask in any mixture, on one slice.
+        """Points, box, mask, scribble and polygon in any mixture, on one slice.
 
         Coordinates are pixels of the slice, x to the right, y down. With `patient` they are millimetres in the patient (RAS+), x, y, z,
-        and the slice is found from them. `replace` forgets the earlier points and box of the slice.
+        and the slice is found from them. `replace` forgets the earlier points and box of the slice. `choice`: which of the model's masks of
+        a click is the answer, 1 to 3; `preview` shows them.
         """
-        if frame is None and (not patient or (points is None and box is None)):
-            raise InvalidArgument("which slice? Only points and boxes in the patient's millimetres say it themselves")
-        width = 3 if patient else 2
-        prompt = _abi.Prompt(size=ctypes.sizeof(_abi.Prompt), object=object_number(object))
-        prompt.frame = 0 if frame is None else frame_number(frame)
-        prompt.flags = _abi.PROMPT_PATIENT * patient | _abi.PROMPT_REPLACE * replace
-        kept: List[npt.NDArray[Any]] = []  # what the prompt points to
-        if points is not None:
-            places = _numbers("points", points, width)
-            prompt.points, prompt.point_count = places.ctypes.data, len(places)
-            kept.append(places)
-            if labels is not None:
-                signs = np.ascontiguousarray(labels, np.int32).ravel()
-                if len(signs) != len(places):
-                    raise InvalidArgument(f"{len(places)} points, but {len(signs)} labels")
-                prompt.labels = signs.ctypes.data
-                kept.append(signs)
-        if box is not None:
-            corners = _numbers("box", box, width)
-            if len(corners) != 2:
-                raise InvalidArgument(f"a box has {2 * width} numbers, not {corners.size}")
-            prompt.bounds = corners.ctypes.data
-            kept.append(corners)
-        if mask is not None:
-            pixels = mask.numpy("dense") if isinstance(mask, Mask) else np.asarray(mask)
-            pixels = pixels if pixels.dtype == np.uint8 else (pixels != 0).view(np.uint8)
-            prompt.mask = ctypes.pointer(_memory.describe(pixels))
-            kept.append(pixels)
+        prompt, kept = _prompt(
+            frame, object, points, labels, box, mask, line, line_width, line_positive, polygon, choice, patient, replace
+        )
         with calling(progress, cancel) as call:
-            return Mask._of(load().handle("session_prompt", self._pointer, prompt, call.host))
+            answer = load().handle("session_prompt", self._pointer, prompt, call.host)
+        del kept
+        return Mask._of(answer)
+
+    def preview(
+        self,
+        frame: Optional[int] = None,
+        *,
+        object: int = 1,
+        points: Optional[npt.ArrayLike] = None,
+        labels: Optional[Sequence[int]] = None,
+        box: Optional[npt.ArrayLike] = None,
+        mask: Union[None, Mask, npt.ArrayLike] = None,
+        line: Optional[npt.ArrayLike] = None,
+        line_width: float = 3.0,
+        line_positive: bool = True,
+        polygon: Optional[npt.ArrayLike] = None,
+        choice: Optional[int] = None,
+        patient: bool = False,
+        replace: bool = False,
+        progress: Optional[Progress] = None,
+        cancel: Optional[Cancel] = None,
+    ) -> Tuple[Mask, List[Mask]]:
+        """What `prompt` would answer, and the masks to choose from (`choice` 1 first; none where the model has one mask for a prompt). For a
+        pointer that hovers: nothing is changed, and nothing is to be undone."""
+        prompt, kept = _prompt(
+            frame, object, points, labels, box, mask, line, line_width, line_positive, polygon, choice, patient, replace
+        )
+        places, count = (ctypes.c_void_p * 8)(), ctypes.c_uint64()
+        with calling(progress, cancel) as call:
+            load().call("session_preview", self._pointer, prompt, call.host, places, len(places), count)
+        del kept
+        answer, *choices = (Mask._of(place) for place in places if place)
+        return answer, choices
 
     def encode(
         self, frame: int, *, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None
@@ -397,3 +428,60 @@ def _numbers(name: str, values: npt.ArrayLike, width: int) -> npt.NDArray[np.flo
     if numbers.size % width:
         raise InvalidArgument(f"{name}: {numbers.size} numbers, but every place has {width}")
     return numbers.reshape(-1, width)
+
+
+def _prompt(
+    frame: Optional[int],
+    object: int,
+    points: Optional[npt.ArrayLike],
+    labels: Optional[Sequence[int]],
+    box: Optional[npt.ArrayLike],
+    mask: Union[None, Mask, npt.ArrayLike],
+    line: Optional[npt.ArrayLike],
+    line_width: float,
+    line_positive: bool,
+    polygon: Optional[npt.ArrayLike],
+    choice: Optional[int],
+    patient: bool,
+    replace: bool,
+) -> Tuple[_abi.Prompt, List[npt.NDArray[Any]]]:
+    """A prompt for C, and what it points to."""
+    if frame is None and (not patient or all(places is None for places in (points, box, line, polygon))):
+        raise InvalidArgument("which slice? Only places in the patient's millimetres say it themselves")
+    width = 3 if patient else 2
+    prompt = _abi.Prompt(size=ctypes.sizeof(_abi.Prompt), object=object_number(object))
+    prompt.frame = 0 if frame is None else frame_number(frame)
+    prompt.flags = _abi.PROMPT_PATIENT * patient | _abi.PROMPT_REPLACE * replace
+    prompt.choice = 0 if choice is None else whole("choice", choice, 1, 3)
+    kept: List[npt.NDArray[Any]] = []
+    if points is not None:
+        places = _numbers("points", points, width)
+        prompt.points, prompt.point_count = places.ctypes.data, len(places)
+        kept.append(places)
+        if labels is not None:
+            signs = np.ascontiguousarray(labels, np.int32).ravel()
+            if len(signs) != len(places):
+                raise InvalidArgument(f"{len(places)} points, but {len(signs)} labels")
+            prompt.labels = signs.ctypes.data
+            kept.append(signs)
+    if box is not None:
+        corners = _numbers("box", box, width)
+        if len(corners) != 2:
+            raise InvalidArgument(f"a box has {2 * width} numbers, not {corners.size}")
+        prompt.bounds = corners.ctypes.data
+        kept.append(corners)
+    if line is not None:
+        places = _numbers("line", line, width)
+        prompt.line, prompt.line_count = places.ctypes.data, len(places)
+        prompt.line_width, prompt.line_label = line_width, int(line_positive)
+        kept.append(places)
+    if polygon is not None:
+        places = _numbers("polygon", polygon, width)
+        prompt.polygon, prompt.polygon_count = places.ctypes.data, len(places)
+        kept.append(places)
+    if mask is not None:
+        pixels = mask.numpy("dense") if isinstance(mask, Mask) else np.asarray(mask)
+        pixels = pixels if pixels.dtype == np.uint8 else (pixels != 0).view(np.uint8)
+        prompt.mask = ctypes.pointer(_memory.describe(pixels))
+        kept.append(pixels)
+    return prompt, kept

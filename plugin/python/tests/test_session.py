@@ -228,14 +228,14 @@ def test_objects_have_names_and_locks(session):
     session.set_object(1, name="FAZ", colour=(255, 128, 0), property="faz", locked=True)
     told = session.object(1)
     assert (told["name"], told["colour"], told["locked"], told["visible"]) == ("FAZ", "#ff8000", True, True)
-    with pytest.raises(sam_octa2.InvalidArgument, match="locked"):
+    with pytest.raises(InvalidArgument, match="locked"):
         session.click(2, 5, 5)
     session.set_object(1, name="", locked=False)
     assert session.object(1)["name"] is None and session.object(1)["property"] == "faz"
     session.set_object(2, name="empty")
     assert session.undo()["op"] == "set_object"
     for wrong in ({"colour": "red"}, {"property": "vesel"}, {"name": "x" * 65}):
-        with pytest.raises(sam_octa2.InvalidArgument):
+        with pytest.raises(InvalidArgument):
             session.set_object(1, **wrong)
 
 
@@ -246,5 +246,21 @@ def test_chosen_objects_are_followed_while_they_are_there(session):
     done = session.propagate(objects=[2], patience=1, threshold=1000.0, on_slice=lambda s: seen.update({s.frame: [m.object for m in s.masks]}))
     assert done == 2 and seen == {2: [2], 3: [2]}
     assert any(told["kind"] == "lost" and told["object"] == 2 for told in session.notices())
-    with pytest.raises(sam_octa2.InvalidArgument):
+    with pytest.raises(InvalidArgument):
         session.propagate(objects=[])
+
+
+def test_a_preview_shows_the_choices_and_changes_nothing(session):
+    before = session.save()
+    answer, choices = session.preview(2, points=[(128, 100)])
+    assert session.save() == before and len(choices) == 3
+    np.testing.assert_array_equal(session.click(2, 128, 100).numpy("logits"), answer.numpy("logits"))
+    session.undo()
+    chosen = session.prompt(2, points=[(128, 100)], choice=2)
+    np.testing.assert_array_equal(chosen.numpy("logits"), choices[1].numpy("logits"))
+    session.scribble(3, [(100, 90), (120, 90)], object=2, width=10)
+    assert session.object(2)["prompts"][0]["points"] == [[100, 90], [110, 90], [120, 90]]
+    square = session.polygon(3, [(20, 20), (40, 20), (40, 40), (20, 40)], object=3)
+    assert square.numpy()[30, 30] == 1 and square.numpy()[60, 60] == 0
+    with pytest.raises(InvalidArgument):
+        session.prompt(2, points=[(1, 1)], choice=4)

@@ -48,6 +48,8 @@ pub(super) struct SavedMarks {
     bounds: Option<[u32; 4]>,
     mask: bool,
     replace: bool,
+    #[serde(default)]
+    choice: Option<u8>,
 }
 
 /// Things with numbers, in the order in which they were first met.
@@ -273,6 +275,7 @@ impl SavedMarks {
             bounds: marks.bounds.map(|bounds| bounds.map(f32::to_bits)),
             mask: marks.mask.is_some(),
             replace: marks.replace,
+            choice: marks.choice,
         }
     }
 
@@ -283,6 +286,7 @@ impl SavedMarks {
             bounds: self.bounds.map(|bounds| bounds.map(f32::from_bits)),
             mask: self.mask.then(|| reader.mask(mask, volume.rows, volume.columns)).transpose()?,
             replace: self.replace,
+            choice: self.choice,
         };
         marks.check(volume.rows, volume.columns).map_err(damaged)?;
         Ok(marks)

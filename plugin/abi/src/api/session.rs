@@ -11,7 +11,7 @@ use crate::raw::{
 use crate::{Flow, HostObserver, PluginError};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 /// What a user gives at once on one slice.
@@ -33,6 +33,16 @@ pub struct Prompt {
     pub patient: bool,
     /// forget the earlier points and box of the slice
     pub replace: bool,
+    /// which of the model's masks of a click is the answer, 1 to 3; 0: the one that it takes itself
+    pub choice: u32,
+    /// a scribble, each place as a point
+    pub line: Vec<f64>,
+    /// how wide it was drawn, in pixels
+    pub line_width: f64,
+    /// is it outside of the object?
+    pub line_outside: bool,
+    /// the corners of a polygon, each as a point: a drawn mask
+    pub polygon: Vec<f64>,
 }
 
 impl Prompt {
@@ -106,10 +116,39 @@ impl Api {
 impl Session {
     /// Marks an object on a slice, and answers with its mask there.
     pub fn prompt(&self, prompt: &Prompt, host: &mut dyn HostObserver) -> Result<Mask, PluginError> {
+        let handle = self.prompted(prompt, host, |raw, host| {
+            self.api.make(|mask, error| unsafe { (self.api.tables.session.prompt)(self.handle, raw, host, mask, error) })
+        })?;
+        Ok(Mask::new(self.api, handle))
+    }
+
+    /// What a prompt would be answered, then the masks to choose from, where the model has several; nothing is changed.
+    pub fn preview(&self, prompt: &Prompt, host: &mut dyn HostObserver) -> Result<Vec<Mask>, PluginError> {
+        let (mut masks, mut count) = ([null_mut(); 8], 0u64);
+        self.prompted(prompt, host, |raw, host| {
+            let (preview, room) = (self.api.tables.session.preview, masks.len());
+            self.api.call(|error| unsafe {
+                preview(self.handle, raw, host, masks.as_mut_ptr(), room, &raw mut count, error)
+            })
+        })?;
+        let given = masks.into_iter().take(count as usize).filter(|mask| !mask.is_null());
+        Ok(given.map(|mask| Mask::new(self.api, mask)).collect())
+    }
+
+    /// Calls with a prompt as C wants it.
+    fn prompted<T>(
+        &self,
+        prompt: &Prompt,
+        host: &mut dyn HostObserver,
+        work: impl FnOnce(*const PromptStruct, *const HostStruct) -> Result<T, PluginError>,
+    ) -> Result<T, PluginError> {
         let places = if prompt.patient { 3 } else { 2 };
         let invalid = |what: &str| Err(PluginError::new("invalid_argument", what));
+        let whole = |values: &[f64]| values.len().is_multiple_of(places);
         let point_count = prompt.points.len() / places;
-        if !prompt.points.len().is_multiple_of(places) || !matches!(prompt.bounds.len(), 0 | 4 | 6) {
+        if ![&prompt.points, &prompt.line, &prompt.polygon].into_iter().all(|values| whole(values))
+            || !matches!(prompt.bounds.len(), 0 | 4 | 6)
+        {
             return invalid("a place has two numbers, in the patient three");
         }
         if !prompt.bounds.is_empty() && prompt.bounds.len() != 2 * places {
@@ -122,7 +161,6 @@ impl Session {
         let mask = mask.map(|(rows, columns, values)| lent(values.clone(), &[*rows, *columns])).transpose()?;
         let of = |values: &[f64]| if values.is_empty() { null() } else { values.as_ptr() };
         let raw = PromptStruct {
-            size: size_of::<PromptStruct>(),
             frame: prompt.frame,
             object: prompt.object,
             flags: PROMPT_PATIENT * u32::from(prompt.patient) + PROMPT_REPLACE * u32::from(prompt.replace),
@@ -131,13 +169,16 @@ impl Session {
             point_count,
             bounds: of(&prompt.bounds),
             mask: mask.as_ref().map_or(null(), std::ptr::from_ref),
+            choice: prompt.choice,
+            line_label: u32::from(!prompt.line_outside),
+            line: of(&prompt.line),
+            line_count: prompt.line.len() / places,
+            line_width: prompt.line_width,
+            polygon: of(&prompt.polygon),
+            polygon_count: prompt.polygon.len() / places,
+            ..PromptStruct::empty()
         };
-        let handle = with_host(host, |host| {
-            self.api.make(|mask, error| unsafe {
-                (self.api.tables.session.prompt)(self.handle, &raw const raw, host, mask, error)
-            })
-        })?;
-        Ok(Mask::new(self.api, handle))
+        with_host(host, |host| work(&raw const raw, host))
     }
 
     /// Follows all objects; `range` as of `sam_octa2_session_propagate`. What is done when it is stopped stays.

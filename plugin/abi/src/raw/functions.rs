@@ -97,6 +97,10 @@ macro_rules! functions {
                 encode(session: Handle<Session>, frame: u64, host: *const HostStruct, error: Failure) -> Status;
                 /// `[any thread; blocks]` Marks an object on a slice; `mask` (may be null) gets the answer there. An object that is new is added.
                 prompt(session: Handle<Session>, prompt: *const PromptStruct, host: *const HostStruct, mask: Out<Mask>, error: Failure) -> Status;
+                /// `[any thread; blocks]` What `sam_octa2_session_prompt` would answer, for a pointer that hovers: nothing is changed, no step is done. `masks` has
+                /// `room` places: the first gets the answer, the next ones the masks to choose from (`choice` of the prompt, 1 first); `count` gets how
+                /// many there are, the answer included: 1 where the model has one mask for a prompt. Those beyond `room` are not given.
+                preview(session: Handle<Session>, prompt: *const PromptStruct, host: *const HostStruct, masks: Out<Mask>, room: usize, count: *mut u64, error: Failure) -> Status;
                 /// `[any thread; blocks]` Removes one prompt of an object on a slice: `index` counts from 0 in the order given; UINT64_MAX: the last one.
                 remove_prompt(session: Handle<Session>, frame: u64, object: u32, index: u64, host: *const HostStruct, error: Failure) -> Status;
                 /// `[any thread; blocks]` Takes back all prompts of an object on a slice; what was tracked there comes back.

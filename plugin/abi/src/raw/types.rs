@@ -292,6 +292,45 @@ pub struct PromptStruct {
     pub bounds: *const f64,
     /// uint8 `[rows, columns]`, not 0: object; or null
     pub mask: *const ViewStruct,
+    /// which of the model's masks of a click is the answer, 1 to 3 (`sam_octa2_session_preview` shows them); 0: the one that it takes
+    /// itself
+    pub choice: u32,
+    /// of `line`: 1: on the object, 0: outside
+    pub line_label: u32,
+    /// a scribble: the places of a polyline, as of `points`; it becomes clicks along it
+    pub line: *const f64,
+    /// how many places
+    pub line_count: usize,
+    /// how wide it was drawn, in pixels: about as far apart are the clicks
+    pub line_width: f64,
+    /// the corners of a polygon, as of `points`: it is a drawn mask
+    pub polygon: *const f64,
+    /// how many corners
+    pub polygon_count: usize,
+}
+
+impl PromptStruct {
+    /// Nothing marked, with the right size.
+    pub fn empty() -> Self {
+        Self {
+            size: size_of::<Self>(),
+            frame: 0,
+            object: 0,
+            flags: 0,
+            points: std::ptr::null(),
+            labels: std::ptr::null(),
+            point_count: 0,
+            bounds: std::ptr::null(),
+            mask: std::ptr::null(),
+            choice: 0,
+            line_label: 0,
+            line: std::ptr::null(),
+            line_count: 0,
+            line_width: 0.0,
+            polygon: std::ptr::null(),
+            polygon_count: 0,
+        }
+    }
 }
 
 /// `form` of `sam_octa2_mask_view` and `sam_octa2_mask_dlpack`.

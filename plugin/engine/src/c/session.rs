@@ -12,7 +12,7 @@ use sam_octa2_abi::raw::{
     Failure, Handle, HostStruct, OnSliceStruct, Out, PromptStruct, Reply, Status, Text, ViewStruct,
 };
 use sam_octa2_core::progress::{Flow, Observer, Progress, unwatched};
-use sam_octa2_core::session::{PropertyChange, SliceResult};
+use sam_octa2_core::session::{Preview, PropertyChange, SliceResult};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -133,6 +133,44 @@ pub unsafe extern "C" fn prompt(
             })?;
             if !mask.is_null() {
                 *mask = MASKS.add(answer);
+            }
+            Ok(())
+        })
+    }
+}
+
+pub unsafe extern "C" fn preview(
+    session: Handle<Session>,
+    prompt: *const PromptStruct,
+    host: *const HostStruct,
+    masks: Out<Mask>,
+    room: usize,
+    count: *mut u64,
+    error: Failure,
+) -> Status {
+    // Safety: the header's rules.
+    unsafe {
+        let duty = prompts::duty(prompt); // released at the end, whatever happens
+        long_as("preview", host, error, |_| {
+            let (first, count) = (Place::new("masks", masks)?, Place::new("count", count)?);
+            if room == 0 {
+                return Err(convert::invalid("`room` is 0: `masks` needs a place for the answer"));
+            }
+            let prompt = &sized(prompt)?;
+            let work = SESSIONS.get(session)?;
+            let (frame, marks) = prompts::read(prompt, duty, work.volume())?;
+            let found = work.with(|session| {
+                let Preview { mask, alternatives } = session.preview(frame, prompt.object, &marks)?;
+                let all = [&mask].into_iter().chain(&alternatives);
+                all.map(|mask| Work::slice_mask(session, frame, mask)).collect::<sam_octa2_core::Result<Vec<_>>>()
+            })?;
+            count.give(found.len() as u64);
+            let mut found = found.into_iter().take(room).map(|mask| MASKS.add(mask));
+            if let Some(mask) = found.next() {
+                first.give(mask);
+            }
+            for (at, mask) in (1..room).zip(found) {
+                *masks.add(at) = mask;
             }
             Ok(())
         })

@@ -12,7 +12,7 @@ use serde::Serialize;
 /// What a step may have; what it has depends on `op`.
 macro_rules! step {
     () => {
-        "#{op, text, frame?, object?, points?, labels?, box?, mask?: #{size, counts}, replace?, index?, direction?, start?, max_frames?, objects?, patience?, threshold?, slices?, name?, colour?, property?, visible?, locked?}"
+        "#{op, text, frame?, object?, points?, labels?, box?, mask?: #{size, counts}, replace?, choice?, index?, direction?, start?, max_frames?, objects?, patience?, threshold?, slices?, name?, colour?, property?, visible?, locked?}"
     };
 }
 

@@ -5,7 +5,7 @@ use super::library::Library;
 use super::session::SessionValue;
 use super::values::{Checked, Fallible, float, int, native, object, whole};
 use rhai::{Dynamic, INT, NativeCallContext};
-use sam_octa2_core::session::Mask;
+use sam_octa2_core::session::{Mask, ObjectMask};
 use std::sync::Arc;
 
 /// The mask of an object on a slice.
@@ -64,6 +64,12 @@ pub fn register(library: &mut Library<'_>) {
 impl MaskValue {
     fn of(session: &SessionValue, frame: usize, object: u32) -> Checked<Self> {
         let found = session.lock()?.mask(frame, object)?;
+        Self::of_answer(session, frame, &found)
+    }
+
+    /// An answer on a slice.
+    pub fn of_answer(session: &SessionValue, frame: usize, found: &ObjectMask) -> Checked<Self> {
+        let object = found.object;
         let pixels: Vec<bool> = found.values()?.iter().map(|&logit| logit > 0.0).collect();
         let area = pixels.iter().filter(|&&inside| inside).count();
         let (rows, columns) = (session.volume.volume.rows, session.volume.volume.columns);

@@ -2,17 +2,18 @@
 
 use super::Context;
 use super::engine::HostRef;
+use super::errors::Failure;
 use super::files::Files;
 use super::labels::LabelsValue;
 use super::library::Library;
 use super::mask::MaskValue;
-use super::session::{SessionValue, answer};
+use super::session::{SessionValue, answer, numbers_of};
 use super::values::{Checked, Fallible, Options, int, list, native, number, numbers, object, refused, truth, whole};
 use crate::convert::ToHost;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use sam_octa2_core::io::Rle;
 use sam_octa2_core::job;
-use sam_octa2_core::session::{Marks, Mask, Point};
+use sam_octa2_core::session::{Marks, Mask, ObjectMask, Point, Preview};
 use std::path::PathBuf;
 
 /// Makes them known to scripts, in the section that is open.
@@ -47,10 +48,31 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             mask,
         )
         .function(
-            "prompt(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace}) -> Map #{frame, object, iou, score, area}",
-            "Any mixture at once, as in a prompt file; `replace: true` forgets the earlier points and box of the slice.",
+            "prompt(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace, line, width, outside, polygon, choice}) -> Map #{frame, object, iou, score, area}",
+            "Any mixture at once, as in a prompt file; `replace: true` forgets the earlier points and box of the slice; `line`, `width`, \
+             `outside`: a scribble; `polygon`: corners; `choice`: which of the model's masks of a click is the answer, 1 to 3 (`preview`).",
             "session.prompt(3, 1, #{points: [[120, 80]], labels: [1], box: [10, 10, 160, 90]})",
             mixture,
+        )
+        .function(
+            "scribble(session: Session, frame: int, object: int, line: Array, options?: #{width, outside}) -> Map #{frame, object, iou, score, area}",
+            "A stroke along the object, or (`outside: true`) beside it: its places, and how wide it was drawn in pixels (3). It becomes clicks.",
+            "session.scribble(3, 1, [[100, 80], [120, 80]], #{width: 4})",
+            scribble_with,
+        )
+        .also("scribble", scribble)
+        .function(
+            "polygon(session: Session, frame: int, object: int, corners: Array) -> Map #{frame, object, iou, score, area}",
+            "An outline as a drawn mask; with a click or a box beside it (`prompt`) the model starts from it.",
+            "session.polygon(3, 1, [[100, 60], [140, 60], [120, 90]])",
+            polygon,
+        )
+        .function(
+            "preview(session: Session, frame: int, object: int, marks: #{points, labels, box, mask, replace, line, width, outside, polygon, choice}) -> Map #{frame, object, iou, score, area, mask: Mask, alternatives: [#{choice, iou, score, area, mask: Mask}]}",
+            "What `prompt` would answer, and the masks to choose from (none where the model has one mask for a prompt). Nothing is changed, and \
+             nothing is to be undone.",
+            "session.preview(3, 1, #{points: [[120, 80]]}).alternatives.len()",
+            preview,
         )
         .function(
             "prompts(session: Session, prompts: String|Map) -> Map #{direction, start, max_frames}",
@@ -162,16 +184,107 @@ fn mixture(
 ) -> Fallible<Map> {
     native(&call, || {
         let id = object("prompt: object", &id)?;
-        let marks = Options::new("prompt", &marks, &["points", "labels", "box", "mask", "replace"])?;
-        let points = marks.get("points", positions)?.unwrap_or_default();
-        let labels = marks.get("labels", signs)?.unwrap_or_default();
-        let marks = Marks {
-            points: Point::pairs(&points, &labels)?,
-            bounds: marks.get("box", corners_of)?,
-            mask: marks.get("mask", |what, mask| drawn(session, what, &frame, id, mask))?,
-            replace: marks.get("replace", truth)?.unwrap_or(false),
-        };
+        let marks = marks_of("prompt", session, &frame, id, &marks)?;
         prompt(session, "prompt", &frame, id, marks)
+    })
+}
+
+/// What a map of marks says.
+fn marks_of(function: &'static str, session: &SessionValue, frame: &Dynamic, id: u32, marks: &Dynamic) -> Checked<Marks> {
+    const KEYS: [&str; 10] =
+        ["points", "labels", "box", "mask", "replace", "line", "width", "outside", "polygon", "choice"];
+    let marks = Options::new(function, marks, &KEYS)?;
+    let points = marks.get("points", positions)?.unwrap_or_default();
+    let labels = marks.get("labels", signs)?.unwrap_or_default();
+    let mut points = Point::pairs(&points, &labels)?;
+    if let Some(line) = marks.get("line", positions)? {
+        let (width, outside) = (marks.get("width", number)?, marks.get("outside", truth)?);
+        points.extend(Point::scribble(&line, width.unwrap_or(WIDTH), !outside.unwrap_or(false))?);
+    }
+    let drawn = marks.get("mask", |what, mask| drawn(session, what, frame, id, mask))?;
+    let outline = marks.get("polygon", |what, corners| filled(session, what, corners))?;
+    if drawn.is_some() && outline.is_some() {
+        return Err(Failure::invalid(format!("{function}: a prompt has one drawn mask: give `mask` or `polygon`")));
+    }
+    Ok(Marks {
+        points,
+        bounds: marks.get("box", corners_of)?,
+        mask: drawn.or(outline),
+        replace: marks.get("replace", truth)?.unwrap_or(false),
+        choice: marks.get("choice", whole)?.map(|choice| u8::try_from(choice).unwrap_or(u8::MAX)),
+    })
+}
+
+/// how wide a scribble is where nobody says
+const WIDTH: f32 = 3.0;
+
+fn filled(session: &SessionValue, what: &str, corners: &Dynamic) -> Checked<Mask> {
+    let volume = &session.volume.volume;
+    Ok(Mask::polygon(volume.rows, volume.columns, &positions(what, corners)?)?)
+}
+
+fn scribble(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    line: Dynamic,
+) -> Fallible<Map> {
+    scribble_with(call, session, frame, id, line, Dynamic::from_map(Map::new()))
+}
+
+fn scribble_with(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    line: Dynamic,
+    options: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let options = Options::new("scribble", &options, &["width", "outside"])?;
+        let width = options.get("width", number)?.unwrap_or(WIDTH);
+        let outside = options.get("outside", truth)?.unwrap_or(false);
+        let points = Point::scribble(&positions("scribble: line", &line)?, width, !outside)?;
+        prompt(session, "scribble", &frame, object("scribble: object", &id)?, Marks { points, ..Marks::default() })
+    })
+}
+
+fn polygon(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    corners: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let mask = Some(filled(session, "polygon: corners", &corners)?);
+        prompt(session, "polygon", &frame, object("polygon: object", &id)?, Marks { mask, ..Marks::default() })
+    })
+}
+
+fn preview(
+    call: NativeCallContext,
+    session: &mut SessionValue,
+    frame: Dynamic,
+    id: Dynamic,
+    marks: Dynamic,
+) -> Fallible<Map> {
+    native(&call, || {
+        let id = object("preview: object", &id)?;
+        let marks = marks_of("preview", session, &frame, id, &marks)?;
+        let frame = whole("preview: frame", &frame)?;
+        let Preview { mask, alternatives } = session.lock()?.preview(frame, id, &marks)?;
+        let shown = |mask: &ObjectMask| Ok::<_, Failure>(Dynamic::from(MaskValue::of_answer(session, frame, mask)?));
+        let each = |(at, mask): (usize, &ObjectMask)| {
+            let mut told = numbers_of(mask)?;
+            told.extend([("choice".into(), int(at + 1).into()), ("mask".into(), shown(mask)?)]);
+            Ok::<_, Failure>(Dynamic::from_map(told))
+        };
+        let choices = alternatives.iter().enumerate().map(each).collect::<Checked<Array>>()?;
+        let mut told = answer(frame, &mask)?;
+        told.extend([("mask".into(), shown(&mask)?), ("alternatives".into(), choices.into())]);
+        Ok(told)
     })
 }
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 /// What `object` returns.
 macro_rules! object_shape {
     () => {
-        "#{id, name, colour, property, visible, locked, prompted_frames, frames, prompts: [#{frame, points, labels, box, mask, replace}]}"
+        "#{id, name, colour, property, visible, locked, prompted_frames, frames, prompts: [#{frame, points, labels, box, mask, replace, choice?}]}"
     };
 }
 /// A session with what it works on.

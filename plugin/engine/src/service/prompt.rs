@@ -44,13 +44,28 @@ pub unsafe fn read(prompt: &PromptStruct, duty: Option<Owner>, volume: &Volume) 
         true => &[][..],
         false => unsafe { slice::from_raw_parts(prompt.bounds, 2 * places) },
     };
+    // Safety: as above.
+    let several = |name: &str, values: *const f64, count: usize| match count {
+        0 => Ok(&[][..]),
+        count if values.is_null() || count > 1 << 20 => {
+            Err(convert::invalid(format!("{count} places, but `{name}` is null or there are too many")))
+        }
+        count => Ok(unsafe { slice::from_raw_parts(values, count * places) }),
+    };
+    let line = several("line", prompt.line, prompt.line_count)?;
+    let polygon = several("polygon", prompt.polygon, prompt.polygon_count)?;
     let placed = |values: &[f64]| if places == 3 { in_patient(values, volume) } else { Ok(in_pixels(values)) };
     let (point_frame, points) = placed(points)?;
     let (box_frame, corners) = placed(bounds)?;
-    let frame = match (point_frame, box_frame) {
-        (Some(one), Some(other)) if one != other => return Err(several_slices(one, other)),
-        (Some(frame), _) | (_, Some(frame)) => frame,
-        _ => usize::try_from(prompt.frame)
+    let (line_frame, line) = placed(line)?;
+    let (polygon_frame, polygon) = placed(polygon)?;
+    let said: Vec<usize> = [point_frame, box_frame, line_frame, polygon_frame].into_iter().flatten().collect();
+    let frame = match said.first() {
+        Some(&frame) => match said.iter().find(|&&other| other != frame) {
+            Some(&other) => return Err(several_slices(frame, other)),
+            None => frame,
+        },
+        None => usize::try_from(prompt.frame)
             .map_err(|_| convert::invalid(format!("slice {} does not exist: slices count from 0", prompt.frame)))?,
     };
     let bounds = match corners[..] {
@@ -58,13 +73,21 @@ pub unsafe fn read(prompt: &PromptStruct, duty: Option<Owner>, volume: &Volume) 
         [[x0, y0], [x1, y1]] => Some([x0, y0, x1, y1]),
         _ => None,
     };
-    let marks = Marks {
-        points: Point::pairs(&points, labels).map_err(convert::error)?,
-        bounds,
-        mask: mask.zip(duty).map(|(mask, owner)| unsafe { read_mask(&mask, owner, volume) }).transpose()?,
-        replace: prompt.flags & PROMPT_REPLACE != 0,
-    };
-    Ok((frame, marks))
+    let mut points = Point::pairs(&points, labels).map_err(convert::error)?;
+    if !line.is_empty() {
+        let clicks = Point::scribble(&line, prompt.line_width as f32, prompt.line_label != 0);
+        points.extend(clicks.map_err(convert::error)?);
+    }
+    let mut mask = mask.zip(duty).map(|(mask, owner)| unsafe { read_mask(&mask, owner, volume) }).transpose()?;
+    if !polygon.is_empty() {
+        if mask.is_some() {
+            return Err(convert::invalid("a prompt has one drawn mask: give `mask` or `polygon`"));
+        }
+        mask = Some(Mask::polygon(volume.rows, volume.columns, &polygon).map_err(convert::error)?);
+    }
+    let choice = u8::try_from(prompt.choice).unwrap_or(u8::MAX);
+    let replace = prompt.flags & PROMPT_REPLACE != 0;
+    Ok((frame, Marks { points, bounds, mask, replace, choice: Some(choice).filter(|&choice| choice != 0) }))
 }
 
 type Placed = (Option<usize>, Vec<[f32; 2]>);
