@@ -7,6 +7,7 @@
 # make evaluate   accuracy on labelled data: MODEL=nano OCTA500=DIR ENFACE=DIR PHANTOMS=2 (docs: scripts/evaluate.rhai)
 # make train-nano ROSSA=DIR   trains the small model from random weights, HOURS=2, into nano-training/; again: goes on (sam2_weights/README.md)
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
+# make test-viewers   clients of viewers and a browser against host-demo serve (docs/viewers.md)
 # make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
 
@@ -21,7 +22,7 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: test-batch test-slurm evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
+.PHONY: test-viewers test-batch test-slurm evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -71,6 +72,16 @@ test-gpu: build
 	SAM_OCTA2_TEST_DEVICE=cuda:0 cargo test --release -p sam-octa2-core --test gpu --test parity --test session --test train \
 	    -- --nocapture --test-threads 1
 	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
+
+# Real clients of viewers against `host-demo serve`; what is not installed (a Chromium, itksnap-dls) is skipped with a message.
+test-viewers: build tests/viewers/venv/ready
+	tests/viewers/venv/bin/pytest -q -rs tests/viewers
+
+tests/viewers/venv/ready: tests/viewers/requirements.txt
+	@$(PYTHON) -m venv tests/viewers/venv
+	@tests/viewers/venv/bin/pip install --quiet -r tests/viewers/requirements.txt
+	@tests/viewers/venv/bin/pip install --quiet --no-deps monailabel==0.8.5
+	@touch $@
 
 # Many tiny cases through Snakemake on this machine, while runs are killed.
 test-batch: build tests/batch/venv/ready

@@ -12,11 +12,16 @@ pytest.importorskip("nnInteractive.inference.remote", reason="nninteractive-clie
 from nnInteractive.inference.remote.remote_session import (  # noqa: E402
     ServerAtCapacityError,
     SessionExpiredError,
-    nnInteractiveRemoteInferenceSession as Remote,
+    nnInteractiveRemoteInferenceSession,
 )
 
-ARGUMENTS = ["--follow", "all", "--max-sessions", "3"]
+ARGUMENTS = ["--follow", "2", "--max-sessions", "3"]
 CLICK = (6, 126, 131)
+
+
+def Remote(address, **options):
+    """A client that waits as long as it takes: the machine may be busy."""
+    return nnInteractiveRemoteInferenceSession(address, read_timeout=900, write_timeout=900, connect_timeout=300, **options)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ pub fn unpack(bytes: &[u8], expected: usize, out: &mut Vec<u8>) -> Answer<()> {
         }
         3 => {
             let value = rest.get(..chunk.type_size).ok_or_else(|| wrong("it is cut off"))?;
-            if expected % chunk.type_size != 0 {
+            if !expected.is_multiple_of(chunk.type_size) {
                 return Err(wrong("its size is no multiple of its values'"));
             }
             (0..expected / chunk.type_size).for_each(|_| out.extend_from_slice(value));

@@ -10,7 +10,7 @@ use super::store::{Entry, Protocol, Slot};
 use super::work::{Step, Work};
 use super::{App, Shared};
 use axum::extract::multipart::MultipartRejection;
-use axum::extract::{Multipart, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64ct::{Base64, Encoding};
@@ -26,16 +26,16 @@ const OBJECT: u32 = 1;
 type Reply = Result<Json<Value>, Plain>;
 type Pairs = Query<Vec<(String, String)>>;
 
-/// Its routes.
-pub fn routes() -> Router<App> {
+/// Its routes; `large` is for those that get voxels.
+pub fn routes(large: DefaultBodyLimit) -> Router<App> {
     Router::new()
         .route("/status", get(status))
         .route("/start_session", get(start))
         .route("/end_session/{session}", get(end))
-        .route("/upload_raw/{session}", post(upload))
+        .route("/upload_raw/{session}", post(upload).layer(large))
         .route("/process_point_interaction/{session}", get(point))
-        .route("/process_scribble_interaction/{session}", post(scribble))
-        .route("/process_lasso_interaction/{session}", post(lasso))
+        .route("/process_scribble_interaction/{session}", post(scribble).layer(large))
+        .route("/process_lasso_interaction/{session}", post(lasso).layer(large))
         .route("/reset_interactions/{session}", get(reset))
         .route("/v2/models", get(models))
         .route("/v2/start_session/{model}", get(start_with))

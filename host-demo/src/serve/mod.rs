@@ -148,15 +148,15 @@ fn token(server: &Server) -> anyhow::Result<Option<String>> {
 
 /// All protocols.
 fn router(app: &App) -> Router {
+    let large = DefaultBodyLimit::max(app.max_volume.saturating_add(1 << 20)); // elsewhere 2 MB
     Router::new()
-        .merge(itksnap::routes())
-        .merge(slicer::routes())
-        .merge(nninteractive::routes())
-        .merge(monai::routes())
-        .merge(page::routes())
+        .merge(itksnap::routes(large))
+        .merge(slicer::routes(large))
+        .merge(nninteractive::routes(large))
+        .merge(monai::routes(large))
+        .merge(page::routes(large))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
-        .layer(DefaultBodyLimit::max(app.max_volume.saturating_add(1 << 20)))
         .layer(RequestBodyTimeoutLayer::new(SILENCE))
         .layer(middleware::from_fn_with_state(app.clone(), guard::check))
         .layer(CatchPanicLayer::custom(panicked))

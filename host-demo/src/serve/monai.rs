@@ -10,7 +10,7 @@ use super::work::{Step, Watch, Work};
 use super::{App, guard};
 use axum::extract::multipart::MultipartRejection;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Multipart, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -28,18 +28,18 @@ const CLICKS: usize = 1000;
 type Form = Result<Multipart, MultipartRejection>;
 type Queried<T> = Result<Query<T>, QueryRejection>;
 
-/// Its routes.
-pub fn routes() -> Router<App> {
+/// Its routes; `large` is for those that get voxels.
+pub fn routes(large: DefaultBodyLimit) -> Router<App> {
     Router::new()
         .route("/auth/", get(login))
         .route("/auth/token", post(token))
         .route("/auth/token/valid", get(|| async { Json(json!({})) }))
         .route("/info/", get(info))
-        .route("/session/", put(session))
+        .route("/session/", put(session).layer(large))
         .route("/session/{session}", get(session_info).delete(session_end))
-        .route("/infer/{model}", post(infer))
-        .route("/datastore/", get(datastore).put(image))
-        .route("/datastore/image", put(image))
+        .route("/infer/{model}", post(infer).layer(large))
+        .route("/datastore/", get(datastore).put(image).layer(large))
+        .route("/datastore/image", put(image).layer(large))
         .route("/datastore/label", put(label))
 }
 

@@ -11,7 +11,7 @@ use super::store::{Entry, LIVENESS, Protocol, Slot};
 use super::work::{Step, Work};
 use super::{App, marks, nnia, slicer};
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,8 +25,8 @@ const LEASE: &str = "x-lease-token";
 const META: &str = "x-meta";
 const OBJECT: u32 = 1;
 
-/// Its routes.
-pub fn routes() -> Router<App> {
+/// Its routes; `large` is for those that get voxels.
+pub fn routes(large: DefaultBodyLimit) -> Router<App> {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({"ok": true})) }))
         .route("/claim", post(claim))
@@ -34,17 +34,17 @@ pub fn routes() -> Router<App> {
         .route("/release", post(release))
         .route("/heartbeat", post(heartbeat))
         .route("/lease_status", get(status))
-        .route("/set_image", post(set_image))
+        .route("/set_image", post(set_image).layer(large))
         .route("/set_target_buffer", post(set_target))
         .route("/set_do_autozoom", post(set_autozoom))
         .route("/reset_interactions", post(reset))
         .route("/undo", post(undo))
         .route("/predict", post(predict))
-        .route("/add_initial_seg_interaction", post(initial))
+        .route("/add_initial_seg_interaction", post(initial).layer(large))
         .route("/add_point_interaction", post(point))
         .route("/add_bbox_interaction", post(bounds))
-        .route("/add_scribble_interaction", post(scribble))
-        .route("/add_lasso_interaction", post(lasso))
+        .route("/add_scribble_interaction", post(scribble).layer(large))
+        .route("/add_lasso_interaction", post(lasso).layer(large))
 }
 
 /// The lease of a request. One that is gone is 410, so that the client offers to connect again.

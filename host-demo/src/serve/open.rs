@@ -1,11 +1,12 @@
 //! Volumes from files: those that the server was started with, and those that are sent to it.
 
 use super::Shared;
+use super::packed::gunzip_up_to;
 use super::refusal::{Answer, Refusal};
 use super::store::Held;
 use super::work::Watch;
 use sam_octa2_abi::Volume;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 
 /// A name without a folder in it. It decides about the format and is used for nothing else.
@@ -18,6 +19,9 @@ pub fn plain(name: &str) -> Answer<String> {
         false => Ok(plain.to_owned()),
     }
 }
+
+/// bytes of a file beside its voxels
+const HEAD: usize = 1 << 20;
 
 /// Endings of files that hold everything that belongs to them. What names other files (`.nhdr`, `.mhd`, `.xml`, DICOMDIR) could name any of this
 /// computer's.
@@ -50,23 +54,31 @@ fn check_whole(name: &str, bytes: &[u8]) -> Answer<()> {
     }
 }
 
-/// Reads a file that was sent, through a folder that is gone afterwards.
+/// Reads a file that was sent. It lies in a folder of its own, which goes with the volume: large volumes are read slice by slice.
 pub fn sent(shared: &Shared, name: &str, bytes: &[u8], watch: &mut Watch) -> Answer<(Volume, Held)> {
     let name = plain(name)?;
     check_whole(&name, bytes)?;
     let folder = tempfile::Builder::new().prefix("sam-octa2-").tempdir()?;
-    let path = folder.path().join(name);
-    std::fs::write(&path, bytes)?;
-    read(shared, &path, watch).map_err(|refusal| {
-        let folder = format!("{}/", folder.path().display());
-        Refusal { sentence: refusal.sentence.replace(&folder, ""), ..refusal } // where it lay for a moment says nothing to anybody
-    })
+    let mut path = folder.path().join(&name);
+    match name.strip_suffix(".gz") {
+        Some(inner) => {
+            // unpacked here, so that it takes no more than a volume may
+            path.set_file_name(inner);
+            std::fs::write(&path, gunzip_up_to(bytes, shared.max_volume.saturating_add(HEAD))?)?;
+        }
+        None => std::fs::write(&path, bytes)?,
+    }
+    let (volume, mut held) = read(shared, &path, watch).map_err(|refusal| {
+        let place = format!("{}/", folder.path().display());
+        Refusal { sentence: refusal.sentence.replace(&place, ""), ..refusal } // where it lies says nothing to anybody
+    })?;
+    held.keep(folder);
+    Ok((volume, held))
 }
 
-/// Reads a file into memory, whatever its size: it may go, or change.
+/// Opens a file or folder.
 pub fn read(shared: &Shared, path: &Path, watch: &mut Watch) -> Answer<(Volume, Held)> {
-    let options = json!({"max_bytes": shared.max_volume, "lazy_bytes": shared.max_volume}).to_string();
-    let volume = shared.api.open_volume(&super::text(path)?, Some(&options), watch)?;
+    let volume = shared.api.open_volume(&super::text(path)?, None, watch)?;
     let info: Value = serde_json::from_str(&volume.info()?).unwrap_or_default();
     let (_, held) = shared.hold(bytes(&info))?;
     Ok((volume, held))

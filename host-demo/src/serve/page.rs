@@ -8,7 +8,7 @@ use super::work::{SliceDone, Watch, Work};
 use super::{App, Shared, slices};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -30,13 +30,13 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 /// Formats of one file in which labels can be saved.
 const FORMATS: [&str; 7] = ["nii.gz", "nii", "nrrd", "seg.nrrd", "mha", "tif", "npy"];
 
-/// Its routes.
-pub fn routes() -> Router<App> {
+/// Its routes; `large` is for those that get voxels.
+pub fn routes(large: DefaultBodyLimit) -> Router<App> {
     Router::new()
         .route("/", get(page))
         .route("/api/status", get(status))
         .route("/api/cases", post(open))
-        .route("/api/upload", post(upload))
+        .route("/api/upload", post(upload).layer(large))
         .route("/api/cases/{case}", delete(close).get(describe))
         .route("/api/cases/{case}/slices/{frame}", get(slice))
         .route("/api/cases/{case}/masks/{frame}", get(masks))

@@ -13,7 +13,7 @@ use super::store::{Entry, Protocol};
 use super::work::{Step, Work};
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartRejection;
-use axum::extract::{Multipart, State};
+use axum::extract::{DefaultBodyLimit, Multipart, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -30,9 +30,9 @@ const HEAD: usize = 1 << 16;
 
 type Form = Result<Multipart, MultipartRejection>;
 
-/// Its own routes.
-pub fn routes() -> Router<App> {
-    Router::new().route("/upload_image", post(upload)).route("/upload_segment", post(segment))
+/// Its own routes; `large` is for those that get voxels.
+pub fn routes(large: DefaultBodyLimit) -> Router<App> {
+    Router::new().route("/upload_image", post(upload).layer(large)).route("/upload_segment", post(segment).layer(large))
 }
 
 fn session(app: &App) -> Answer<Arc<Entry>> {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 /// a session without a volume makes room for another after this time
@@ -86,6 +87,14 @@ pub struct Store {
 pub struct Held {
     bytes: u64,
     all: Arc<AtomicU64>,
+    folder: Option<TempDir>,
+}
+
+impl Held {
+    /// Keeps the folder in which the volume's file lies for as long.
+    pub fn keep(&mut self, folder: TempDir) {
+        self.folder = Some(folder);
+    }
 }
 
 impl Drop for Held {
@@ -224,7 +233,7 @@ impl Store {
     /// Sets memory for a volume apart.
     pub fn hold(&self, bytes: u64) -> Answer<Held> {
         let all = self.bytes.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
-        let held = Held { bytes, all: self.bytes.clone() };
+        let held = Held { bytes, all: self.bytes.clone(), folder: None };
         match all <= self.most_bytes {
             true => Ok(held),
             false => Err(Refusal::new(
