@@ -163,6 +163,21 @@ struct sam_octa2_prompt {
   const double *bounds;
   // uint8 `[rows, columns]`, not 0: object; or null
   const struct sam_octa2_view *mask;
+  // which of the model's masks of a click is the answer, 1 to 3 (`sam_octa2_session_preview` shows them); 0: the one that it takes
+  // itself
+  uint32_t choice;
+  // of `line`: 1: on the object, 0: outside
+  uint32_t line_label;
+  // a scribble: the places of a polyline, as of `points`; it becomes clicks along it
+  const double *line;
+  // how many places
+  size_t line_count;
+  // how wide it was drawn, in pixels: about as far apart are the clicks
+  double line_width;
+  // the corners of a polygon, as of `points`: it is a drawn mask
+  const double *polygon;
+  // how many corners
+  size_t polygon_count;
 };
 
 // Receives the slices of a propagation.
@@ -367,6 +382,17 @@ int32_t sam_octa2_session_prompt(sam_octa2_session *session,
                                  const struct sam_octa2_host *host,
                                  sam_octa2_mask **mask,
                                  sam_octa2_error **error);
+
+// `[any thread; blocks]` What `sam_octa2_session_prompt` would answer, for a pointer that hovers: nothing is changed, no step is done. `masks` has
+// `room` places: the first gets the answer, the next ones the masks to choose from (`choice` of the prompt, 1 first); `count` gets how
+// many there are, the answer included: 1 where the model has one mask for a prompt. Those beyond `room` are not given.
+int32_t sam_octa2_session_preview(sam_octa2_session *session,
+                                  const struct sam_octa2_prompt *prompt,
+                                  const struct sam_octa2_host *host,
+                                  sam_octa2_mask **masks,
+                                  size_t room,
+                                  uint64_t *count,
+                                  sam_octa2_error **error);
 
 // `[any thread; blocks]` Removes one prompt of an object on a slice: `index` counts from 0 in the order given; UINT64_MAX: the last one.
 int32_t sam_octa2_session_remove_prompt(sam_octa2_session *session,
@@ -581,6 +607,7 @@ void sam_octa2_script_free(sam_octa2_script *script);
     F(session_describe) \
     F(session_encode) \
     F(session_prompt) \
+    F(session_preview) \
     F(session_remove_prompt) \
     F(session_clear_slice) \
     F(session_set_object) \

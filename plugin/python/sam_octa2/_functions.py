@@ -41,6 +41,7 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "session_describe": (c_int32, [c_void_p, POINTER(c_void_p), POINTER(c_void_p)]),
     "session_encode": (c_int32, [c_void_p, c_uint64, POINTER(Host), POINTER(c_void_p)]),
     "session_prompt": (c_int32, [c_void_p, POINTER(Prompt), POINTER(Host), POINTER(c_void_p), POINTER(c_void_p)]),
+    "session_preview": (c_int32, [c_void_p, POINTER(Prompt), POINTER(Host), POINTER(c_void_p), c_size_t, POINTER(c_uint64), POINTER(c_void_p)]),
     "session_remove_prompt": (c_int32, [c_void_p, c_uint64, c_uint32, c_uint64, POINTER(Host), POINTER(c_void_p)]),
     "session_clear_slice": (c_int32, [c_void_p, c_uint64, c_uint32, POINTER(Host), POINTER(c_void_p)]),
     "session_set_object": (c_int32, [c_void_p, c_uint32, c_char_p, POINTER(c_void_p)]),
