@@ -84,11 +84,7 @@ fn a_prompts_mask_is_released_whatever_is_wrong() {
     for (interface, t) in tables() {
         let mut count = 0u32;
         let mask = ViewStruct { owner: (&raw mut count).cast(), release: Some(released), ..ViewStruct::empty() };
-        let prompt = PromptStruct {
-            object: 1,
-            mask: &raw const mask,
-            ..PromptStruct::empty()
-        };
+        let prompt = PromptStruct { object: 1, mask: &raw const mask, ..PromptStruct::empty() };
         let short = HostStruct { size: 4, context: null_mut(), progress: None, log: None, cancel: null() };
         for host in [null(), &raw const short] {
             let status = unsafe { (t.session.prompt)(null_mut(), &raw const prompt, host, null_mut(), null_mut()) };

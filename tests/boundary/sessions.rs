@@ -222,7 +222,10 @@ fn objects_have_names_and_locks_and_are_chosen() {
         assert_eq!((object["name"].as_str(), object["colour"].as_str()), (Some("FAZ"), Some("#ff8000")), "{door}");
         assert_eq!(json(&session.describe().unwrap())["objects"][0], object, "{door}");
         let error = session.prompt(&click, &mut ()).unwrap_err();
-        assert!(error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"), "{door}: {error}");
+        assert!(
+            error.code == "invalid_argument" && error.message.contains("object 1 (FAZ) is locked"),
+            "{door}: {error}"
+        );
         for wrong in [r#"{"colour": "red"}"#, r#"{"nam": "x"}"#] {
             assert_eq!(session.set_object(1, wrong).unwrap_err().code, "invalid_argument", "{door}: {wrong}");
         }
@@ -267,10 +270,12 @@ fn a_preview_changes_nothing_and_shows_the_choices() {
             assert_eq!(session.preview(&wrong, &mut ()).unwrap_err().code, "invalid_argument", "{door}");
         }
         // a scribble is clicks, a polygon a drawn mask
-        let line = Prompt { points: Vec::new(), line: vec![100.0, 90.0, 120.0, 90.0], line_width: 10.0, ..hover.clone() };
+        let line =
+            Prompt { points: Vec::new(), line: vec![100.0, 90.0, 120.0, 90.0], line_width: 10.0, ..hover.clone() };
         session.prompt(&line, &mut ()).unwrap();
         let corners = vec![20.0, 20.0, 40.0, 20.0, 40.0, 40.0, 20.0, 40.0];
-        let drawn = session.prompt(&Prompt { object: 5, points: Vec::new(), polygon: corners, ..hover }, &mut ()).unwrap();
+        let drawn =
+            session.prompt(&Prompt { object: 5, points: Vec::new(), polygon: corners, ..hover }, &mut ()).unwrap();
         assert!(json(&drawn.info().unwrap())["area"].as_u64().is_some_and(|area| (300..600).contains(&area)), "{door}");
         let objects = json(&session.describe().unwrap())["objects"].clone();
         let clicks = &objects[1]["prompts"][1]["points"];

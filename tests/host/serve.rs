@@ -147,7 +147,7 @@ fn expected(host: &Host) -> Vec<u8> {
     let size = (file.len() - 1) / count; // the head is shorter than the values
     let values = file[file.len() - count * size..].chunks_exact(size);
     let mask: Vec<u8> = values.map(|value| u8::from(value.iter().any(|&byte| byte != 0))).collect();
-    assert!(mask.iter().any(|&value| value == 1) && mask.contains(&0), "a click that finds something");
+    assert!(mask.contains(&1) && mask.contains(&0), "a click that finds something");
     mask
 }
 

@@ -87,7 +87,8 @@ fn marks(step: &Value, mask: Option<Tensor>) -> Marks {
         pixels: Vec::<u8>::try_from(mask.flatten(0, -1)).expect("mask").iter().map(|&v| v != 0).collect(),
     });
     let bounds = floats(&step["box"]).map(|b| [b[0], b[1], b[2], b[3]]);
-    Marks { points: points.collect(), bounds, mask, replace: step["clear_old_points"].as_bool().unwrap_or(true) }
+    let replace = step["clear_old_points"].as_bool().unwrap_or(true);
+    Marks { points: points.collect(), bounds, mask, replace, ..Marks::default() }
 }
 
 fn run(config: &str, name: &str, fixture: &Fixture) {

@@ -2,6 +2,7 @@
 
 use super::{Marks, ObjectMask, Session};
 use crate::Result;
+use crate::device::transfer::{numbers, packed};
 use crate::progress::stoppable;
 
 /// The answer that a prompt would get.
@@ -29,13 +30,14 @@ impl Session {
         let at = self.position_or_new(object);
         self.compute(|session| {
             let output = session.answered(at, frame, marks, true)?.output;
-            let object_score = output.object_score_logits.double_value(&[0, 0]) as f32;
+            let [object_score, iou] = packed(&[&output.object_score_logits, &output.iou])?;
             let mask = |low_res, iou| ObjectMask { object, logits: session.scaled(low_res), iou, object_score };
-            let several = output.alternatives.iter().flat_map(|(masks, ious)| {
-                (0..masks.size()[1]).map(move |at| (masks.narrow(1, at, 1), ious.double_value(&[0, at]) as f32))
-            });
-            let alternatives = several.map(|(low_res, iou)| mask(low_res, iou)).collect();
-            Ok(Preview { mask: mask(output.low_res, output.iou.double_value(&[0, 0]) as f32), alternatives })
+            let mut alternatives = Vec::new();
+            if let Some((masks, ious)) = &output.alternatives {
+                let of = |(at, iou): (usize, f32)| mask(masks.narrow(1, at as i64, 1), iou);
+                alternatives.extend(numbers(ious)?.into_iter().enumerate().map(of));
+            }
+            Ok(Preview { mask: mask(output.low_res, iou), alternatives })
         })
     }
 }

@@ -153,12 +153,7 @@ fn drawn_mask(case: &Case) -> anyhow::Result<String> {
         let (t, none) = (&interface.tables, null_mut::<*mut _>());
         let (volume, model) = raw_handles(case, interface)?;
         let (mut session, mut mask) = (null_mut(), null_mut());
-        let prompt = |mask: *const ViewStruct| PromptStruct {
-            frame: 1,
-            object: 1,
-            mask,
-            ..PromptStruct::empty()
-        };
+        let prompt = |mask: *const ViewStruct| PromptStruct { frame: 1, object: 1, mask, ..PromptStruct::empty() };
         // Safety: handles and structs as the header says, or wrong as it allows.
         unsafe {
             same("session_create", (t.session.create)(volume, model, null(), null(), &raw mut session, none), 0)?;

@@ -117,7 +117,8 @@ impl Session {
     /// Marks an object on a slice, and answers with its mask there.
     pub fn prompt(&self, prompt: &Prompt, host: &mut dyn HostObserver) -> Result<Mask, PluginError> {
         let handle = self.prompted(prompt, host, |raw, host| {
-            self.api.make(|mask, error| unsafe { (self.api.tables.session.prompt)(self.handle, raw, host, mask, error) })
+            self.api
+                .make(|mask, error| unsafe { (self.api.tables.session.prompt)(self.handle, raw, host, mask, error) })
         })?;
         Ok(Mask::new(self.api, handle))
     }

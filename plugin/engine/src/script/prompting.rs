@@ -190,7 +190,13 @@ fn mixture(
 }
 
 /// What a map of marks says.
-fn marks_of(function: &'static str, session: &SessionValue, frame: &Dynamic, id: u32, marks: &Dynamic) -> Checked<Marks> {
+fn marks_of(
+    function: &'static str,
+    session: &SessionValue,
+    frame: &Dynamic,
+    id: u32,
+    marks: &Dynamic,
+) -> Checked<Marks> {
     const KEYS: [&str; 10] =
         ["points", "labels", "box", "mask", "replace", "line", "width", "outside", "polygon", "choice"];
     let marks = Options::new(function, marks, &KEYS)?;
@@ -277,14 +283,14 @@ fn preview(
         let Preview { mask, alternatives } = session.lock()?.preview(frame, id, &marks)?;
         let shown = |mask: &ObjectMask| Ok::<_, Failure>(Dynamic::from(MaskValue::of_answer(session, frame, mask)?));
         let each = |(at, mask): (usize, &ObjectMask)| {
-            let mut told = numbers_of(mask)?;
-            told.extend([("choice".into(), int(at + 1).into()), ("mask".into(), shown(mask)?)]);
-            Ok::<_, Failure>(Dynamic::from_map(told))
+            let mut reply = numbers_of(mask)?;
+            reply.extend([("choice".into(), int(at + 1).into()), ("mask".into(), shown(mask)?)]);
+            Ok::<_, Failure>(Dynamic::from_map(reply))
         };
         let choices = alternatives.iter().enumerate().map(each).collect::<Checked<Array>>()?;
-        let mut told = answer(frame, &mask)?;
-        told.extend([("mask".into(), shown(&mask)?), ("alternatives".into(), choices.into())]);
-        Ok(told)
+        let mut reply = answer(frame, &mask)?;
+        reply.extend([("mask".into(), shown(&mask)?), ("alternatives".into(), choices.into())]);
+        Ok(reply)
     })
 }
 
