@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_page_is_whole_and_lets_no_markup_in() {
-        let vessels = labels(|frame, y, x| u16::from(y % 9 < 2) + u16::from(frame == 1 && x == 5 && y % 9 > 4));
+        let vessels = labels(|frame, y, x| u16::from(y % 9 < 2) + 2 * u16::from(frame == 1 && x == 5 && y % 9 > 4));
         let faz = labels(|_, y, x| u16::from(y.abs_diff(30) + x.abs_diff(30) < 8));
         let report = measure_octa(Some(&vessels), Some(&faz), &OctaOptions::default(), &mut ()).unwrap();
         let about = About {
