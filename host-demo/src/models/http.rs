@@ -37,6 +37,7 @@ pub fn ask(url: &str, start: u64, version: Option<&str>) -> anyhow::Result<Asked
         .http_status_as_error(false)
         .https_only(url.starts_with("https://")) // also where a redirect leads
         .max_redirects(10)
+        .max_idle_connections(0) // a server may close what it said it would keep open
         .timeout_connect(Some(PATIENCE))
         .timeout_recv_response(Some(PATIENCE))
         .user_agent(concat!("sam-octa2-host-demo/", env!("CARGO_PKG_VERSION")))
