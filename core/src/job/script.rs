@@ -58,7 +58,9 @@ pub fn script(session: &Session, input: Option<&InputRequest>, model: &LoadedMod
     match session.labels() {
         Ok(labels) => text.push_str(&format!("\nlet recorded = \"{}\";\n{END}", labels.fingerprint())),
         // what was done is worth more than what it gave
-        Err(error) if session.settings().overlap == Overlap::Forbid => text.push_str(&format!("\n// no labels: {error}\n()\n")),
+        Err(error) if session.settings().overlap == Overlap::Forbid => {
+            text.push_str(&format!("\n// no labels: {error}\n()\n"))
+        }
         Err(error) => return Err(error),
     }
     Ok(text)

@@ -83,7 +83,9 @@ impl Pass {
 
     /// An object is followed no further than `frame`, or from `next` on again.
     fn lose(&mut self, at: usize, frame: usize, next: Option<usize>) {
-        let Some((first, last)) = self.spans[at].iter().copied().find(|span| (span.0..=span.1).contains(&frame)) else { return };
+        let Some((first, last)) = self.spans[at].iter().copied().find(|span| (span.0..=span.1).contains(&frame)) else {
+            return;
+        };
         let next = next.filter(|next| (first..=last).contains(next));
         self.spans[at] = match self.reverse {
             false => [Some((first, frame)), next.map(|next| (next, last))].into_iter().flatten().collect(),
@@ -164,7 +166,8 @@ impl Session {
             if !pass.follows(at, frame) {
                 continue;
             }
-            let here = object.prompted.contains_key(&frame) || object.latest(frame).is_some_and(|output| output.present);
+            let here =
+                object.prompted.contains_key(&frame) || object.latest(frame).is_some_and(|output| output.present);
             pass.gone[at] = if here { 0 } else { pass.gone[at] + 1 };
             if pass.gone[at] >= patience {
                 let ahead = object.prompted.keys().copied();
@@ -235,7 +238,9 @@ impl Session {
             self.check_frame(start)?;
         }
         if range.patience == Some(0) {
-            return Err(Error::invalid("patience 0 follows nothing: give the number of slices on which an object may be gone, 1 or more"));
+            return Err(Error::invalid(
+                "patience 0 follows nothing: give the number of slices on which an object may be gone, 1 or more",
+            ));
         }
         if let Some(threshold) = range.threshold.filter(|threshold| !threshold.is_finite()) {
             return Err(Error::invalid(format!("threshold {threshold} is no presence score; 0 is what SAM 2 uses")));
@@ -265,7 +270,8 @@ impl Session {
         if self.objects.is_empty() {
             return Err(Error::invalid("nothing to propagate: mark an object on a slice first"));
         }
-        let mut followed = self.objects.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(object, _)| object).peekable();
+        let mut followed =
+            self.objects.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(object, _)| object).peekable();
         if followed.peek().is_none() {
             return Err(Error::invalid("nothing to propagate: every object is locked; unlock one"));
         }

@@ -81,7 +81,8 @@ impl Properties {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let fits = |name: &str| name.chars().count() <= NAME && !name.contains('\\') && !name.contains(char::is_control);
+        let fits =
+            |name: &str| name.chars().count() <= NAME && !name.contains('\\') && !name.contains(char::is_control);
         if let Some(name) = self.name.as_ref().filter(|name| !fits(name)) {
             let rule = format!("at most {NAME} characters without backslash and line ends, as DICOM wants them");
             return Err(Error::invalid(format!("the name {name:?} of an object must have {rule}")));
@@ -167,11 +168,10 @@ impl Session {
     /// Errors: the object is locked.
     pub(super) fn check_unlocked(&self, object: u32) -> Result<()> {
         match self.find(object) {
-            Some(found) if found.properties.locked => Err(Error::invalid(format!(
-                "{} is locked: nothing changes its masks; unlock it first",
-                found.called()
-            ))
-            .about(None, object)),
+            Some(found) if found.properties.locked => {
+                Err(Error::invalid(format!("{} is locked: nothing changes its masks; unlock it first", found.called()))
+                    .about(None, object))
+            }
             _ => Ok(()),
         }
     }

@@ -50,7 +50,8 @@ impl Mask {
             let y = row as f32;
             let sides = corners.iter().zip(corners.iter().cycle().skip(1));
             let crossed = sides.filter(|(a, b)| (a[1] > y) != (b[1] > y));
-            let mut crossings: Vec<f32> = crossed.map(|(a, b)| a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0])).collect();
+            let mut crossings: Vec<f32> =
+                crossed.map(|(a, b)| a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0])).collect();
             crossings.sort_by(f32::total_cmp);
             for pair in crossings.chunks_exact(2) {
                 let (from, to) = (pair[0].ceil().max(0.0) as usize, pair[1].floor().min(columns as f32 - 1.0));
@@ -76,7 +77,10 @@ mod tests {
         };
         assert_eq!(places(&[[2.0, 3.0]], 5.0), [[2.0, 3.0]]);
         assert_eq!(places(&[[0.0, 0.0], [10.0, 0.0]], 5.0), [[0.0, 0.0], [5.0, 0.0], [10.0, 0.0]]);
-        assert_eq!(places(&[[0.0, 0.0], [6.0, 0.0], [6.0, 6.0]], 4.0), [[0.0, 0.0], [4.0, 0.0], [6.0, 2.0], [6.0, 6.0]]);
+        assert_eq!(
+            places(&[[0.0, 0.0], [6.0, 0.0], [6.0, 6.0]], 4.0),
+            [[0.0, 0.0], [4.0, 0.0], [6.0, 2.0], [6.0, 6.0]]
+        );
         assert_eq!(places(&[[0.0, 0.0], [1000.0, 0.0]], 1.0).len(), CLICKS);
         assert_eq!(places(&[[0.0, 0.0], [1.0, 0.0]], 9.0), [[0.0, 0.0], [1.0, 0.0]]);
         assert!(Point::scribble(&[], 1.0, true).is_err() && Point::scribble(&[[0.0; 2]], f32::NAN, true).is_err());
@@ -85,8 +89,11 @@ mod tests {
     #[test]
     fn a_polygon_is_filled() {
         let square = Mask::polygon(4, 5, &[[1.0, 0.5], [3.0, 0.5], [3.0, 2.5], [1.0, 2.5]]).unwrap();
-        let rows: Vec<String> =
-            square.pixels.chunks(5).map(|row| row.iter().map(|&inside| if inside { '#' } else { '.' }).collect()).collect();
+        let rows: Vec<String> = square
+            .pixels
+            .chunks(5)
+            .map(|row| row.iter().map(|&inside| if inside { '#' } else { '.' }).collect())
+            .collect();
         assert_eq!(rows, [".....", ".###.", ".###.", "....."]);
         let outside = [[-9.0, -9.0], [50.0, -9.0], [50.0, 50.0], [-9.0, 50.0]];
         assert!(Mask::polygon(4, 5, &outside).unwrap().pixels.iter().all(|inside| *inside));

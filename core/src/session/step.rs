@@ -259,7 +259,10 @@ mod tests {
                 threshold: Some(0.5),
                 slices: Some(2),
             },
-            Step::SetObject { object: 7, change: PropertyChange { name: Some("FAZ".to_owned()), ..Default::default() } },
+            Step::SetObject {
+                object: 7,
+                change: PropertyChange { name: Some("FAZ".to_owned()), ..Default::default() },
+            },
             Step::RemovePrompt { frame: 2, object: 7, index: 0 },
             Step::Undo,
         ];

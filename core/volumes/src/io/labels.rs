@@ -3,7 +3,8 @@
 use super::png::{self, Pixels};
 use super::write::{Target, atomic_file, check_output, png_folder};
 use super::{
-    Kind, OpenOptions, SegOptions, Segment, coco, contained, dicom, label_table, meta, nifti, npy, nrrd, open_observed, seg, stack, tiff,
+    Kind, OpenOptions, SegOptions, Segment, coco, contained, dicom, label_table, meta, nifti, npy, nrrd, open_observed,
+    seg, stack, tiff,
 };
 use crate::volume::{Geometry, Labels};
 use crate::{Error, Result, with_voxels};
