@@ -119,7 +119,7 @@ let own = #{}; own.x = 1; print(own.y); a.mine = 1; print(a.mine);";
     host.file("bad.rhai", source);
     let ran = host.run(&["check", "bad.rhai"]);
     let lines: Vec<&str> = ran.stdout.lines().collect();
-    let wanted = ["bad.rhai:3:6: ", "bad.rhai:3:31: ", "bad.rhai:4:57: ", "bad.rhai:5:54: "];
+    let wanted = ["bad.rhai:3:6: ", "bad.rhai:3:31: ", "bad.rhai:4:57: ", "bad.rhai:5:52: "];
     assert_eq!(lines.len(), 4, "{ran:#?}");
     for ((line, start), nearest) in lines.iter().zip(wanted).zip(["iou", "frames", "area", "expected_error"]) {
         assert!(line.starts_with(start) && line.contains(&format!("did you mean `{nearest}`")), "{line}");
