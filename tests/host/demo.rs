@@ -180,7 +180,9 @@ fn the_small_model_answers_every_click_with_a_mask_that_holds_it() {
 #[test]
 fn masks_in_bfloat16_are_those_in_float32() {
     if !std::is_x86_feature_detected!("avx512bf16") {
-        eprintln!("skipped: this processor has no instructions for bfloat16, and emulating them takes a quarter of an hour");
+        eprintln!(
+            "skipped: this processor has no instructions for bfloat16, and emulating them takes a quarter of an hour"
+        );
         return;
     }
     let host = Host::new();
