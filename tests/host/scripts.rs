@@ -77,7 +77,7 @@ fn volumes_and_models_describe_themselves() {
             "cpu",
             "f32",
             256,
-            "tiny",
+            "nano",
             "Session(12 slices, objects [])",
             "Session"
         ])

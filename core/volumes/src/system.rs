@@ -17,8 +17,8 @@ pub fn file_of(address: *const ()) -> Option<PathBuf> {
     if path.components().count() == 1 {
         return std::env::current_exe().ok(); // the program, named as it was typed
     }
-    // a library that was named relative to a folder that has been left since cannot be found
-    std::path::absolute(path).ok().filter(|path| path.is_file())
+    // links are followed: what lies beside the file itself belongs to it
+    path.canonicalize().ok()
 }
 
 /// The program or library that the code or data at `address` was loaded from.

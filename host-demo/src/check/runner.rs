@@ -192,7 +192,7 @@ fn in_a_child(case: &Case, check: &Check, limit: Duration) -> anyhow::Result<Out
     let mut child = command.spawn().context("cannot start a process for a check")?;
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let Some(status) = wait(&mut child, limit)? else {
-        return Ok(Outcome::Failed(format!("did not come back within {} s of work", limit.as_secs())));
+        return Ok(Outcome::Failed(format!("did not come back within {} s", limit.as_secs())));
     };
     let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
     let verdict = stdout.lines().rev().find_map(|line| line.strip_prefix(VERDICT)).map(str::to_owned);
@@ -219,17 +219,14 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     })
 }
 
-/// The child's end, or nothing if it had to be killed: it computed for longer than the limit, or did nothing at all for so long. How busy the
-/// machine is with other programs does not count.
+/// The child's end, or nothing if it had to be killed. The time in which it could not run because the machine was busy does not count.
 fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
-    let (mut moved, mut before) = (Instant::now(), Duration::ZERO);
-    while moved.elapsed() < limit && before < limit {
+    let (start, mut queued) = (Instant::now(), Duration::ZERO);
+    while start.elapsed() < limit + queued {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if let Some(computed) = processor_time(child).filter(|&computed| computed > before) {
-            (moved, before) = (Instant::now(), computed);
-        }
+        queued = queued.max(time_in_the_queue(child));
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill()?;
@@ -237,21 +234,14 @@ fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>
     Ok(None)
 }
 
-/// What a child has computed so far; nothing where the system does not tell, so that the clock alone counts.
-#[cfg(target_os = "linux")]
-fn processor_time(child: &Child) -> Option<Duration> {
-    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
-    // Safety: both write what they are given.
-    let told = unsafe {
-        libc::clock_getcpuclockid(child.id().cast_signed(), &raw mut clock) == 0
-            && libc::clock_gettime(clock, &raw mut time) == 0
-    };
-    told.then(|| Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn processor_time(_child: &Child) -> Option<Duration> {
-    None
+/// How long the threads of a child were ready and had no processor, all together; zero where the system does not tell.
+fn time_in_the_queue(child: &Child) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id()));
+    let waits = tasks.into_iter().flatten().flatten().filter_map(|task| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok() // nanoseconds
+    });
+    Duration::from_nanos(waits.sum())
 }
 
 fn crash(status: ExitStatus) -> String {
