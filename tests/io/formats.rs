@@ -411,6 +411,10 @@ pydicom, highdicom and SimpleITK). It refers to the series that was opened, and 
 | `--seg-description`, `--seg-number` | `description`, `number` | series description (`Segmentation`) and number (the source's + 1000) |
 | `--seg-algorithm` | `algorithm` | algorithm name (`SAM-OCTA2`) |
 
+What a session knows about its objects (`set_object`: name, colour, property, hidden or not) is written where there is room: names, colours and codes in
+`.dcm` and `.seg.nrrd`, name, `supercategory` and `color` of COCO's categories, and beside NIfTI a label description of ITK-SNAP, `NAME.label.txt`
+(number, colour, opacity, shown or not, name). Options of the call (`property: \"2=faz\"`) count before it. Where nothing is known, nothing is added.
+
 ## What does not read, and says so
 
 1-bit, complex and 128-bit NIfTI, Analyze 7.5; animations (GIF, APNG, animated WebP); TIFF with CCITT group 3 or zstd, CIELab, tiles with

@@ -239,7 +239,7 @@ fn time_in_the_queue(child: &Child) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id()));
     let waits = tasks.into_iter().flatten().flatten().filter_map(|task| {
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().nth(1)?.parse().ok() // nanoseconds
+        text.split_whitespace().nth(1)?.parse::<u64>().ok() // nanoseconds
     });
     Duration::from_nanos(waits.sum())
 }

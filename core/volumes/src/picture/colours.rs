@@ -21,7 +21,7 @@ impl FromStr for Colour {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+        let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6 && !digits.starts_with('+'));
         let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let wrong = || Error::invalid(format!("colour {text:?} is none: write #rrggbb, as in #ff8000"));
         number.map(|number| Self([16, 8, 0].map(|bits| (number >> bits) as u8))).ok_or_else(wrong)
