@@ -143,7 +143,7 @@ fn expected(host: &Host) -> Vec<u8> {
         ["segment", &data("demo/volume.nii.gz"), "--model", &weights, "--prompts", "click.json", "--out", "labels.npy"];
     host.run(&[&arguments[..], &["--device", "cpu", "--precision", "f32"]].concat()).ok();
     let mask = drawn(&std::fs::read(host.path("labels.npy")).unwrap());
-    assert!(mask.iter().any(|&value| value == 1) && mask.contains(&0), "a click that finds something");
+    assert!(mask.contains(&1) && mask.contains(&0), "a click that finds something");
     mask
 }
 

@@ -1,7 +1,7 @@
 //! The protocol of nnInteractive's server 2, which SlicerNNInteractive 1.0 and napari-nninteractive 2.5 speak through PyPI
 //! `nninteractive-client`. A client holds a lease; arrays are indexed slices, rows, columns; an answer is the box in which something changed.
 //!
-//! Interactions share their paths with SlicerNNInteractive 0.3 ([`slicer`](super::slicer)), which has no lease.
+//! Interactions share their paths with SlicerNNInteractive 0.3 ([`slicer`]), which has no lease.
 
 use super::array::count;
 use super::drawn::Drawn;
