@@ -22,8 +22,10 @@ OLD(log, "GLIBC_2.2.5")
 OLD(log2, "GLIBC_2.2.5")
 OLD(pow, "GLIBC_2.2.5")
 OLD(hypot, "GLIBC_2.2.5")
+OLD(hypotf, "GLIBC_2.2.5")
 
 /* threads and loading: 2.34 moved them into libc.so */
+OLD(dladdr, "GLIBC_2.2.5")
 OLD(dlclose, "GLIBC_2.2.5")
 OLD(dlerror, "GLIBC_2.2.5")
 OLD(dlopen, "GLIBC_2.2.5")
