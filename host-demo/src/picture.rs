@@ -1,6 +1,6 @@
 //! One slice as a picture: grey from the smallest value to the largest, objects in colours.
 
-use sam_octa2_abi::{Form, Mask, View, Volume};
+use sam_octa2_abi::{Form, Mask, Volume};
 use serde_json::Value;
 use std::path::Path;
 
@@ -55,7 +55,7 @@ fn slice(volume: &Volume, frame: usize) -> Result<Picture, String> {
     let view = volume.frame(frame as u64).map_err(|error| error.to_string())?;
     let shape = view.shape();
     let (rows, columns) = (shape[shape.len().min(3) - 2], shape[shape.len().min(3) - 1]);
-    let values = numbers(&view).ok_or("values of another type")?;
+    let values = view.to_f64().ok_or("values of another type")?;
     let finite = || values.iter().copied().filter(|value| value.is_finite());
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
@@ -64,21 +64,6 @@ fn slice(volume: &Volume, frame: usize) -> Result<Picture, String> {
     let pixels =
         grey.chunks_exact(channels).map(|pixel| [pixel[0], pixel[channels / 2], pixel[channels - 1]]).collect();
     Ok(Picture { rows, columns, pixels })
-}
-
-fn numbers(view: &View) -> Option<Vec<f64>> {
-    macro_rules! first {
-        ($($kind:ty: $name:literal),+) => {
-            match view.dtype() {
-                $($name => view.values::<$kind>().map(|values| values.iter().map(|&value| value as f64).collect()),)+
-                _ => None,
-            }
-        };
-    }
-    first!(
-        i8: "int8", i16: "int16", i32: "int32", i64: "int64", u8: "uint8", u16: "uint16", u32: "uint32", u64: "uint64",
-        f32: "float32", f64: "float64"
-    )
 }
 
 impl Picture {

@@ -201,19 +201,33 @@ fn drawn(packed: &[u8], metadata: &Metadata, volume: [usize; 3]) -> Answer<Drawn
     Drawn::new(Array::new(kind, shape, gunzip(packed, bytes)?)?, volume.map(|n| [0, n]), volume)
 }
 
+/// What is done with a drawn mask: a scribble or an outline; the slices from which the object is followed.
+type Interaction = fn(&mut Step<'_>, &Drawn, bool) -> Answer<Vec<usize>>;
+
+/// Receives a drawn mask and does with it what the route says.
+async fn draw(
+    app: App,
+    session: String,
+    pairs: Pairs,
+    form: Result<Multipart, MultipartRejection>,
+    act: Interaction,
+) -> Reply {
+    let (entry, positive) = (app.store.find(Protocol::ItkSnap, &session)?, foreground(&pairs)?);
+    let (packed, metadata) = received(&app, form).await?;
+    answer(&app, &entry, move |volume| {
+        let drawn = drawn(&packed, &metadata, volume)?;
+        Ok(move |step: &mut Step<'_>| act(step, &drawn, positive))
+    })
+    .await
+}
+
 async fn scribble(
     State(app): State<App>,
     Path(session): Path<String>,
     pairs: Pairs,
     form: Result<Multipart, MultipartRejection>,
 ) -> Reply {
-    let (entry, positive) = (app.store.find(Protocol::ItkSnap, &session)?, foreground(&pairs)?);
-    let (packed, metadata) = received(&app, form).await?;
-    answer(&app, &entry, move |volume| {
-        let drawn = drawn(&packed, &metadata, volume)?;
-        Ok(move |step: &mut Step<'_>| step.scribble(OBJECT, &drawn, positive))
-    })
-    .await
+    draw(app, session, pairs, form, |step, drawn, positive| step.scribble(OBJECT, drawn, positive)).await
 }
 
 async fn lasso(
@@ -222,13 +236,8 @@ async fn lasso(
     pairs: Pairs,
     form: Result<Multipart, MultipartRejection>,
 ) -> Reply {
-    let (entry, positive) = (app.store.find(Protocol::ItkSnap, &session)?, foreground(&pairs)?);
-    let (packed, metadata) = received(&app, form).await?;
-    answer(&app, &entry, move |volume| {
-        let drawn = drawn(&packed, &metadata, volume)?;
-        Ok(move |step: &mut Step<'_>| step.lasso(OBJECT, &drawn, positive).map(|frame| vec![frame]))
-    })
-    .await
+    draw(app, session, pairs, form, |step, drawn, positive| step.lasso(OBJECT, drawn, positive).map(|at| vec![at]))
+        .await
 }
 
 /// Does an interaction, follows the object, and answers with its mask on the whole volume.

@@ -1,30 +1,15 @@
 //! Slices for the page: 16-bit grey between the darkest and the brightest value of the volume; the page chooses the window.
 
 use super::refusal::{Answer, Refusal};
-use sam_octa2_abi::{View, Volume};
+use sam_octa2_abi::Volume;
 
 /// slices that are looked at for the range
 const SAMPLES: usize = 9;
 
-fn values(view: &View) -> Option<Vec<f64>> {
-    macro_rules! first {
-        ($($kind:ty: $name:literal),+) => {
-            match view.dtype() {
-                $($name => view.values::<$kind>().map(|values| values.iter().map(|&value| value as f64).collect()),)+
-                _ => None,
-            }
-        };
-    }
-    first!(
-        i8: "int8", i16: "int16", i32: "int32", i64: "int64", u8: "uint8", u16: "uint16", u32: "uint32", u64: "uint64",
-        f32: "float32", f64: "float64"
-    )
-}
-
 /// One slice in grey: of colours the mean.
 fn plane(volume: &Volume, frame: usize) -> Answer<Vec<f64>> {
     let view = volume.frame(frame as u64)?;
-    let values = values(&view).ok_or_else(|| Refusal::inside("the plugin shows values of another type"))?;
+    let values = view.to_f64().ok_or_else(|| Refusal::inside("the plugin shows values of another type"))?;
     Ok(match view.shape()[..] {
         [_, _, channels] if channels > 1 => {
             values.chunks_exact(channels).map(|pixel| pixel.iter().sum::<f64>() / channels as f64).collect()

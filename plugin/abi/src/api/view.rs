@@ -20,7 +20,18 @@ macro_rules! elements {
         unsafe impl Element for $kind {
             const DTYPE: &'static str = $name;
         }
-    )+};
+    )+
+
+    impl View {
+        /// The values as numbers, whatever their type; `None` for a type without a name or values with gaps.
+        pub fn to_f64(&self) -> Option<Vec<f64>> {
+            match self.dtype() {
+                $($name => self.values::<$kind>().map(|values| values.iter().map(|&value| value as f64).collect()),)+
+                _ => None,
+            }
+        }
+    }
+    };
 }
 elements!(
     i8: "int8", i16: "int16", i32: "int32", i64: "int64", u8: "uint8", u16: "uint16", u32: "uint32", u64: "uint64",
