@@ -7,6 +7,8 @@
 # make evaluate   accuracy on labelled data: MODEL=nano OCTA500=DIR ENFACE=DIR PHANTOMS=2 (docs: scripts/evaluate.rhai)
 # make train-nano ROSSA=DIR   trains the small model from random weights, HOURS=2, into nano-training/; again: goes on (sam2_weights/README.md)
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
+#             CUDA=1: a small one for machines whose Python has torch, with the tests and the benchmark of a GPU (docs/gpu.md)
+# make test-gpu   what a first day with a GPU has to show
 # make test-viewers   clients of viewers and a browser against host-demo serve (docs/viewers.md)
 # make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
 # A libtorch of your own: make demo LIBTORCH=/path/to/libtorch (2.13.0).
@@ -33,7 +35,7 @@ build: setup
 
 # Sizes of the parts at the end; docs/viewers.md says what each is for.
 dist: build
-	@$(PYTHON) .setup/dist.py
+	@$(PYTHON) .setup/dist$(if $(CUDA),_cuda).py
 
 dist-test: dist
 	@$(PYTHON) .setup/dist_test.py
@@ -64,14 +66,9 @@ test-python: build .venv/ready
 	@.venv/bin/pip install --quiet -e "plugin/python[test]"
 	@touch $@
 
-# What a first day with a GPU has to show (docs/gpu.md): parity in full float32, without TF32 by our own choice and by NVIDIA's; sessions; training;
-# memory. Without a GPU one line says why not.
+# What a first day with a GPU has to show (docs/gpu.md). Without a GPU one line says why not.
 test-gpu: build
-	@$(HOST) segment tests/data/demo/volume.nii.gz --prompts tests/data/demo/prompts.json --model $(PARITY)/mini21.pt \
-	    --model-config $(PARITY)/mini21.yaml --device cuda:0 --precision f32 --out $(OUT)/gpu.nii.gz --quiet
-	SAM_OCTA2_TEST_DEVICE=cuda:0 cargo test --release -p sam-octa2-core --test gpu --test parity --test session --test train \
-	    -- --nocapture --test-threads 1
-	SAM_OCTA2_TEST_DEVICE=cuda:0 NVIDIA_TF32_OVERRIDE=0 cargo test --release -p sam-octa2-core --test parity -- --nocapture --test-threads 1
+	@.setup/gpu/test-gpu.sh
 
 # Real clients of viewers against `host-demo serve`; what is not installed (a Chromium, itksnap-dls) is skipped with a message.
 test-viewers: build tests/viewers/venv/ready

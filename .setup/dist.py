@@ -38,7 +38,7 @@ Needs Linux ({machine}) with glibc {glibc} and libstdc++ (GLIBCXX {glibcxx}) or 
                     ./host-demo run scripts/demo.rhai  segments a phantom with it
   licences/         of everything in here;  sha256sum -c SHA256SUMS  checks the files
 
-A GPU: replace libtorch/lib and nvidia/ by .libtorch/torch/lib and .libtorch/nvidia of a checkout after `make setup CUDA=1`.
+A GPU: the folder of `make dist CUDA=1` takes libtorch from the torch of a Python on that machine.
 For research; not a medical device.
 """
 LICENCES = """What is in this folder, and under which licence.
@@ -252,6 +252,17 @@ def fill(folder, version, crates, name):
         run("strip", "--strip-unneeded", library)
     shorten_rpath(engine)
     copy(torch / "build-version", folder / "libtorch/build-version")
+    documents(folder)
+    (folder / "licences").mkdir()
+    rust_licences(crates, folder / "licences/rust.txt")
+    (folder / "licences/README.txt").write_text(LICENCES.format(rest=torch_licences(folder / "licences")))
+    needs = {"glibc": newest(folder, "GLIBC"), "glibcxx": newest(folder, "GLIBCXX")}
+    (folder / "README.txt").write_text(README.format(version=version, platform=name, machine=platform.machine(), **needs))
+    checksums(folder)
+
+
+def documents(folder):
+    """Headers, examples, the Python package, scripts, the model and the pages, with their links."""
     for part in ["include", "examples", "python"]:
         if part != "python" or (ROOT / "plugin" / part).is_dir():
             copy(ROOT / "plugin" / part, folder / part)
@@ -264,23 +275,18 @@ def fill(folder, version, crates, name):
     copy(ROOT / "docs/images", folder / "docs/images")
     for page in folder.rglob("*.md"):
         relink(page, folder)
-    (folder / "licences").mkdir()
-    rust_licences(crates, folder / "licences/rust.txt")
-    (folder / "licences/README.txt").write_text(LICENCES.format(rest=torch_licences(folder / "licences")))
-    needs = {"glibc": newest(folder, "GLIBC"), "glibcxx": newest(folder, "GLIBCXX")}
-    (folder / "README.txt").write_text(README.format(version=version, platform=name, machine=platform.machine(), **needs))
-    checksums(folder)
 
 
-def main():
+def make(fill, ending=""):
+    """The folder, renamed when it is whole."""
     if platform.system() != "Linux":
         fail("is written for Linux")
     if not (LIBTORCH / "torch/lib/libtorch_cpu.so").is_file():
         fail(f"{LIBTORCH}/torch/lib/libtorch_cpu.so is missing; run `make build` first")
     version, crates = linked_crates()
     name = f"linux-{platform.machine()}"
-    target = ROOT / "dist" / f"sam_octa2-{version}-{name}"
-    new = ROOT / "dist" / ".new"  # renamed when it is whole
+    target = ROOT / "dist" / f"sam_octa2-{version}-{name}{ending}"
+    new = ROOT / "dist" / ".new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     fill(new, version, crates, name)
@@ -291,6 +297,6 @@ def main():
 
 if __name__ == "__main__":
     try:
-        main()
+        make(fill)
     except (OSError, KeyboardInterrupt) as error:
         fail(str(error) or "interrupted")

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HOST = ROOT / "target/release/host-demo"
+# in the folder of `make dist CUDA=1` there is no checkout, and nothing to build
+CHECKOUT = not (ROOT / "tests/programs").is_dir()
+HOST = ROOT / ("target/release/host-demo" if CHECKOUT else "host-demo")
 
 
 def timed(command):
@@ -39,7 +41,7 @@ def settle():
 def machine():
     """The machine in words."""
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
-    commit = printed(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"])
+    commit = printed(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]) if CHECKOUT else "a folder of `make dist CUDA=1`"
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),

@@ -6,8 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
 
 mod memory;
+#[path = "../root.rs"]
+mod root;
 mod same;
 
+use root::root;
 use sam_octa2_core::device::{Device, Precision, cuda};
 use sam_octa2_core::io;
 use sam_octa2_core::loader::{ModelRequest, Place};
@@ -15,7 +18,7 @@ use sam_octa2_core::model::Model;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::session::{Point, Range, Session, Settings};
 use sam_octa2_core::volume::Volume;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The device under test; `None`, and one line that says why, where there is none.
@@ -26,7 +29,7 @@ fn device() -> Option<Device> {
 }
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
+    root().join("../tests/data").join(name)
 }
 
 /// The small SAM 2.1 of the fixtures.

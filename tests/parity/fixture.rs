@@ -1,5 +1,6 @@
 //! Reading fixtures, building the small models, comparing.
 
+use crate::root::root;
 use sam_octa2_core::device;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{ModelConfig, Sam2};
@@ -11,12 +12,12 @@ use tch::{Device, Kind, Tensor};
 
 /// The fixtures in the repository.
 pub fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity")
+    root().join("../tests/data/parity")
 }
 
 /// The full set of fixtures, where there is one.
 pub fn full() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/parity");
+    let beside = root().join("../../shared/parity");
     let root = std::env::var_os("SAM_OCTA2_PARITY").map_or(beside, PathBuf::from);
     if !root.join("mini21").is_dir() {
         eprintln!("skipped: the full parity fixtures are not in {} (set SAM_OCTA2_PARITY)", root.display());

@@ -10,6 +10,8 @@ mod image;
 mod measure;
 mod official;
 mod prompted_unet;
+#[path = "../root.rs"]
+mod root;
 mod swin;
 mod training;
 mod units;

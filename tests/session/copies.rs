@@ -1,6 +1,7 @@
 //! Copies between the host and the device: one image up and one read of each mask a slice, whatever the device. Tests on a CPU count them,
 //! since every copy goes through `device::transfer`; the sources are searched for any other.
 
+use crate::root::root;
 use crate::{MODEL, click, follow, nano, volume};
 use sam_octa2_core::device::transfer::{Copies, copies};
 use sam_octa2_core::model::Model;
@@ -47,7 +48,7 @@ fn nano_copies_its_connection_maps_too() {
 /// `device::transfer`.
 #[test]
 fn no_copy_goes_another_way() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = root().join("src");
     let mut found = Vec::new();
     for file in ["model", "session"].iter().flat_map(|folder| files(&sources.join(folder))) {
         let text = std::fs::read_to_string(&file).expect("source");
@@ -85,7 +86,7 @@ fn allowed(file: &str, line: &str) -> bool {
     line.trim().starts_with("//")
         || line.contains("device() != Device::Cpu") // which way to compute
         || line.contains("device() == Device::Cpu")
-        || line.contains("normalised(&image, Device::Cpu)")
+        || line.contains("normalised(&image, Device::Cpu)") || line.contains("normalised(&pixels.image(), Device::Cpu)")
         || line.trim().starts_with("use ")
         || line.contains("copy_from_slice")
         || line.contains("upload(")

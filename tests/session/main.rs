@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
 
+mod ahead;
 mod changes;
 mod checks;
 mod copies;
@@ -17,9 +18,12 @@ mod notices;
 mod objects;
 mod preview;
 mod propagation;
+#[path = "../root.rs"]
+mod root;
 mod state;
 mod stopping;
 
+use root::root;
 use sam_octa2_core::device;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::{Model, ModelConfig};
@@ -36,7 +40,7 @@ const ROWS: usize = 72;
 const COLUMNS: usize = 100;
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity").join(name)
+    root().join("../tests/data/parity").join(name)
 }
 
 /// Where the tests compute: `SAM_OCTA2_TEST_DEVICE`, or the CPU.

@@ -1,6 +1,7 @@
 //! Sessions with the model of the repository, whose network is another one than SAM 2's.
 
 use crate::limits::Counting;
+use crate::root::root;
 use crate::{click, device, follow, logits, volume};
 use sam_octa2_core::device::Precision;
 use sam_octa2_core::loader::{ModelRequest, Place};
@@ -9,11 +10,10 @@ use sam_octa2_core::progress::Flow;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Range, Session, Settings};
 use sam_octa2_core::volume::{Geometry, Volume};
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 pub static NANO: LazyLock<Arc<Model>> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sam2_weights/nano.safetensors");
+    let path = root().join("../sam2_weights/nano.safetensors");
     let place = Place { device: device(), precision: Precision::F32, weights_dirs: Vec::new() };
     let request = ModelRequest { model: path.display().to_string(), place, ..ModelRequest::default() };
     request.load().expect("nano").model

@@ -1,6 +1,7 @@
 //! A watch stops the session between two layers of the model; what was there before stays as it was.
 
 use super::*;
+use crate::root::root;
 use sam_octa2_core::measure::{self, Grid};
 use sam_octa2_core::progress::{Watch, watched};
 use sam_octa2_core::{Error, Result};
@@ -84,7 +85,7 @@ fn measuring_and_cleaning_up_stop_too() {
 /// Decoders of others are kept from panicking through the reader; a stop inside of one is no damage of the file.
 #[test]
 fn reading_stops_and_is_no_damage() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+    let data = root().join("../tests/data");
     for name in ["demo/volume.nii.gz", "io/npy/float64.npy", "io/pictures/grey8.bmp", "io/dicom/multiframe.dcm"] {
         let watch = After::new(usize::MAX);
         let read = |watch: Arc<After>| {

@@ -5,8 +5,11 @@
 
 mod machine;
 mod records;
+#[path = "../root.rs"]
+mod root;
 mod segmenter;
 
+use root::root;
 use sam_octa2_core::io;
 use sam_octa2_core::loader::ModelRequest;
 use sam_octa2_core::progress::{Flow, Progress, Watch, watched};
@@ -32,7 +35,7 @@ fn device() -> String {
 }
 
 fn parity(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity").join(name).display().to_string()
+    root().join("../tests/data/parity").join(name).display().to_string()
 }
 
 /// A folder with a volume, its labels and a manifest.
@@ -318,7 +321,7 @@ fn what_is_exported_is_read_for_training() {
 /// Real samples, where they are.
 #[test]
 fn octa500_is_read_as_sam_octa2_lays_it_out() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/octa500");
+    let root = root().join("../../shared/octa500");
     if !root.is_dir() {
         eprintln!("skipped: there is no OCTA-500 in {}", root.display());
         return;

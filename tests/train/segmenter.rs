@@ -1,5 +1,6 @@
 //! Teaching the segmentation network: the smallest one, on pictures of a disc with its mask beside it.
 
+use crate::root::root;
 use crate::{merge, same};
 use sam_octa2_core::progress::{Flow, Progress};
 use sam_octa2_core::sparse::input::resized_map;
@@ -189,7 +190,7 @@ fn labels_without_objects_teach_nothing() {
 /// The published strips: their third square is the first within the vessel map, resized.
 #[test]
 fn vessels_are_those_of_the_published_strips() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/octa500");
+    let root = root().join("../../shared/octa500");
     if !root.is_dir() {
         eprintln!("skipped: there is no OCTA-500 in {}", root.display());
         return;

@@ -1,7 +1,7 @@
 //! Device and precision by name; what happens without a GPU.
 
 use sam_octa2_core::device::{Device, Precision, cpu_likes_bf16, cuda, driver};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[test]
@@ -50,15 +50,20 @@ fn cuda_is_opened_where_there_is_a_gpu() {
     assert_eq!(gpus.is_ok(), opened());
 }
 
-/// A driver that answers as `answers` say: NVIDIA's functions in C.
+/// A driver that answers as `answers` say.
 fn driver(answers: &str) -> Result<Vec<driver::Gpu>, String> {
     let folder = tempfile::tempdir().unwrap();
-    let (source, library) = (folder.path().join("driver.c"), folder.path().join("libcuda.so.1"));
+    driver::gpus(&driver_in(folder.path(), answers))
+}
+
+/// NVIDIA's functions in C, as a library.
+fn driver_in(folder: &Path, answers: &str) -> PathBuf {
+    let (source, library) = (folder.join("driver.c"), folder.join("libcuda.so.1"));
     std::fs::write(&source, format!("{answers}\n{DRIVER}")).unwrap();
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let built = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status().unwrap();
     assert!(built.success());
-    driver::gpus(&library)
+    library
 }
 
 const DRIVER: &str = r#"
@@ -105,4 +110,47 @@ fn what_is_wrong_with_a_driver_is_said() {
     }
     let none = driver::gpus(Path::new("/nowhere/libcuda.so.1")).unwrap_err();
     assert_eq!(none, "this machine has no NVIDIA driver (/nowhere/libcuda.so.1)");
+}
+
+/// In a process of its own, with a driver that has a card: why CUDA cannot be used after all. `after`: a convolution on the CPU comes first.
+fn reason_in_a_process(after: bool) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let library = driver_in(folder.path(), "#define GPUS {9, 0}");
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "device::a_process_with_a_driver", "--ignored", "--nocapture"])
+        .env("SAM_OCTA2_CUDA_DRIVER", library)
+        .env(CHILD, if after { "after" } else { "before" })
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout).into_owned();
+    let reason =
+        text.lines().find_map(|line| line.split_once(&format!("{CHILD}="))).map(|(_, reason)| reason.to_owned());
+    reason.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&child.stderr)))
+}
+
+const CHILD: &str = "SAM_OCTA2_TEST_CHILD";
+
+/// What `reason_in_a_process` starts.
+#[test]
+#[ignore = "a child of libtorch_asks_once_for_its_cuda_part"]
+fn a_process_with_a_driver() {
+    if std::env::var(CHILD).is_ok_and(|order| order == "after") {
+        let image = tch::Tensor::zeros([1, 1, 4, 4], (tch::Kind::Float, tch::Device::Cpu));
+        let _ = image.conv2d(&image, None::<tch::Tensor>, 1, 0, 1, 1);
+    }
+    println!("{CHILD}={}", cuda::gpus().unwrap_err());
+}
+
+/// libtorch's hooks stay those of the CPU if a convolution ran before the CUDA part was opened. Without a card the CUDA part opens all the same, where
+/// this libtorch has one with NVIDIA's libraries (`make setup CUDA=1`).
+#[test]
+fn libtorch_asks_once_for_its_cuda_part() {
+    let reason = reason_in_a_process(false);
+    if reason.contains("make setup CUDA=1") {
+        eprintln!("skipped: {reason}");
+        return;
+    }
+    assert_eq!(reason, "the CUDA part of libtorch is open, but finds no device");
+    let after = reason_in_a_process(true);
+    assert!(after.starts_with("libtorch was at work in this process before its CUDA part could be opened"), "{after}");
 }

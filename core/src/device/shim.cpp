@@ -17,10 +17,10 @@ int32_t sam_octa2_exact_float32() {
     }
 }
 
-// Has libtorch its CUDA part? Asking is remembered for ever.
+// Is libtorch's CUDA part in its place, with a device or without? Asking is remembered for ever.
 int32_t sam_octa2_has_cuda() {
     try {
-        return at::hasCUDA();
+        return at::Context::hasCUDART();
     } catch (...) {
         return -1;
     }

@@ -20,36 +20,52 @@ const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// One slice as `[1, 3, size, size]` float32, normalised. The aspect is not kept, as in training. For a model that sees neighbours the
 /// channels are the slice, and the maximum and the mean over it and its neighbours, in grey.
 pub fn prepare(volume: &Volume, frame: usize, windows: Windows, input: InputImage) -> Result<Tensor> {
-    let image = unit_image(&mut GreySlices::default(), volume, frame, windows, input)?;
-    Ok(normalised(&image, Device::Cpu))
+    let pixels = Pixels::read(&mut GreySlices::default(), volume, frame, windows, input)?;
+    Ok(normalised(&pixels.image(), Device::Cpu))
 }
 
-/// A slice as `[1, C, size, size]` float32 from 0 to 1 on the host. C is 1 for a grey slice, which keeps the copy to a GPU small. `grey`
-/// keeps the neighbours for the next slices, so that none is read once for each slice around it; it belongs to one volume and window.
-pub fn unit_image(
-    grey: &mut GreySlices,
-    volume: &Volume,
-    frame: usize,
-    windows: Windows,
-    input: InputImage,
-) -> Result<Tensor> {
-    let InputImage { size, neighbours } = input;
-    let unit = match volume.frame(frame)? {
-        Voxels::U8(values) if windows == Windows::Volume(Window::EIGHT_BIT) => {
-            eight_bit(volume, &values, size as usize)
-        }
-        voxels => linear(volume, &voxels.to_f32(), windows, size as usize),
-    };
-    let channels = volume.channels as i64;
-    let image = Tensor::from_slice(&unit).view([1, size, size, channels]).permute([0, 3, 1, 2]);
-    Ok(match neighbours {
-        0 => image.contiguous(),
-        _ => {
-            let slice = image.mean_dim([1].as_slice(), true, Kind::Float);
-            let around = projections(grey, volume, frame, windows, input)?;
-            Tensor::cat(&[slice, around], 1)
-        }
-    })
+/// A slice in the model's square, 0 to 1, without libtorch: made on any thread.
+pub struct Pixels {
+    size: i64,
+    channels: usize,
+    /// row by row, channels together
+    slice: Vec<f32>,
+    /// maximum and mean over the slice and its neighbours, for a model that sees them
+    around: Option<[Vec<f32>; 2]>,
+}
+
+impl Pixels {
+    /// Reads and resizes a slice. `grey` keeps the neighbours for the next slices, so that none is read once for each slice around it;
+    /// it belongs to one volume and window.
+    pub fn read(
+        grey: &mut GreySlices,
+        volume: &Volume,
+        frame: usize,
+        windows: Windows,
+        input: InputImage,
+    ) -> Result<Self> {
+        let slice = match volume.frame(frame)? {
+            Voxels::U8(values) if windows == Windows::Volume(Window::EIGHT_BIT) => {
+                eight_bit(volume, &values, input.size as usize)
+            }
+            voxels => linear(volume, &voxels.to_f32(), windows, input.size as usize),
+        };
+        let around = match input.neighbours {
+            0 => None,
+            _ => Some(projections(grey, volume, frame, windows, input)?),
+        };
+        Ok(Self { size: input.size, channels: volume.channels, slice, around })
+    }
+
+    /// `[1, C, size, size]` float32 on the host. C is 1 for a grey slice, which keeps the copy to a GPU small.
+    pub fn image(&self) -> Tensor {
+        let size = self.size;
+        let image = Tensor::from_slice(&self.slice).view([1, size, size, self.channels as i64]).permute([0, 3, 1, 2]);
+        let Some(around) = &self.around else { return image.contiguous() };
+        let slice = image.mean_dim([1].as_slice(), true, Kind::Float);
+        let [largest, mean] = around.each_ref().map(|values| Tensor::from_slice(values).view([1, 1, size, size]));
+        Tensor::cat(&[slice, largest, mean], 1)
+    }
 }
 
 /// The colours as the model was trained with them: `[1, 1 or 3, size, size]` on the host -> `[1, 3, size, size]` float32 on the device.
@@ -83,14 +99,14 @@ impl GreySlices {
     }
 }
 
-/// Maximum and mean over a slice and its neighbours, in grey, `[1, 2, size, size]`.
+/// Maximum and mean over a slice and its neighbours, in grey, resized.
 fn projections(
     grey: &mut GreySlices,
     volume: &Volume,
     frame: usize,
     windows: Windows,
     input: InputImage,
-) -> Result<Tensor> {
+) -> Result<[Vec<f32>; 2]> {
     let InputImage { size, neighbours } = input;
     let pixels = volume.rows * volume.columns;
     let mut largest = vec![0f32; pixels];
@@ -106,9 +122,9 @@ fn projections(
     }
     let resized = |values: &[f32]| {
         let resized = resize(values, [volume.rows, volume.columns, 1], size as usize);
-        Tensor::from_slice(&resized).clamp(0.0, 1.0).view([1, 1, size, size])
+        resized.into_iter().map(|v| v.clamp(0.0, 1.0)).collect()
     };
-    Ok(Tensor::cat(&[resized(&largest), resized(&sum)], 1))
+    Ok([resized(&largest), resized(&sum)])
 }
 
 /// 8-bit pixels are resized in 8 bits.

@@ -6,6 +6,7 @@
 //! - [`Compat::Reference`]: as PyPI `sam2` 1.1.0: a correction on a tracked slice is overwritten when a propagation passes it again, and
 //!   memories are rounded to bfloat16. Source: `sam2_video_predictor.py`.
 
+mod ahead;
 mod answer;
 mod describe;
 mod history;

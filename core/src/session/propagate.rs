@@ -120,6 +120,7 @@ impl Session {
             on_slice(SliceResult { frame, masks, done, total })
         };
         let result = stoppable(|| self.follow(&mut passes, &range, &before, each));
+        self.slices.settle();
         if result.is_err() && done == 0 {
             self.objects = before;
             return result;
@@ -149,6 +150,7 @@ impl Session {
                 if done % GIVE_BACK == 0 {
                     store::give_back();
                 }
+                self.slices.expect(pass.frames.get(done).copied());
                 let masks = self.compute(|session| session.advance(pass, frame, range.threshold))?;
                 let dropped = self.lose_gone(pass, frame, done, range.patience);
                 if each(frame, masks, dropped)? == Flow::Cancel {

@@ -1,6 +1,6 @@
 //! Vessels and the avascular zone of every slice without a prompt, from a model that has the head for it (`model::dense_head`).
 
-use super::image::{GreySlices, normalised, unit_image};
+use super::image::{GreySlices, Pixels, normalised};
 use crate::device::transfer::download;
 use crate::guard::{guard, torch};
 use crate::intensity::Intensity;
@@ -45,8 +45,9 @@ pub fn segment_all(
     let mut grey = GreySlices::default();
     for frame in 0..volume.frames {
         observer.step("segment", frame, volume.frames)?;
-        let image = unit_image(&mut grey, volume, frame, windows, model.config().input())?;
-        let logits = guard(|| model.dense(&model.encode_image(&normalised(&image, model.device()))).ok_or_else(none))?;
+        let pixels = Pixels::read(&mut grey, volume, frame, windows, model.config().input())?;
+        let image = || normalised(&pixels.image(), model.device());
+        let logits = guard(|| model.dense(&model.encode_image(&image())).ok_or_else(none))?;
         for (class, labels) in [&mut vessels, &mut faz].into_iter().enumerate() {
             let logits = logits.narrow(1, class as i64, 1).to_kind(Kind::Float);
             let found = guard(|| Ok(resize_bilinear(&logits, size).gt(thresholds[class])))?;

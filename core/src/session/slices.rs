@@ -1,7 +1,8 @@
 //! The slices of a volume as features: prepared and encoded (or found on disk) when they are first needed, kept while they fit
 //! a budget in bytes.
 
-use super::image::{GreySlices, normalised, unit_image};
+use super::ahead::Images;
+use super::image::normalised;
 use crate::Result;
 use crate::features::FeatureFolder;
 use crate::intensity::Windows;
@@ -21,8 +22,9 @@ pub struct Slices {
     /// most recently used last
     cache: VecDeque<(usize, ImageFeatures)>,
     budget: usize,
-    /// the neighbours of the slice encoded last
-    grey: GreySlices,
+    images: Images,
+    /// the slice that is needed after the one asked for, where that is known
+    next: Option<usize>,
     /// features kept on disk
     folder: Option<FeatureFolder>,
     /// how many slices were encoded so far
@@ -32,7 +34,19 @@ pub struct Slices {
 impl Slices {
     /// Nothing is computed yet.
     pub fn new(volume: Arc<Volume>, windows: Windows, budget: usize, folder: Option<FeatureFolder>) -> Self {
-        Self { volume, windows, cache: VecDeque::new(), budget, grey: GreySlices::default(), folder, encoded: 0 }
+        let images = Images::new(volume.clone(), windows);
+        Self { volume, windows, cache: VecDeque::new(), budget, images, next: None, folder, encoded: 0 }
+    }
+
+    /// Says which slice is needed after the one that is asked for now, so that it is read while that one is computed.
+    pub fn expect(&mut self, next: Option<usize>) {
+        self.next = next.filter(|next| self.cache.iter().all(|(cached, _)| cached != next));
+    }
+
+    /// No slice is expected; afterwards nothing reads the volume.
+    pub fn settle(&mut self) {
+        self.next = None;
+        self.images.settle();
     }
 
     /// The features of a slice.
@@ -44,7 +58,7 @@ impl Slices {
             self.cache.push_back(hit);
             return Ok(features);
         }
-        let image = unit_image(&mut self.grey, &self.volume, frame, self.windows, model.config().input())?;
+        let image = self.images.get(frame, self.next.take(), model.config().input())?.image();
         check()?;
         let mut encode = || {
             let features = model.encode_image(&normalised(&image, model.device()));
@@ -81,6 +95,6 @@ impl Slices {
     /// Forgets the features in memory.
     pub fn clear(&mut self) {
         self.cache.clear();
-        self.grey = GreySlices::default();
+        self.images.clear();
     }
 }
