@@ -67,6 +67,7 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
             prompts,
             no_prompts,
             out,
+            out_bscans,
             seg,
             logits,
             overlay,
@@ -78,7 +79,7 @@ fn request(task: &Task) -> anyhow::Result<(&'static str, Value, bool)> {
         } => {
             let files = json!({
                 "window": window, "prompts": optional(prompts.as_deref())?, "no_prompts": no_prompts, "numbers": numbers.request()?,
-                "out": optional(out.as_deref())?, "logits": optional(logits.as_deref())?,
+                "out": optional(out.as_deref())?, "out_bscans": optional(out_bscans.as_deref())?, "logits": optional(logits.as_deref())?,
                 "overlay": optional(overlay.as_deref())?, "record": optional(record.as_deref())?, "seg": description(seg),
                 "features": optional(features.as_deref())?, "features_bytes": features_mb.map(|mb| mb.saturating_mul(1 << 20)),
             });

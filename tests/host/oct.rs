@@ -48,11 +48,27 @@ fn a_slab_is_segmented_and_measured() {
     let segment =
         ["segment", &angio, "--slab", "SVC", "--prompts", "clicks.json", "--model", &model, "--model-config", &config];
     host.run(
-        &[&segment[..], &["--out", "labels.seg.nrrd", "--seg-property", "faz", "--record", "again.rhai"]].concat(),
+        &[
+            &segment[..],
+            &[
+                "--out",
+                "labels.seg.nrrd",
+                "--out-bscans",
+                "b.nii.gz",
+                "--seg-property",
+                "faz",
+                "--record",
+                "again.rhai",
+            ],
+        ]
+        .concat(),
     )
     .ok();
     let labels = info(&host, &["labels.seg.nrrd"]);
     assert_eq!((&labels["shape"], &labels["geometry_known"]), (&json!([1, 5, 12]), &json!(true)));
+    // back in the B-scans, which --out-bscans needs
+    let scan = info(&host, &[&angio]);
+    assert_eq!(info(&host, &["b.nii.gz"])["shape"], scan["shape"]);
     // the record opens the same slab
     let record = std::fs::read_to_string(host.path("again.rhai")).unwrap();
     assert!(record.contains("slab: \"SVC\""), "{record}");
@@ -82,6 +98,10 @@ fn a_slab_is_segmented_and_measured() {
         (&["convert", &data("demo/volume.nii.gz"), "x.npy", "--slab", "SVC"][..], "no layer curves"),
         (&["convert", &angio, "x.npy", "--slab", "SVP..RPE"], "no surface \"SVP\""),
         (&["convert", &angio, "x.npy", "--slab", "SVX"], "did you mean `SV"),
+        (
+            &["segment", &angio, "--prompts", "clicks.json", "--model", "nano", "--out-bscans", "b.nii.gz"],
+            "goes with a slab or layers",
+        ),
         (&["info", &angio, "--kind", "optovue"], "kind of file"),
         (&["info", &angio, "--assume-size", "3mm"], "says itself"),
     ] {

@@ -318,6 +318,48 @@ fn what_is_exported_is_read_for_training() {
     assert!(export(folder.path(), &sample, &mut ()).unwrap_err().to_string().contains("square"));
 }
 
+/// A picture en face with its mask beside it in a folder of another name.
+fn picture(root: &Path, subset: &str, kinds: [&str; 2], name: &str, vessel: u32) {
+    for (kind, bright) in kinds.into_iter().zip([90, 255]) {
+        let folder = root.join(subset).join(kind);
+        fs::create_dir_all(&folder).unwrap();
+        image::GrayImage::from_fn(8, 6, |x, _| image::Luma([if x == vessel { bright } else { 0 }]))
+            .save(folder.join(name))
+            .unwrap();
+    }
+}
+
+#[test]
+fn sets_of_pictures_en_face_are_found_by_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |set: Value| data::cases(&serde_json::from_value(json!({"en_face": set})).unwrap());
+    let rossa = folder.path().join("ROSSA");
+    for (subset, name) in [("train_manual", "1.png"), ("train_sam", "1.png"), ("val", "7.png")] {
+        picture(&rossa, subset, ["image", "label"], name, 3);
+    }
+    let cases = read(json!({"folder": rossa})).unwrap();
+    let told: Vec<_> = cases.iter().map(|case| (case.name().to_owned(), case.subset())).collect();
+    let expected = [("train_manual/1", Subset::Train), ("train_sam/1", Subset::Train), ("val/7", Subset::Validation)];
+    assert_eq!(told, expected.map(|(name, subset)| (name.to_owned(), subset)));
+    let (volume, labels) = cases[0].read().unwrap();
+    assert_eq!((volume.shape(), labels.count(1), labels.data[3]), ([1, 6, 8, 1], 6, 1));
+
+    let rose = folder.path().join("ROSE-1/SVC");
+    picture(&rose, "train", ["img", "gt"], "01.png", 2);
+    picture(&rose, "train", ["img", "thick_gt"], "01.png", 5);
+    picture(&rose, "test", ["img", "gt"], "01.png", 2);
+    picture(&rose, "test", ["img", "thick_gt"], "01.png", 5);
+    let of = |masks: Option<&str>| read(json!({"folder": rose, "masks": masks})).unwrap()[1].read().unwrap().1.data;
+    assert_eq!((of(None)[2], of(Some("thick_gt"))[5]), (1, 1));
+    assert_eq!(read(json!({"folder": rose})).unwrap()[0].subset(), Subset::Test);
+
+    let refused = |set: Value| read(set).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused(json!({"folder": folder.path()})).contains("ROSE-1/SVC"));
+    assert!(refused(json!({"folder": rose, "masks": "thin_gt"})).contains("has no folder thin_gt"));
+    fs::remove_file(rossa.join("val/label/7.png")).unwrap();
+    assert!(refused(json!({"folder": rossa})).contains("no mask of this name"));
+}
+
 /// Real samples, where they are.
 #[test]
 fn octa500_is_read_as_sam_octa2_lays_it_out() {

@@ -85,7 +85,8 @@ pub(super) fn without_prompts(request: &SegmentRequest, observer: &mut dyn Obser
     let axis = request.input.axis()?;
     let intensity = request.window.as_deref().map_or(Ok(Intensity::Auto), str::parse)?;
     compat(request.compat.as_deref())?;
-    let volume = Arc::new(request.input.open(observer)?.along(axis)?);
+    let (volume, origin) = request.input.open_view(observer)?;
+    let volume = Arc::new(volume.along(axis)?);
     request.check_volume(&volume)?;
     observer.step("load", 0, 1)?;
     let loaded = request.model.load()?;
@@ -96,6 +97,7 @@ pub(super) fn without_prompts(request: &SegmentRequest, observer: &mut dyn Obser
     if let Some(path) = &request.out {
         io::write_labels_with(&labels.along(axis), path, &request.seg.options(&request.input)?.into())?;
     }
+    request.write_bscans(&labels, origin.as_ref())?;
     if let Some(path) = &request.overlay {
         picture::write(path, &volume, &labels, &[])?;
     }
@@ -103,6 +105,7 @@ pub(super) fn without_prompts(request: &SegmentRequest, observer: &mut dyn Obser
         |id: u16| ObjectReport { id: u32::from(id), voxels: labels.count(id), slices: labels.frames_of(id).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
+        labels_bscans: request.out_bscans.clone(),
         logits: None,
         overlay: request.overlay.clone(),
         record: None,

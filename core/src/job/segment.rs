@@ -14,7 +14,7 @@ use crate::picture;
 use crate::progress::{Observer, Progress, stoppable, unwatched};
 use crate::session::{Compat, NoticeInfo, Range, Session, Settings};
 use crate::vessels::FAZ;
-use crate::volume::{Labels, Volume};
+use crate::volume::{Flattened, Labels, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -47,6 +47,9 @@ pub struct SegmentRequest {
     /// label volume to write, by its ending ([`io::write_labels`]); `.dcm` (DICOM Segmentation) needs a DICOM input
     #[serde(default)]
     pub out: Option<PathBuf>,
+    /// label volume of the B-scans to write, for a slab or layers of them: in each column the rows that the slab was made of
+    #[serde(default)]
+    pub out_bscans: Option<PathBuf>,
     /// what a DICOM Segmentation says beside its voxels
     #[serde(default)]
     pub seg: SegRequest,
@@ -88,11 +91,16 @@ impl SegmentRequest {
             return Err(Error::invalid("segment: name either a prompt file (prompts) or no_prompts"));
         }
         self.check_unprompted()?;
-        let files = [&self.out, &self.logits, &self.overlay, &self.record].into_iter().flatten();
+        if self.out_bscans.is_some() && !self.input.is_view() {
+            return Err(Error::invalid(
+                "segment: `out_bscans` goes with a slab or layers of B-scans (slab, layers_along); elsewhere `out` is it",
+            ));
+        }
+        let files = [&self.out, &self.out_bscans, &self.logits, &self.overlay, &self.record].into_iter().flatten();
         let outputs: Vec<&PathBuf> = files.chain(self.numbers.write.all()).collect();
         if outputs.is_empty() {
             return Err(Error::invalid(
-                "segment: nothing to write; name out, logits, overlay, record or a file for numbers",
+                "segment: nothing to write; name out, out_bscans, logits, overlay, record or a file for numbers",
             ));
         }
         for output in outputs {
@@ -101,7 +109,7 @@ impl SegmentRequest {
         }
         self.seg.check_output(self.out.as_deref())?;
         let options = self.seg.options(&self.input)?.into();
-        self.out.as_ref().map_or(Ok(()), |out| io::check_label_output(out, &options))
+        [&self.out, &self.out_bscans].into_iter().flatten().try_for_each(|out| io::check_label_output(out, &options))
     }
 
     /// Errors: what only a session gives, asked for without prompts.
@@ -127,6 +135,12 @@ impl SegmentRequest {
         }
         io::write_labels_with(&labels.along(axis), path, &options.into())
     }
+
+    /// Brings labels of a slab or of layers back into the B-scans.
+    pub(super) fn write_bscans(&self, labels: &Labels, origin: Option<&Flattened>) -> Result<()> {
+        let (Some(path), Some(origin)) = (&self.out_bscans, origin) else { return Ok(()) };
+        io::write_labels_with(&origin.back(labels)?, path, &self.seg.options(&self.input)?.into())
+    }
 }
 
 /// What a [`SegmentRequest`] gave.
@@ -134,6 +148,8 @@ impl SegmentRequest {
 pub struct SegmentReport {
     /// label volume written
     pub labels: Option<PathBuf>,
+    /// the same in the B-scans
+    pub labels_bscans: Option<PathBuf>,
     /// logits written
     pub logits: Option<PathBuf>,
     /// picture written
@@ -202,7 +218,7 @@ impl fmt::Display for SegmentReport {
             problem.iter().try_for_each(|problem| write!(f, "; not kept any more: {problem}"))?;
         }
         self.numbers.iter().try_for_each(|numbers| write!(f, "\n{numbers}"))?;
-        let written = [&self.labels, &self.logits, &self.overlay, &self.record];
+        let written = [&self.labels, &self.labels_bscans, &self.logits, &self.overlay, &self.record];
         written.into_iter().flatten().chain(self.written.all()).try_for_each(|path| write!(f, "\n{}", path.display()))
     }
 }
@@ -238,7 +254,8 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let prompts = read_prompts(file)?;
     let axis = request.input.axis()?;
     let settings = request.settings()?;
-    let volume = Arc::new(request.input.open(observer)?.along(axis)?);
+    let (volume, origin) = request.input.open_view(observer)?;
+    let volume = Arc::new(volume.along(axis)?);
     request.check_volume(&volume)?;
     observer.step("load", 0, 1)?;
     let reference = settings.compat == Compat::Reference;
@@ -256,10 +273,12 @@ pub fn segment(request: &SegmentRequest, observer: &mut dyn Observer) -> Result<
     let seconds = started.elapsed().as_secs_f64();
     let (labels, decided) = stoppable(|| write_outputs(request, &session, &loaded, &frames)).map_err(keep)?;
     let notices = session.notices()?;
+    request.write_bscans(&labels, origin.as_ref())?;
     let numbers = request.measure(&volume, &labels, &loaded, &notices, observer)?;
     let object = |id| ObjectReport { id, voxels: labels.count(id as u16), slices: labels.frames_of(id as u16).len() };
     Ok(SegmentReport {
         labels: request.out.clone(),
+        labels_bscans: request.out_bscans.clone(),
         logits: request.logits.clone(),
         overlay: request.overlay.clone(),
         record: request.record.clone(),

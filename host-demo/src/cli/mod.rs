@@ -206,6 +206,9 @@ pub enum Task {
         /// (COCO, run-length encoded), .dcm (DICOM Segmentation; the input must be DICOM), or a folder of PNG files
         #[arg(long, value_name = "LABELS.nii.gz")]
         out: Option<PathBuf>,
+        /// Labels of the B-scans to write, with --slab or --layers-along: in each column the rows that the slab was made of
+        #[arg(long, value_name = "LABELS.nii.gz")]
+        out_bscans: Option<PathBuf>,
         #[command(flatten)]
         seg: Seg,
         /// Logits to write, float32 [frames, objects, height, width], with object_ids, frames and object_scores

@@ -1,8 +1,9 @@
 //! What there is to learn from: volumes with labels, set apart for training, validation and test; from OCTA-500 in SAM-OCTA2's layout
-//! (`octa500`), from layers with their masks beside them (`side_by_side`) or from any pairs of files (`manifest`). `sample` makes clips of them,
+//! (`octa500`), from layers with their masks beside them (`side_by_side`) from en-face sets such as ROSE (`en_face`) or from any pairs of files (`manifest`). `sample` makes clips of them,
 //! `crate::regions` places prompts, `augment` varies.
 
 pub mod augment;
+pub mod en_face;
 pub mod manifest;
 pub mod octa500;
 pub mod phantom;
@@ -11,6 +12,7 @@ pub mod side_by_side;
 
 use crate::volume::{Labels, Volume};
 use crate::{Error, Result};
+use en_face::EnFaceSet;
 use octa500::Octa500;
 use phantom::Phantoms;
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,8 @@ pub enum DataConfig {
     Octa500(Octa500),
     /// a folder of pictures: layer on the left, mask on the right
     SideBySide(SideBySide),
+    /// pictures en face with masks of the same names: ROSSA, ROSE
+    EnFace(EnFaceSet),
     /// a table of files: `.csv` with the columns `image`, `labels` and perhaps `subset`, `name`, `axis`, `channel`, `all_vessels`; or `.json`, a list of the same
     Manifest(PathBuf),
     /// phantoms (docs/phantoms.md), made as they are needed
@@ -81,6 +85,7 @@ pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     let cases = match config {
         DataConfig::Octa500(octa500) => octa500.cases()?,
         DataConfig::SideBySide(pictures) => pictures.cases()?,
+        DataConfig::EnFace(set) => set.cases()?,
         DataConfig::Manifest(path) => manifest::cases(path)?,
         DataConfig::Phantoms(phantoms) => phantoms.cases()?,
     };
@@ -90,6 +95,7 @@ pub fn cases(config: &DataConfig) -> Result<Vec<Box<dyn Case>>> {
     Err(Error::invalid(match config {
         DataConfig::Octa500(octa500) => format!("{}: no sample to train with", octa500.root.display()),
         DataConfig::SideBySide(pictures) => format!("{}: no picture is for training", pictures.folder.display()),
+        DataConfig::EnFace(set) => format!("{}: no folder is for training (train...)", set.folder.display()),
         DataConfig::Manifest(path) => format!("{}: no row is for training", path.display()),
         DataConfig::Phantoms(_) => "data.phantoms.train is 0".to_owned(),
     }))

@@ -2,7 +2,7 @@
 
 use crate::io::{self, OpenOptions};
 use crate::progress::Observer;
-use crate::volume::{Axis, SlabOptions, Volume};
+use crate::volume::{Axis, Flattened, SlabOptions, Volume};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -79,6 +79,11 @@ impl InputRequest {
 
     /// Reads the volume as stored (cropped), or en face what is asked for.
     pub fn open(&self, observer: &mut dyn Observer) -> Result<Volume> {
+        self.open_view(observer).map(|(volume, _)| volume)
+    }
+
+    /// The same, and how labels of a slab or of layers go back to the B-scans.
+    pub fn open_view(&self, observer: &mut dyn Observer) -> Result<(Volume, Option<Flattened>)> {
         self.en_face(&self.options()?, observer)
     }
 
@@ -86,14 +91,19 @@ impl InputRequest {
     pub fn open_once(&self, observer: &mut dyn Observer) -> Result<Volume> {
         let mut options = self.options()?;
         options.once = true;
-        self.en_face(&options, observer)
+        self.en_face(&options, observer).map(|(volume, _)| volume)
     }
 
-    fn en_face(&self, options: &OpenOptions, observer: &mut dyn Observer) -> Result<Volume> {
+    /// Is the volume a view en face of B-scans?
+    pub fn is_view(&self) -> bool {
+        self.slab.is_some() || self.layers_along.is_some()
+    }
+
+    fn en_face(&self, options: &OpenOptions, observer: &mut dyn Observer) -> Result<(Volume, Option<Flattened>)> {
         self.check_view()?;
         let slab = self.slab_options()?;
         let mut options = options.clone();
-        options.once |= self.slab.is_some() || self.layers_along.is_some();
+        options.once |= self.is_view();
         let volume = io::open_observed(&self.input, &options, observer)?;
         let view = match (&self.slab, &self.layers_along) {
             (Some(name), _) => volume.slab(name, &slab),
@@ -101,7 +111,7 @@ impl InputRequest {
                 let (surface, [from, to, step]) = along(text)?;
                 volume.layers_along(surface, from, to, step)
             }
-            (None, None) => return Ok(volume),
+            (None, None) => return Ok((volume, None)),
         };
         let view = view.map_err(|error| error.in_file(&self.input))?;
         if view.empty > 0 {
@@ -109,7 +119,7 @@ impl InputRequest {
             let what = format!("{} of {all} columns have no such layer and are 0", view.empty);
             observer.note(&format!("{}: {what}", self.input.display()));
         }
-        Ok(view.volume)
+        Ok((view.volume, Some(view.origin)))
     }
 
     /// Errors: options that exclude each other.

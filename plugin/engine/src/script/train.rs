@@ -55,7 +55,7 @@ pub fn register(library: &mut Library<'_>, context: &Context) {
             ),
             "Trains adapters (or whole parts) of a model on volumes with labels; writes `adapter.safetensors`, a checkpoint to resume from, \
              tables, curves and pictures into the folder `output`; `run: #{dry_run: true}` only estimates memory and time. `model`: a name, a file, or `#{model, model_config, adapter, device, \
-             precision}`; `data`: `#{manifest: FILE}` or `#{octa500: #{root, task}}`. The closure receives an epoch after each; `false` stops there. `validation` is `()` where nothing is validated.",
+             precision}`; `data`: `#{manifest: FILE}`, `#{octa500: #{root, task}}` or `#{en_face: #{folder, masks}}` (ROSSA, ROSE). The closure receives an epoch after each; `false` stops there. `validation` is `()` where nothing is validated.",
             "labels.save(\"truth.nii.gz\"); write_json(\"pairs.json\", [#{image: arg(\"input\"), labels: \"truth.nii.gz\"}]); \
              fine_tune(#{model: #{model: arg(\"model\"), model_config: arg(\"config\")}, data: #{manifest: \"pairs.json\"}, output: \"tuned\", \
              adapt: #{rank: 2, alpha: 2.0}, sample: #{frames: 2}, run: #{epochs: 1}}, |epoch| epoch.loss > 0.01)",
@@ -168,6 +168,7 @@ fn readable_data(files: &Files, data: &DataConfig) -> Checked<()> {
     match data {
         DataConfig::Manifest(path) => files.check_read(path),
         DataConfig::Octa500(octa500) => files.check_read(&octa500.root),
+        DataConfig::EnFace(set) => files.check_read(&set.folder),
         DataConfig::SideBySide(pictures) => files.check_read(&pictures.folder),
         DataConfig::Phantoms(phantoms) => phantoms.folder.as_deref().map_or(Ok(()), |folder| files.check_write(folder)),
     }
