@@ -8,6 +8,7 @@
 # make train-nano ROSSA=DIR   trains the small model from random weights, HOURS=2, into nano-training/; again: goes on (sam2_weights/README.md)
 # make dist   dist/sam_octa2-VERSION-PLATFORM, a folder that runs elsewhere       make dist-test   checks that it does
 #             CUDA=1: a small one for machines whose Python has torch, with the tests and the benchmark of a GPU (docs/gpu.md)
+# make wheel   the Python package with the libraries and nano, for pip             make wheel-test   installs it and segments (NAPARI=1: with napari)
 # make test-gpu   what a first day with a GPU has to show
 # make test-viewers   clients of viewers and a browser against host-demo serve (docs/viewers.md)
 # make test-python   the Python package (docs/viewers.md)                         make bench-boundary   what calls across the boundary cost
@@ -24,7 +25,7 @@ ifdef LIBTORCH
 export LIBTORCH
 endif
 
-.PHONY: test-viewers test-batch test-slurm evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
+.PHONY: wheel wheel-test test-viewers test-batch test-slurm evaluate train-nano setup build demo demo-input test test-gpu test-python bench bench-gate bench-boundary dist dist-test lint clean
 
 setup:
 	@$(PYTHON) .setup/libtorch.py $(if $(CUDA),--cuda)
@@ -36,6 +37,13 @@ build: setup
 # Sizes of the parts at the end; docs/viewers.md says what each is for.
 dist: build
 	@$(PYTHON) .setup/dist$(if $(CUDA),_cuda).py
+
+# The Python package with the libraries and nano; torch brings libtorch, and a GPU.
+wheel: build
+	@$(PYTHON) .setup/wheel.py
+
+wheel-test: wheel
+	@$(PYTHON) .setup/wheel_test.py $(if $(NAPARI),--napari)
 
 dist-test: dist
 	@$(PYTHON) .setup/dist_test.py

@@ -96,13 +96,13 @@ def needed(engine, torch_lib):
     return found
 
 
-def shorten_rpath(engine):
-    """Leaves only the first entry: the folder's own libtorch, and not that of the checkout."""
+def change_rpath(engine, rpath="$ORIGIN/libtorch/lib"):
+    """Where the engine looks for libtorch: the folder's own, and not that of the checkout."""
     for old in dynamic(engine, "RUNPATH") + dynamic(engine, "RPATH"):
-        first, data = old.split(":")[0], engine.read_bytes()
-        if not first.startswith("$ORIGIN") or data.count(old.encode() + b"\0") != 1:
-            fail(f"{engine}: rpath {old} cannot be shortened")
-        engine.write_bytes(data.replace(old.encode() + b"\0", first.encode().ljust(len(old) + 1, b"\0")))
+        data = engine.read_bytes()
+        if len(rpath) > len(old) or data.count(old.encode() + b"\0") != 1:
+            fail(f"{engine}: rpath {old} cannot be changed to {rpath}")
+        engine.write_bytes(data.replace(old.encode() + b"\0", rpath.encode().ljust(len(old) + 1, b"\0")))
 
 
 def copy(source, target):
@@ -250,7 +250,7 @@ def fill(folder, version, crates, name):
         copy(library, folder / place)
     for library in [*folder.rglob("*.so*"), folder / "host-demo"]:
         run("strip", "--strip-unneeded", library)
-    shorten_rpath(engine)
+    change_rpath(engine)
     copy(torch / "build-version", folder / "libtorch/build-version")
     documents(folder)
     (folder / "licences").mkdir()

@@ -46,7 +46,7 @@ def fill(folder, version, crates, name):
         dist.copy(dist.Path(programs[test]), folder / "tests/programs" / test)
     for file in [*folder.glob("*.so"), folder / "host-demo", *(folder / "tests/programs").iterdir()]:
         dist.run("strip", "--strip-unneeded", file)
-    dist.shorten_rpath(folder / "libsam_octa2_engine.so")
+    dist.change_rpath(folder / "libsam_octa2_engine.so")
     dist.copy((dist.LIBTORCH / "torch").resolve() / "build-version", folder / "libtorch/build-version")
     for part in DATA:
         dist.copy(dist.ROOT / part, folder / part)

@@ -83,6 +83,7 @@ class Library:
         """Opens the engine and libtorch. Called by everything that computes; does nothing the second time."""
         with self._start:
             if not self._started:
+                _torch.open_beside(self.file, self.manifest["torch"])
                 self._checked("start")
                 _torch.guard(self.manifest["torch"])
                 self._started = True

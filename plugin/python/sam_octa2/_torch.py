@@ -6,10 +6,13 @@ the plugin has started, which would end the process.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.abc
 import importlib.metadata
+import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Optional, Sequence
 
@@ -37,6 +40,29 @@ class TorchGuard(importlib.abc.MetaPathFinder):
                 name="torch",
             )
         return None
+
+
+def folder() -> Optional[Path]:
+    """Where the libraries of this Python's torch lie, without importing it."""
+    spec = importlib.util.find_spec("torch") if "torch" not in sys.modules else sys.modules["torch"].__spec__
+    if spec is None or spec.origin is None:
+        return None
+    libraries = Path(spec.origin).parent / "lib"
+    return libraries if (libraries / "libtorch_cpu.so").is_file() else None
+
+
+def open_beside(library: Path, version: str) -> None:
+    """Opens the libtorch of this Python's torch for a library that brings none (the wheel's), wherever the torch is installed: the loader
+    then finds it by its name. Another version stays closed, and the plugin says what is missing."""
+    if (library.parent / "libtorch").exists() or library.parent.name != "lib":
+        return
+    try:
+        installed = importlib.metadata.version("torch").split("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return
+    libraries = folder()
+    if installed == version and libraries is not None:
+        ctypes.CDLL(str(libraries / "libtorch_cpu.so"))
 
 
 def guard(version: str) -> None:
