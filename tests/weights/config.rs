@@ -46,7 +46,7 @@ fn official_yaml_files_are_read() {
 fn blocks_equal_the_built_models() {
     for name in ["tiny", "small", "base_plus", "large"] {
         let expected = &official()[name]["blocks"];
-        let blocks = ModelConfig::preset(name).unwrap().image_encoder.unwrap().trunk.blocks();
+        let blocks = ModelConfig::preset(name).unwrap().image_encoder.unwrap().trunk.hiera().unwrap().blocks();
         let plain = |b: HieraBlock| json!([b.dim, b.dim_out, b.num_heads, b.q_stride, b.window_size]);
         assert_eq!(&Value::Array(blocks.into_iter().map(plain).collect()), expected, "{name}");
     }
@@ -57,7 +57,7 @@ fn yaml_with_targets_is_read() {
     let mini = ModelConfig::from_file(data("mini.yaml")).unwrap();
     let mini21 = ModelConfig::from_file(data("mini21.yaml")).unwrap();
     assert_eq!((mini.hidden_dim(), mini.mem_dim(), mini.feature_size(), mini.low_res_size()), (64, 16, 16, 64));
-    let trunk = &mini.image_encoder.as_ref().unwrap().trunk;
+    let trunk = mini.image_encoder.as_ref().unwrap().trunk.hiera().unwrap();
     assert_eq!(trunk.channel_list(), [128, 64, 32, 16]);
     assert_eq!(trunk.stage_ends(), [0, 2, 5, 7]);
     assert_eq!(mini.memory_encoder.as_ref().unwrap().mask_downsampler.num_layers(), 4);
@@ -99,7 +99,7 @@ fn unknown_keys_name_the_nearest() {
 fn mistakes_in_a_prompted_unet_are_named() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sam2_weights/nano.yaml");
     let nano = ModelConfig::from_file(&path).unwrap();
-    assert_eq!((nano.hidden_dim(), nano.mem_dim(), nano.low_res_size(), nano.memory_size()), (48, 1, 256, 256));
+    assert_eq!((nano.hidden_dim(), nano.mem_dim(), nano.low_res_size(), nano.memory_shape()), (48, 1, 256, [256, 256]));
     assert_eq!((nano.input().size, nano.neighbours()), (512, 5));
     let good = serde_json::to_value(&nano).unwrap();
     let unet = |key: &'static str, value: Value| {
