@@ -7,6 +7,7 @@
 
 mod fixture;
 mod image;
+mod known;
 mod measure;
 mod official;
 mod prompted_unet;

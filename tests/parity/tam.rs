@@ -1,6 +1,7 @@
 //! EfficientTAM and EdgeTAM beside their own Python code (`tests/data/parity/tam`, made by `tests/tools/make_tam_fixtures.py`).
 
 use crate::fixture::*;
+use crate::known::{file, json, values, weights};
 use crate::video::follow;
 use sam_octa2_core::model::memory_attention::Memory;
 use sam_octa2_core::model::params::Params;
@@ -8,7 +9,6 @@ use sam_octa2_core::model::transformer::Keys;
 use sam_octa2_core::model::{ImageFeatures, Model, ModelConfig, Sam2};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Side of the small models' features.
@@ -16,65 +16,20 @@ const SIDE: i64 = 16;
 /// EfficientTAM's three attentions to memories, with the same weights, and EdgeTAM.
 const MINIS: [&str; 4] = ["efficienttam", "efficienttam_1", "efficienttam_2", "edgetam"];
 
-fn file(name: &str) -> PathBuf {
-    data().join("tam").join(name)
-}
-
-fn json(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(file(name)).expect("fixture")).expect("json")
-}
-
-/// The checksum of zip files.
-fn crc32(text: &str) -> u64 {
-    let bit = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-    let byte = |crc: u32, byte: u8| (0..8).fold(crc ^ u32::from(byte), |crc, _| bit(crc));
-    u64::from(!text.bytes().fold(!0, byte))
-}
-
-/// Numbers by name, as the script makes them: evenly between `mean - scale` and `mean + scale`.
-fn values(name: &str, shape: &[i64], mean: f64, scale: f64) -> Tensor {
-    let start = crc32(name) << 32;
-    let number = |place: u64| {
-        let mixed = [0x9E37_79B9_7F4A_7C15_u64, 0xD6E8_FEB8_6659_FD93]
-            .iter()
-            .fold(start.wrapping_add(place), |x, &factor| (x ^ x >> 32).wrapping_mul(factor));
-        let even = ((mixed ^ mixed >> 32) >> 40) as f64 / f64::from(1 << 23) - 1.0;
-        (even * scale + mean) as f32
-    };
-    let count = shape.iter().product::<i64>() as u64;
-    Tensor::from_slice(&(0..count).map(number).collect::<Vec<_>>()).view(shape).to_device(device())
-}
-
 fn given(block: &str, argument: &str, shape: &[i64]) -> Tensor {
-    values(&format!("input.{block}.{argument}"), shape, 0.0, 1.0)
-}
-
-/// The weights of a small model, by name.
-pub fn weights(name: &str) -> BTreeMap<String, Tensor> {
-    let family = name.split('_').next().unwrap();
-    let rows = json(&format!("mini_{family}.weights.json"));
-    let row = |row: &Value| {
-        let name = row[0].as_str().unwrap().to_owned();
-        let shape: Vec<i64> = row[1].as_array().unwrap().iter().filter_map(Value::as_i64).collect();
-        let tensor = values(&name, &shape, row[2].as_f64().unwrap(), row[3].as_f64().unwrap());
-        (name, tensor)
-    };
-    rows.as_array().unwrap().iter().map(row).collect()
-}
-
-pub fn config(name: &str) -> ModelConfig {
-    ModelConfig::from_file(file(&format!("mini_{name}.yaml"))).expect("configuration")
+    values(&format!("input.{block}.{argument}"), shape, 0.0, 1.0).to_device(device())
 }
 
 fn mini(name: &str) -> Sam2 {
     let params = Params::from_tensors(weights(name), device(), Kind::Float);
-    Sam2::new(params, config(name)).expect("model")
+    let config = ModelConfig::from_file(file(&format!("mini_{name}.yaml"))).expect("configuration");
+    Sam2::new(params, config).expect("model")
 }
 
 #[test]
 fn blocks() {
     for name in MINIS {
-        let fixture = Fixture::read(file(&format!("mini_{name}.blocks")));
+        let fixture = Fixture::read(file(&format!("mini_{name}_blocks")));
         no_grad(|| {
             let model = mini(name);
             trunk_and_neck(name, &model, &fixture);
@@ -129,7 +84,7 @@ fn memory(name: &str, model: &Sam2, fixture: &Fixture) {
 #[test]
 fn sequences() {
     for name in MINIS {
-        let start = format!("mini_{name}.video_");
+        let start = format!("mini_{name}_video_");
         let files = std::fs::read_dir(data().join("tam")).expect("fixtures");
         let mut names: Vec<_> = files.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         names.sort();

@@ -9,8 +9,8 @@ Needs torch 2.13.0, torchvision, hydra-core, iopath, safetensors, Pillow; for Ed
 
 Written for each family: `FAMILY.configs.json`, the `model` mappings of the official files; `FAMILY.keys.json`, names and shapes of the
 official models' parameters, by configurations that share them; `mini_NAME.yaml`, a small configuration; `mini_NAME.weights.json`, how its
-weights are made (see `values`); `mini_NAME.blocks`, single blocks, whose inputs are made in the same way (mean 0, scale 1, named
-`input.BLOCK.ARGUMENT`); `mini_NAME.video_*`, what the video predictor says of tests/data/parity/frames, with memories kept in float32.
+weights are made (see `values`); `mini_NAME_blocks`, single blocks, whose inputs are made in the same way (mean 0, scale 1, named
+`input.BLOCK.ARGUMENT`); `mini_NAME_video_*`, what the video predictor says of tests/data/parity/frames, with memories kept in float32.
 """
 import argparse
 import contextlib
@@ -332,13 +332,13 @@ def main():
             lines = ",\n".join(json.dumps(line) for line in how)
             (TARGET / f"mini_{name}.weights.json").write_text(f"[\n{lines}\n]\n")
         with torch.inference_mode():
-            save(f"mini_{name}.blocks", blocks(model, family.family), dict(config=name))
+            save(f"mini_{name}_blocks", blocks(model, family.family), dict(config=name))
             for scenario, steps in SCENARIOS.items():
                 first = scenario == "f32mem_a_one_point"
                 if not first and name not in ("efficienttam_1", "edgetam"):
                     continue
                 tensors, log = replay(model, module, steps)
-                save(f"mini_{name}.video_{scenario}", tensors, dict(config=name, steps=log), half=not first)
+                save(f"mini_{name}_video_{scenario}", tensors, dict(config=name, steps=log), half=not first)
                 masks = tensors[f"s{len(steps) - 1}.logits"]
                 print("  found", [int((mask > 0).sum()) for mask in masks], "of", masks[0].numel(), "logits",
                       f"{masks.min():.1f} to {masks.max():.1f}", "scores", [round(float(s), 2) for s in tensors[f"s{len(steps) - 1}.object_score_logits"].flatten()])

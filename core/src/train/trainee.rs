@@ -72,11 +72,10 @@ impl Adapt {
     fn for_model(self, config: &ModelConfig) -> Self {
         let trunk = config.image_encoder.as_ref().map(|encoder| &encoder.trunk);
         match trunk {
-            _ if self != Self::default() => self,
-            _ if config.prompted_unet.is_some() => {
+            _ if config.prompted_unet.is_some() && self == Self::default() => {
                 Self { rank: 0, targets: String::new(), train: ".*".into(), ..self }
             }
-            Some(TrunkConfig::TimmBackbone(_)) => {
+            Some(TrunkConfig::TimmBackbone(_)) if self.targets == Self::default().targets => {
                 Self { targets: r"(memory_attention|sam_mask_decoder)\..*\.(q|v)_proj".into(), ..self }
             }
             _ => self,
