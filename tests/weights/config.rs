@@ -179,3 +179,41 @@ fn names_imply_sizes() {
     let error = ModelConfig::load("2.1_tiny").unwrap_err().to_string();
     assert!(error.contains("2.1-tiny") && error.contains("neither"), "{error}");
 }
+
+/// EfficientTAM's and EdgeTAM's parts are told apart by `_target_`.
+#[test]
+fn mistakes_in_relatives_are_named() {
+    type Change = fn(&mut Value);
+    let cases: [(&str, Change, &str); 14] = [
+        (
+            "efficienttam_ti",
+            |m| m["image_encoder"]["trunk"]["embeddim"] = json!(192),
+            "unknown key \"image_encoder.trunk.embeddim\"; did you mean `embed_dim`?",
+        ),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["stages"] = json!([1]), "image_encoder.trunk.stages"),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["depth"] = json!("x"), "image_encoder.trunk.depth: invalid"),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["patch_size"] = json!(8), "is not backbone_stride 16"),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["num_heads"] = json!(5), "do not divide into 5 heads"),
+        (
+            "efficienttam_ti",
+            |m| m["image_encoder"]["trunk"]["window_block_indexes"] = json!([11]),
+            "the last block, 11, must look at the whole picture",
+        ),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["embed_dim"] = json!(96), "backbone_channel_list: [192]"),
+        ("efficienttam_ti", |m| m["image_encoder"]["neck"]["_target_"] = json!("a.FpnNeck"), "image_encoder.neck.neck_norm"),
+        ("efficienttam_ti", |m| m["use_high_res_features_in_sam"] = json!(true), "of 1 levels leave fewer than 3"),
+        ("efficienttam_ti_1", |m| m["image_size"] = json!(32 * 31), ""),
+        ("edgetam", |m| m["image_encoder"]["trunk"]["name"] = json!("repvit_m9"), "repvit_m9 is not known"),
+        ("edgetam", |m| m["image_encoder"]["trunk"]["features"] = json!(["layer3"]), "needs layer0 to layer3"),
+        ("edgetam", |m| m["spatial_perceiver"]["num_latents_2d"] = json!(200), "200 is no square"),
+        ("edgetam", |m| drop(m.as_object_mut().unwrap().remove("spatial_perceiver")), "go together"),
+    ];
+    for (name, change, expected) in cases {
+        let mut model = serde_json::to_value(ModelConfig::preset(name).unwrap()).unwrap();
+        change(&mut model);
+        match ModelConfig::from_value(model) {
+            Err(error) => assert!(!expected.is_empty() && error.to_string().contains(expected), "{error}"),
+            Ok(_) => assert!(expected.is_empty(), "{name}: {expected}"),
+        }
+    }
+}
