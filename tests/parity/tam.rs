@@ -2,13 +2,16 @@
 
 use crate::fixture::*;
 use crate::known::{file, json, values, weights};
-use crate::video::follow;
+use crate::video::{follow, frames};
 use sam_octa2_core::model::memory_attention::Memory;
 use sam_octa2_core::model::params::Params;
 use sam_octa2_core::model::transformer::Keys;
 use sam_octa2_core::model::{ImageFeatures, Model, ModelConfig, Sam2};
+use sam_octa2_core::progress::Flow;
+use sam_octa2_core::session::{Point, Range, Session, Settings};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Side of the small models' features.
@@ -93,6 +96,30 @@ fn sequences() {
             let fixture = Fixture::read(file(&format!("{start}{scenario}")));
             follow(&format!("{name} {scenario}"), mini(name), scenario.starts_with("f32mem"), &fixture);
         }
+    }
+}
+
+/// Memories are latents or pooled where they are looked at; a session that was saved with them goes on as if it had not been.
+#[test]
+fn saved_sessions_go_on() {
+    for name in ["efficienttam_1", "edgetam"] {
+        let (model, volume) = (Arc::new(Model::from(mini(name))), Arc::new(frames()));
+        let follow = |session: &mut Session, max_frames: Option<usize>| {
+            let mut masks = Vec::new();
+            let range = Range { max_frames, start: Some(0), ..Range::default() };
+            let done = session.propagate(range, |slice| {
+                masks.push(slice.masks[0].logits.shallow_clone());
+                Ok(Flow::Continue)
+            });
+            done.expect("propagate");
+            Tensor::stack(&masks, 0)
+        };
+        let mut session = Session::new(model.clone(), volume.clone(), Settings::default()).expect("session");
+        session.add_points(0, 1, &[Point { x: 24.5, y: 29.0, positive: true }]).expect("click");
+        drop(follow(&mut session, Some(3)));
+        let saved = session.save().expect("saved");
+        let mut restored = Session::restore(model, volume, &saved, Settings::default()).expect("restored");
+        assert_eq!(follow(&mut session, None), follow(&mut restored, None), "{name}");
     }
 }
 

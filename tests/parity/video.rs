@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// The 8 test slices, 100 x 72, RGB.
-fn frames() -> Volume {
+pub fn frames() -> Volume {
     let read = |i: usize| image::open(data().join(format!("frames/{i:05}.png"))).expect("frame").to_rgb8();
     let voxels: Vec<u8> = (0..8).flat_map(|i| read(i).into_raw()).collect();
     Volume::new([8, 72, 100, 3], Voxels::U8(voxels), Geometry::unknown(), "stack").expect("volume")
