@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct ModelRequest {
     /// an official size by name (`tiny`, `2.1-base_plus`, ...), looked up in the weights folders, or a checkpoint file
     pub model: String,
-    /// an official size by name or a configuration file; default: implied by the checkpoint
+    /// an official configuration by name or a configuration file; default: implied by the checkpoint
     #[serde(default)]
     pub model_config: Option<String>,
     /// what fine-tuning has learnt for this checkpoint: a file of ours, or a folder (or file) of PEFT's

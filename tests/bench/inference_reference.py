@@ -1,6 +1,7 @@
-"""The stages of segmentation by the Python reference (PyPI `sam2`): what `inference.rs` measures of ours, one line of JSON.
+"""The stages of segmentation by the Python reference (PyPI `sam2`, or EfficientTAM's and EdgeTAM's own code): what `inference.rs` measures of ours, one line of JSON.
 
     python tests/bench/inference_reference.py --size tiny --precision f32|bf16 --objects 1 --slices 9 [--device cpu|cuda:0] [--compile] [--checkpoint FILE.pt] [--until-mask]
+    ... --size efficienttam_ti_512x512|edgetam --checkout FOLDER      a checkout of github.com/yformer/EfficientTAM, github.com/facebookresearch/EdgeTAM
 
 Random weights unless a checkpoint is given: speed does not depend on their values. `bf16`: autocast, as in the reference's own examples.
 `--until-mask` ends with the first mask; `first_mask_s` counts from the start of the interpreter's work, imports included.
@@ -14,13 +15,13 @@ import argparse  # noqa: E402
 import contextlib  # noqa: E402
 import json  # noqa: E402
 import resource  # noqa: E402
+import sys  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
-from sam2.build_sam import build_sam2_video_predictor  # noqa: E402
 
 LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 
@@ -38,11 +39,29 @@ def seconds(work):
     return time.perf_counter() - start
 
 
+def builder(size):
+    """Who builds an official configuration, and from which file."""
+    if size.startswith("efficienttam"):
+        from efficient_track_anything.build_efficienttam import build_efficienttam_video_predictor
+
+        return build_efficienttam_video_predictor, f"configs/efficienttam/{size}.yaml"
+    from sam2.build_sam import build_sam2_video_predictor
+
+    if size == "edgetam":
+        import sam2.modeling.backbones.timm as backbone
+
+        create = backbone.create_model
+        backbone.create_model = lambda name, pretrained, **more: create(name.split(".")[0], pretrained=False, **more)  # no download
+        return build_sam2_video_predictor, "configs/edgetam.yaml"
+    family, letter = ("sam2.1", LETTERS[size[4:]]) if size.startswith("2.1-") else ("sam2", LETTERS[size])
+    return build_sam2_video_predictor, f"configs/{family}/{family}_hiera_{letter}.yaml"
+
+
 def predictor(size, checkpoint, device, compiled):
     """An official size; the object is there on every slice."""
-    family, letter = ("sam2.1", LETTERS[size[4:]]) if size.startswith("2.1-") else ("sam2", LETTERS[size])
-    config = f"configs/{family}/{family}_hiera_{letter}.yaml"
-    model = build_sam2_video_predictor(config, checkpoint, device=device, apply_postprocessing=False)
+    build, config = builder(size)
+    with contextlib.redirect_stdout(sys.stderr):
+        model = build(config, checkpoint, device=device, apply_postprocessing=False)
     if checkpoint is None:
         torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
     if compiled:
@@ -67,8 +86,11 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true", help="the image encoder, as in the reference's own examples")
     parser.add_argument("--checkpoint")
+    parser.add_argument("--checkout", help="where the code of a relative of SAM 2 lies")
     parser.add_argument("--until-mask", action="store_true")
     args = parser.parse_args()
+    if args.checkout:
+        sys.path.insert(0, args.checkout)
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     model = predictor(args.size, args.checkpoint, args.device, args.compile)

@@ -5,6 +5,7 @@ use sam_octa2_core::model::Points;
 use sam_octa2_core::model::hiera::{window_partition, window_unpartition};
 use sam_octa2_core::model::layers::to_tokens;
 use sam_octa2_core::model::memory_attention::Memory;
+use sam_octa2_core::model::transformer::Keys;
 use sam_octa2_core::model::position::{AxialRotation, sine_1d, sine_2d};
 use tch::{Kind, Tensor, no_grad};
 
@@ -16,7 +17,7 @@ fn units() -> Option<Fixture> {
 fn encodings() {
     let Some(fixture) = units() else { return };
     let config = mini_config("mini21", false);
-    let encoding = &config.image_encoder.as_ref().unwrap().neck.position_encoding;
+    let encoding = config.image_encoder.as_ref().unwrap().neck.position_encoding();
     close("sine2d", &sine_2d(encoding, 5, 7, device()), &fixture.get("sine2d.out"), 2e-5);
     let encoding = &config.memory_encoder.as_ref().unwrap().position_encoding;
     close("sine2d_16", &sine_2d(encoding, 16, 16, device()), &fixture.get("sine2d_16.out"), 2e-5);
@@ -83,7 +84,9 @@ fn memory() {
         close("memory position", &position, &get("memory_encoder.pos"), 1e-5);
 
         let batch_first = |name: &str| get(&format!("memory_attention.{name}")).transpose(0, 1);
-        let memory = Memory { tokens: batch_first("memory"), position: batch_first("memory_pos"), pointer_tokens: 8 };
+        let tokens = batch_first("memory").size()[1];
+        let keys = Keys { memories: (tokens - 8) / 256, pointers: 8 };
+        let memory = Memory { tokens: batch_first("memory"), position: batch_first("memory_pos"), keys };
         let out = model.memory_attention().forward(&batch_first("curr"), &batch_first("curr_pos"), &memory);
         close("memory attention", &out, &batch_first("out"), 2e-3);
     });

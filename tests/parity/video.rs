@@ -2,7 +2,7 @@
 
 use crate::fixture::*;
 use sam_octa2_core::intensity::{Window, Windows};
-use sam_octa2_core::model::Model;
+use sam_octa2_core::model::{Model, Sam2};
 use sam_octa2_core::model::config::InputImage;
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::prompts::Direction;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// The 8 test slices, 100 x 72, RGB.
-fn frames() -> Volume {
+pub fn frames() -> Volume {
     let read = |i: usize| image::open(data().join(format!("frames/{i:05}.png"))).expect("frame").to_rgb8();
     let voxels: Vec<u8> = (0..8).flat_map(|i| read(i).into_raw()).collect();
     Volume::new([8, 72, 100, 3], Voxels::U8(voxels), Geometry::unknown(), "stack").expect("volume")
@@ -92,12 +92,15 @@ fn marks(step: &Value, mask: Option<Tensor>) -> Marks {
 }
 
 fn run(config: &str, name: &str, fixture: &Fixture) {
-    let f32_memory = name.starts_with("f32mem");
-    let model = Arc::new(Model::from(mini(config, name.starts_with("post_"))));
+    follow(&format!("{config} {name}"), mini(config, name.starts_with("post_")), name.starts_with("f32mem"), fixture);
+}
+
+/// The steps of a fixture, each beside what the reference says of it.
+pub fn follow(what: &str, model: Sam2, f32_memory: bool, fixture: &Fixture) {
+    let model = Arc::new(Model::from(model));
     let memory_kind = if f32_memory { Kind::Float } else { Kind::BFloat16 };
     let settings = Settings { compat: Compat::Reference, memory_kind: Some(memory_kind), ..Settings::default() };
     let mut session = Session::new(model, Arc::new(frames()), settings).expect("session");
-    let what = format!("{config} {name}");
     let tracked = if f32_memory { &F32_MEMORY } else { &BF16_MEMORY };
     // the repository's copies are stored in half precision
     let rounding = if fixture.json["stored"] == "float16" { 0.02 } else { 0.0 };
@@ -111,14 +114,14 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
                 let answer = session.prompt(frame, object, marks(step, mask)).expect("prompt");
                 let tolerance = if first && i == 0 { &NO_MEMORY } else { tracked };
                 check(
-                    &what,
+                    what,
                     &session.slice_logits(frame).expect("logits").unsqueeze(1),
                     fixture,
                     &format!("s{i}.logits"),
                     tolerance,
                     rounding,
                 );
-                check_scores(&what, &[answer.object_score], fixture, &format!("s{i}.object_score_logits"), tolerance);
+                check_scores(what, &[answer.object_score], fixture, &format!("s{i}.object_score_logits"), tolerance);
             }
             "propagate" => {
                 let direction = if step["reverse"] == true { Direction::Backward } else { Direction::Forward };
@@ -141,14 +144,14 @@ fn run(config: &str, name: &str, fixture: &Fixture) {
                 let expected: Vec<usize> =
                     step["frames"].as_array().expect("frames").iter().map(|v| v.as_u64().unwrap() as usize).collect();
                 assert_eq!(frames, expected, "{what} step {i}");
-                check(&what, &Tensor::stack(&logits, 0), fixture, &format!("s{i}.logits"), tracked, rounding);
-                check_scores(&what, &scores, fixture, &format!("s{i}.object_score_logits"), tracked);
+                check(what, &Tensor::stack(&logits, 0), fixture, &format!("s{i}.logits"), tracked, rounding);
+                check_scores(what, &scores, fixture, &format!("s{i}.object_score_logits"), tracked);
             }
             "clear_frame" => {
                 let frame = number(step, "frame").expect("frame");
                 session.clear_slice(frame, object).expect("clear");
                 let logits = session.slice_logits(frame).expect("logits").unsqueeze(1);
-                check(&what, &logits, fixture, &format!("s{i}.logits"), tracked, rounding);
+                check(what, &logits, fixture, &format!("s{i}.logits"), tracked, rounding);
             }
             "remove" => session.remove_object(object).expect("remove"),
             "reset" => session.reset().unwrap(),

@@ -3,7 +3,9 @@
 
     compare_reference.py FULL_SET --size tiny --frames DIR [--crop X,Y,W,H] [--point X,Y] [--objects N]
     compare_reference.py FULL_SET --size medsam2 --frames DIR [--config sam2.1_hiera_t512.yaml]
+    compare_reference.py --size efficienttam_ti_512x512|edgetam --checkout CHECKOUT --frames DIR --f32-memory
 
+CHECKOUT is one of github.com/yformer/EfficientTAM or github.com/facebookresearch/EdgeTAM, whose own code is compared with then.
 FULL_SET is the full set of parity fixtures (its manifests and make_weights.py make weights of known values for every official size).
 Needs a Python with sam2 1.1.0, torch 2.13.0, safetensors, Pillow. Each side runs in a process of its own; printed are differences,
 seconds per slice and the peak memory of the whole process.
@@ -24,8 +26,9 @@ NAMES = {"tiny": "sam2_tiny", "small": "sam2_small", "base_plus": "sam2_base_plu
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("fixtures", type=Path)
-    parser.add_argument("--size", choices=NAMES, default="tiny")
+    parser.add_argument("fixtures", type=Path, nargs="?")
+    parser.add_argument("--size", default="tiny", help=f"{', '.join(NAMES)}, or with --checkout a file of EfficientTAM's or EdgeTAM's by its name")
+    parser.add_argument("--checkout", type=Path, help="where the code of a relative of SAM 2 lies")
     parser.add_argument("--config", type=Path, help="configuration of the Python side; default: the package's own, at 512 pixels for medsam2")
     parser.add_argument("--frames", type=Path, required=True, help="folder of PNG slices")
     parser.add_argument("--crop", help="X,Y,W,H in pixels")
@@ -47,8 +50,36 @@ def slices(options):
     return [np.array(Image.open(p).convert("RGB"))[y:y + h, x:x + w] for p in paths]
 
 
+def relative(options, weights=None):
+    """A relative of SAM 2 with known weights, by its own code: into a file, or on the steps of steps.json."""
+    sys.path[:0] = [str(options.checkout), str(ROOT / "tests/tools")]
+    import importlib
+    import make_tam_fixtures as fixtures
+    import torch
+    from omegaconf import OmegaConf
+    from safetensors.torch import save_file
+    torch.set_num_threads(options.threads)
+    started = time.perf_counter()
+    family = fixtures.EdgeTam() if options.size == "edgetam" else fixtures.EfficientTam()
+    importlib.import_module(family.package)
+    path = next(path for path in family.configs(options.checkout) if path.stem == options.size)
+    model = fixtures.build(OmegaConf.to_container(OmegaConf.load(path).model, resolve=True), family.predictor)
+    fixtures.fill(model, fixtures.weights(model))
+    if weights:
+        return save_file(model.state_dict(), weights)
+    ready = time.perf_counter()
+    steps = json.loads((options.work / "steps.json").read_text())["steps"]
+    with torch.inference_mode():
+        tensors, _ = fixtures.replay(model, importlib.import_module(family.predictor.rsplit(".", 1)[0]), steps, options.frames)
+    seconds = time.perf_counter() - ready
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, options.work / "reference.safetensors")
+    (options.work / "reference.json").write_text(json.dumps(dict(ready=ready - started, seconds=seconds, slices=len(slices(options)))))
+
+
 def reference(options):
     """The Python side: replays steps.json, writes reference.safetensors and reference.json."""
+    if options.checkout:
+        return relative(options)
     sys.path.insert(0, str(options.fixtures / "tools"))
     import torch
     torch.set_num_threads(options.threads)
@@ -110,7 +141,11 @@ def main():
     options.work = options.work or Path(keep.name)
     options.work.mkdir(parents=True, exist_ok=True)
     weights = options.work / "weights.safetensors"
-    if not weights.exists():
+    if options.checkout and not (options.f32_memory and options.objects == 1 and not options.crop):
+        sys.exit("--checkout compares one object on whole slices: give --f32-memory, and neither --objects nor --crop")
+    if not weights.exists() and options.checkout:
+        relative(options, weights)
+    elif not weights.exists():
         manifest = options.fixtures / "manifests" / f"{NAMES[options.size]}.json"
         subprocess.run([sys.executable, options.fixtures / "tools/make_weights.py", manifest, weights], check=True)
     frames = slices(options)

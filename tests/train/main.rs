@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside of the test functions
 
+#[path = "../parity/known.rs"]
+mod known;
 mod machine;
 mod records;
+mod relatives;
 #[path = "../root.rs"]
 mod root;
 mod segmenter;

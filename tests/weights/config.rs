@@ -46,7 +46,7 @@ fn official_yaml_files_are_read() {
 fn blocks_equal_the_built_models() {
     for name in ["tiny", "small", "base_plus", "large"] {
         let expected = &official()[name]["blocks"];
-        let blocks = ModelConfig::preset(name).unwrap().image_encoder.unwrap().trunk.blocks();
+        let blocks = ModelConfig::preset(name).unwrap().image_encoder.unwrap().trunk.hiera().unwrap().blocks();
         let plain = |b: HieraBlock| json!([b.dim, b.dim_out, b.num_heads, b.q_stride, b.window_size]);
         assert_eq!(&Value::Array(blocks.into_iter().map(plain).collect()), expected, "{name}");
     }
@@ -57,7 +57,7 @@ fn yaml_with_targets_is_read() {
     let mini = ModelConfig::from_file(data("mini.yaml")).unwrap();
     let mini21 = ModelConfig::from_file(data("mini21.yaml")).unwrap();
     assert_eq!((mini.hidden_dim(), mini.mem_dim(), mini.feature_size(), mini.low_res_size()), (64, 16, 16, 64));
-    let trunk = &mini.image_encoder.as_ref().unwrap().trunk;
+    let trunk = mini.image_encoder.as_ref().unwrap().trunk.hiera().unwrap();
     assert_eq!(trunk.channel_list(), [128, 64, 32, 16]);
     assert_eq!(trunk.stage_ends(), [0, 2, 5, 7]);
     assert_eq!(mini.memory_encoder.as_ref().unwrap().mask_downsampler.num_layers(), 4);
@@ -99,7 +99,7 @@ fn unknown_keys_name_the_nearest() {
 fn mistakes_in_a_prompted_unet_are_named() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sam2_weights/nano.yaml");
     let nano = ModelConfig::from_file(&path).unwrap();
-    assert_eq!((nano.hidden_dim(), nano.mem_dim(), nano.low_res_size(), nano.memory_size()), (48, 1, 256, 256));
+    assert_eq!((nano.hidden_dim(), nano.mem_dim(), nano.low_res_size(), nano.memory_shape()), (48, 1, 256, [256, 256]));
     assert_eq!((nano.input().size, nano.neighbours()), (512, 5));
     let good = serde_json::to_value(&nano).unwrap();
     let unet = |key: &'static str, value: Value| {
@@ -178,4 +178,42 @@ fn names_imply_sizes() {
     assert_eq!(ModelConfig::default_for_file("x/my.pth").unwrap(), None);
     let error = ModelConfig::load("2.1_tiny").unwrap_err().to_string();
     assert!(error.contains("2.1-tiny") && error.contains("neither"), "{error}");
+}
+
+/// EfficientTAM's and EdgeTAM's parts are told apart by `_target_`.
+#[test]
+fn mistakes_in_relatives_are_named() {
+    type Change = fn(&mut Value);
+    let cases: [(&str, Change, &str); 14] = [
+        (
+            "efficienttam_ti",
+            |m| m["image_encoder"]["trunk"]["embeddim"] = json!(192),
+            "unknown key \"image_encoder.trunk.embeddim\"; did you mean `embed_dim`?",
+        ),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["stages"] = json!([1]), "image_encoder.trunk.stages"),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["depth"] = json!("x"), "image_encoder.trunk.depth: invalid"),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["patch_size"] = json!(8), "is not backbone_stride 16"),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["num_heads"] = json!(5), "do not divide into 5 heads"),
+        (
+            "efficienttam_ti",
+            |m| m["image_encoder"]["trunk"]["window_block_indexes"] = json!([11]),
+            "the last block, 11, must look at the whole picture",
+        ),
+        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["embed_dim"] = json!(96), "backbone_channel_list: [192]"),
+        ("efficienttam_ti", |m| m["image_encoder"]["neck"]["_target_"] = json!("a.FpnNeck"), "image_encoder.neck.neck_norm"),
+        ("efficienttam_ti", |m| m["use_high_res_features_in_sam"] = json!(true), "of 1 levels leave fewer than 3"),
+        ("efficienttam_ti_1", |m| m["image_size"] = json!(32 * 31), ""),
+        ("edgetam", |m| m["image_encoder"]["trunk"]["name"] = json!("repvit_m9"), "repvit_m9 is not known"),
+        ("edgetam", |m| m["image_encoder"]["trunk"]["features"] = json!(["layer3"]), "needs layer0 to layer3"),
+        ("edgetam", |m| m["spatial_perceiver"]["num_latents_2d"] = json!(200), "200 is no square"),
+        ("edgetam", |m| drop(m.as_object_mut().unwrap().remove("spatial_perceiver")), "go together"),
+    ];
+    for (name, change, expected) in cases {
+        let mut model = serde_json::to_value(ModelConfig::preset(name).unwrap()).unwrap();
+        change(&mut model);
+        match ModelConfig::from_value(model) {
+            Err(error) => assert!(!expected.is_empty() && error.to_string().contains(expected), "{error}"),
+            Ok(_) => assert!(expected.is_empty(), "{name}: {expected}"),
+        }
+    }
 }

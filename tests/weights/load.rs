@@ -89,7 +89,8 @@ fn a_checkpoint_is_listed_once() {
 fn a_nameless_checkpoint_is_likened_to_a_size() {
     let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
     for official in Official::all() {
-        let trunk = official.config().image_encoder.unwrap().trunk;
+        let encoder = official.config().image_encoder.unwrap();
+        let trunk = encoder.trunk.hiera().unwrap();
         let mut tensors: Tensors = (0..trunk.depth())
             .map(|i| (format!("image_encoder.trunk.blocks.{i}.norm1.weight"), zeros(&[1])))
             .chain([("image_encoder.trunk.patch_embed.proj.bias".to_owned(), zeros(&[trunk.embed_dim]))])

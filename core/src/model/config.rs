@@ -1,8 +1,9 @@
-//! The shape of a model: the schema of SAM 2's official YAML configurations, typed.
+//! The shape of a model: the schema of the official YAML configurations of SAM 2, EfficientTAM and EdgeTAM, typed.
 //!
 //! `name or file -> ModelConfig -> the model's constructor`. Field names are the keys of the YAML files, which are the arguments of
 //! upstream's Python constructors (`sam2/modeling/**`, `sam2_video_predictor.py`); where a file leaves a key out, upstream's default
-//! holds. An unknown key is an error. Hydra's own keys (`_target_`, ...) are passed over.
+//! holds. An unknown key is an error. Of Hydra's own keys `_target_` counts where it says which of several classes a part is; the others are
+//! passed over.
 //!
 //! ```
 //! # use sam_octa2_core::model::ModelConfig;
@@ -12,16 +13,21 @@
 //! ```
 
 mod catalogue;
+mod class;
 mod defaults;
 mod encoder;
 mod memory;
 mod presets;
+mod relatives;
 mod validate;
+mod validate_parts;
 
 pub use catalogue::{Catalogue, CatalogueEntry};
+pub use class::{NeckConfig, TrunkConfig};
 pub use encoder::*;
 pub use memory::*;
-pub use presets::{Official, Size, Version};
+pub use presets::{Official, Size, Version, preset_names};
+pub use relatives::*;
 
 use super::dense_head::DenseHeadConfig;
 use super::prompted_unet::{self, PromptedUnetConfig};
@@ -44,6 +50,9 @@ pub struct ModelConfig {
     /// mask and features to a memory
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_encoder: Option<MemoryEncoderConfig>,
+    /// a memory to a few latents; EdgeTAM only
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spatial_perceiver: Option<PerceiverConfig>,
     /// our own network instead of SAM 2's three parts
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompted_unet: Option<PromptedUnetConfig>,
@@ -174,15 +183,16 @@ pub struct InputImage {
 }
 
 impl ModelConfig {
-    /// One of the official sizes: `tiny small base_plus large 2.1-tiny 2.1-small 2.1-base_plus 2.1-large`.
+    /// An official configuration by name: `tiny small base_plus large 2.1-tiny 2.1-small 2.1-base_plus 2.1-large` of SAM 2, the names of
+    /// EfficientTAM's and EdgeTAM's files (`efficienttam_ti_512x512`, `edgetam`).
     pub fn preset(name: &str) -> Result<Self> {
-        Ok(name.parse::<Official>()?.config())
+        presets::preset(name)
     }
 
     /// An official size or a model of the catalogue by name, or a configuration file.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        if let Ok(official) = name_or_path.parse::<Official>() {
-            return Ok(official.config());
+        if let Ok(official) = Self::preset(name_or_path) {
+            return Ok(official);
         }
         if Path::new(name_or_path).exists() {
             return Self::from_file(name_or_path);
@@ -191,7 +201,7 @@ impl ModelConfig {
         let listed = catalogue.named(name_or_path).map(CatalogueEntry::configuration).transpose()?.flatten();
         let nearest = catalogue.nearest(name_or_path);
         listed.ok_or_else(|| {
-            let names = Official::names();
+            let names = preset_names();
             Error::NotFound(format!("{name_or_path}: neither a configuration file nor one of {names}{nearest}"))
         })
     }
@@ -241,7 +251,7 @@ impl ModelConfig {
     /// Channels of the features; 0 where a part is missing.
     pub fn hidden_dim(&self) -> i64 {
         let unet = self.prompted_unet.as_ref().and_then(|shape| shape.image_widths.get(1).copied());
-        unet.or_else(|| Some(self.image_encoder.as_ref()?.neck.d_model)).unwrap_or(0)
+        unet.or_else(|| Some(self.image_encoder.as_ref()?.neck.d_model())).unwrap_or(0)
     }
 
     /// Channels of a memory; 0 where a part is missing.
@@ -250,9 +260,13 @@ impl ModelConfig {
         unet.or_else(|| Some(self.memory_encoder.as_ref()?.out_dim)).unwrap_or(0)
     }
 
-    /// Side of a memory.
-    pub fn memory_size(&self) -> i64 {
-        if self.prompted_unet.is_some() { self.low_res_size() } else { self.feature_size() }
+    /// Height and width of a memory; latents of a perceiver stand one below another.
+    pub fn memory_shape(&self) -> [i64; 2] {
+        match &self.spatial_perceiver {
+            _ if self.prompted_unet.is_some() => [self.low_res_size(); 2],
+            Some(perceiver) => [perceiver.latents(), 1],
+            None => [self.feature_size(); 2],
+        }
     }
 
     /// Side of the coarsest features used (64 for a picture of 1024).
@@ -308,11 +322,13 @@ fn model_mapping(value: Value) -> Result<Value> {
     }
 }
 
-/// Takes Hydra's own keys out, everywhere; its interpolations cannot be understood.
+/// Takes Hydra's own keys out, everywhere but where the class decides; its interpolations cannot be understood.
 fn strip_hydra(value: &mut Value) -> Result<()> {
     match value {
         Value::Object(map) => {
-            map.retain(|key, _| !matches!(key.as_str(), "_target_" | "_recursive_" | "_convert_"));
+            let class = map.get(class::TARGET).and_then(class::deciding);
+            map.retain(|key, _| !matches!(key.as_str(), class::TARGET | "_recursive_" | "_convert_"));
+            map.extend(class.map(|class| (class::TARGET.to_owned(), class.into())));
             map.values_mut().try_for_each(strip_hydra)
         }
         Value::Array(items) => items.iter_mut().try_for_each(strip_hydra),
@@ -325,7 +341,7 @@ fn strip_hydra(value: &mut Value) -> Result<()> {
 
 /// Where it is wrong, what, and for an unknown key the known one that looks most like it.
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
-    let (place, text) = (error.path().to_string(), error.inner().to_string());
+    let (place, text) = class::place_within(error.path().to_string(), error.inner().to_string());
     let mut names = text.split('`').skip(1).step_by(2);
     let what = match (text.starts_with("unknown field"), names.next()) {
         (true, Some(unknown)) => {

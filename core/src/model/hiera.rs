@@ -150,7 +150,7 @@ struct PatchEmbed {
 /// An image in the middle of the trunk.
 #[derive(Debug)]
 pub struct HalfWay {
-    /// `[B, H, W, C]`
+    /// `[B, H, W, C]`; of a convolutional trunk `[B, C, H, W]`
     pub x: Tensor,
     /// the stages that are done, finest first
     pub stages: Vec<Tensor>,
@@ -300,8 +300,8 @@ mod tests {
     /// Parity's images are one strip; this one is four, in three blocks of two stages and the one that begins the third.
     #[test]
     fn strips_are_the_whole_image() {
-        let config = ModelConfig::preset("tiny").unwrap().image_encoder.unwrap().trunk;
-        let trunk = Hiera::new(Params::random(1, Device::Cpu, Kind::Float), &config);
+        let config = ModelConfig::preset("tiny").unwrap().image_encoder.unwrap();
+        let trunk = Hiera::new(Params::random(1, Device::Cpu, Kind::Float), config.trunk.hiera().unwrap());
         assert_eq!(trunk.nested(0..trunk.blocks.len(), [128, 128]), 0..4);
         tch::manual_seed(6);
         let image = Tensor::randn([1, 3, 512, 512], (Kind::Float, Device::Cpu));

@@ -1,10 +1,15 @@
 //! Trunk and feature pyramid. Source: `modeling/backbones/image_encoder.py`.
 
-use super::config::{FpnNeckConfig, Fuse, ImageEncoderConfig, Interpolation};
+use super::config::{
+    FpnNeckConfig, Fuse, ImageEncoderConfig, Interpolation, NeckConfig, PositionEncodingConfig, RepViTConfig, TrunkConfig,
+};
 use super::hiera::{HalfWay, Hiera};
 use super::layers::{Conv, Conv2d, resize_bilinear};
 use super::params::Params;
 use super::position::sine_2d;
+use super::repvit::RepViT;
+use super::vit::ViT;
+use super::vitdet_neck::ViTDetNeck;
 use tch::{Device, Tensor};
 
 /// The feature pyramid: every level to `d_model` channels, coarse levels added to the next finer ones where configured.
@@ -58,21 +63,73 @@ impl FpnNeck {
     }
 }
 
+/// Image -> features of one or several levels.
+enum Trunk {
+    Hiera(Hiera),
+    ViT(ViT),
+    RepViT(RepViT),
+}
+
+impl Trunk {
+    fn new(p: Params, config: &TrunkConfig) -> Self {
+        match config {
+            TrunkConfig::Hiera(config) => Self::Hiera(Hiera::new(p, config)),
+            TrunkConfig::ViT(config) => Self::ViT(ViT::new(p, config)),
+            TrunkConfig::TimmBackbone(config) => {
+                let nothing = || RepViTConfig { embed_dim: Vec::new(), depth: Vec::new() }; // the configuration was asked before
+                Self::RepViT(RepViT::new(p, &config.shape().unwrap_or_else(nothing)))
+            }
+        }
+    }
+
+    fn first_half(&self, image: &Tensor) -> HalfWay {
+        match self {
+            Self::Hiera(trunk) => trunk.first_half(image),
+            Self::ViT(trunk) => trunk.first_half(image),
+            Self::RepViT(trunk) => trunk.first_half(image),
+        }
+    }
+
+    fn second_half(&self, half_way: HalfWay) -> Vec<Tensor> {
+        match self {
+            Self::Hiera(trunk) => trunk.second_half(half_way),
+            Self::ViT(trunk) => trunk.second_half(half_way),
+            Self::RepViT(trunk) => trunk.second_half(half_way),
+        }
+    }
+}
+
+/// Features of the trunk -> levels of one width.
+enum Neck {
+    Fpn(FpnNeck),
+    ViTDet(ViTDetNeck),
+}
+
 /// Image -> pyramid.
 pub struct ImageEncoder {
-    trunk: Hiera,
-    neck: FpnNeck,
+    trunk: Trunk,
+    neck: Neck,
     scalp: usize,
+    position_encoding: PositionEncodingConfig,
 }
 
 impl ImageEncoder {
     /// Reads trunk and neck below `p`.
     pub fn new(p: Params, config: &ImageEncoderConfig) -> Self {
-        let trunk = Hiera::new(p.sub("trunk"), &config.trunk);
-        Self { trunk, neck: FpnNeck::new(p.sub("neck"), &config.neck), scalp: config.scalp as usize }
+        let neck = p.sub("neck");
+        Self {
+            trunk: Trunk::new(p.sub("trunk"), &config.trunk),
+            neck: match &config.neck {
+                NeckConfig::FpnNeck(config) => Neck::Fpn(FpnNeck::new(neck, config)),
+                NeckConfig::ViTDetNeck(config) => Neck::ViTDet(ViTDetNeck::new(neck, config)),
+            },
+            scalp: config.scalp as usize,
+            position_encoding: config.neck.position_encoding().clone(),
+        }
     }
 
-    /// Normalised images `[B, 3, S, S]` -> pyramid levels `[B, d_model, S / 4, S / 4]`, `S / 8`, `S / 16` (`scalp` coarsest dropped).
+    /// Normalised images `[B, 3, S, S]` -> pyramid levels `[B, d_model, S / 4, S / 4]`, `S / 8`, `S / 16` (`scalp` coarsest dropped); of
+    /// EfficientTAM's one level `[B, d_model, S / 16, S / 16]`.
     pub fn forward(&self, image: &Tensor) -> Vec<Tensor> {
         self.second_half(self.first_half(image))
     }
@@ -88,7 +145,10 @@ impl ImageEncoder {
     }
 
     fn pyramid(&self, stages: &[Tensor], finest: usize) -> Vec<Tensor> {
-        let mut levels = self.neck.forward(stages, finest);
+        let mut levels = match &self.neck {
+            Neck::Fpn(neck) => neck.forward(stages, finest),
+            Neck::ViTDet(neck) => stages.iter().map(|stage| neck.forward(stage)).collect(),
+        };
         levels.truncate(levels.len() - self.scalp);
         levels
     }
@@ -97,7 +157,10 @@ impl ImageEncoder {
     pub fn for_decoder(&self, half_way: HalfWay, lateral: Option<&[Conv2d; 2]>) -> (Tensor, Option<[Tensor; 2]>) {
         let stages = self.trunk.second_half(half_way);
         let coarsest = stages.len() - 1 - self.scalp;
-        let seen = |level: usize| self.neck.through(&stages, level, &lateral?[level]);
+        let seen = |level: usize| match &self.neck {
+            Neck::Fpn(neck) => neck.through(&stages, level, &lateral?[level]),
+            Neck::ViTDet(_) => None,
+        };
         let (finest, high_res) = match (seen(0), seen(1)) {
             (Some(s0), Some(s1)) if coarsest > 1 => (coarsest, Some([s0, s1])),
             _ if lateral.is_none() => (coarsest, None),
@@ -111,11 +174,11 @@ impl ImageEncoder {
 
     /// The stage features of the trunk alone, finest first.
     pub fn stages(&self, image: &Tensor) -> Vec<Tensor> {
-        self.trunk.forward(image)
+        self.trunk.second_half(self.trunk.first_half(image))
     }
 
     /// The sine encoding that belongs to a level of `side` x `side` cells, `[1, d_model, side, side]`.
     pub fn position(&self, side: i64, device: Device) -> Tensor {
-        sine_2d(&self.neck.config.position_encoding, side, side, device)
+        sine_2d(&self.position_encoding, side, side, device)
     }
 }

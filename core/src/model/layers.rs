@@ -14,7 +14,7 @@ pub struct Linear {
     /// `[out, in]`
     pub weight: Tensor,
     /// `[out]`
-    pub bias: Tensor,
+    pub bias: Option<Tensor>,
     /// what is trained beside them
     pub lora: Option<Lora>,
 }
@@ -22,17 +22,21 @@ pub struct Linear {
 impl Linear {
     /// Reads `weight` and `bias` below `p`.
     pub fn new(p: Params, input: i64, output: i64) -> Self {
+        Self { bias: Some(p.get("bias", &[output])), ..Self::without_bias(p, input, output) }
+    }
+
+    /// Reads `weight` below `p`.
+    pub fn without_bias(p: Params, input: i64, output: i64) -> Self {
         let lora = p.adapter(input, output);
-        Self { weight: p.get("weight", &[output, input]), bias: p.get("bias", &[output]), lora }
+        Self { weight: p.get("weight", &[output, input]), bias: None, lora }
     }
 
     /// `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
         checkpoint();
-        let y = if self.bias.kind() == x.kind() {
-            affine(x, &self.weight, &self.bias)
-        } else {
-            affine(x, &self.weight, &self.bias.to_kind(x.kind())) // in training, kept in float32
+        let y = match &self.bias {
+            Some(bias) if bias.kind() != x.kind() => affine(x, &self.weight, Some(&bias.to_kind(x.kind()))), // in training, kept in float32
+            bias => affine(x, &self.weight, bias.as_ref()),
         };
         match &self.lora {
             Some(lora) => y + lora.forward(x),
@@ -43,16 +47,16 @@ impl Linear {
 
 /// `x.linear(weight, bias)`. Many rows on the CPU are a 1 x 1 convolution of an image that is one pixel wide: the same products, by kernels
 /// (oneDNN's instead of MKL's) that are up to a third faster on AMD's processors (docs/performance.md).
-fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     const MANY: i64 = 512;
     let mut size = x.size();
     let width = size.pop().unwrap_or(1);
     let rows = size.iter().product::<i64>();
     if x.device() != Device::Cpu || rows < MANY || !x.is_contiguous() {
-        return x.linear(weight, Some(bias));
+        return x.linear(weight, bias);
     }
     let image = x.view([1, rows, 1, width]).permute([0, 3, 1, 2]);
-    let y = image.conv2d(&weight.unsqueeze(-1).unsqueeze(-1), Some(bias), [1, 1], [0, 0], [1, 1], 1);
+    let y = image.conv2d(&weight.unsqueeze(-1).unsqueeze(-1), bias, [1, 1], [0, 0], [1, 1], 1);
     size.push(weight.size()[0]);
     y.permute([0, 2, 3, 1]).reshape(size)
 }
@@ -94,6 +98,11 @@ impl Conv2d {
     pub fn without_bias(p: Params, input: i64, output: i64, conv: Conv) -> Self {
         let weight = p.get("weight", &[output, input / conv.groups, conv.kernel, conv.kernel]);
         Self { weight, bias: None, conv }
+    }
+
+    /// From kernel and bias.
+    pub(super) fn of(weight: Tensor, bias: Option<Tensor>, conv: Conv) -> Self {
+        Self { weight, bias, conv }
     }
 
     /// `after` applied to what this gives, as one convolution; where both look at single pixels.
@@ -325,7 +334,7 @@ mod tests {
             assert_eq!(y.size(), expected.size());
             (y - &expected).abs().max().double_value(&[])
         };
-        assert!(difference(affine(&x, &weight, &bias)) < 1e-5);
-        assert!(difference(in_strips(&x, 1 << 20, |x| affine(x, &weight, &bias))) < 1e-5);
+        assert!(difference(affine(&x, &weight, Some(&bias))) < 1e-5);
+        assert!(difference(in_strips(&x, 1 << 20, |x| affine(x, &weight, Some(&bias)))) < 1e-5);
     }
 }

@@ -3,7 +3,7 @@
 use super::config::{Activation, MemoryAttentionConfig, MemoryAttentionLayerConfig};
 use super::layers::{LayerNorm, Linear, in_strips};
 use super::params::Params;
-use super::transformer::RoPEAttention;
+use super::transformer::{Keys, RoPEAttention};
 use tch::Tensor;
 
 const EPS: f64 = 1e-5;
@@ -11,12 +11,12 @@ const EPS: f64 = 1e-5;
 /// The memories of a batch of objects, as one sequence of tokens.
 #[derive(Debug)]
 pub struct Memory {
-    /// `[B, M, mem_dim]`: whole memory maps first, then object pointers
+    /// `[B, M, mem_dim]`: whole memories first, then object pointers
     pub tokens: Tensor,
     /// their positions, same shape
     pub position: Tensor,
-    /// how many of the last tokens are object pointers
-    pub pointer_tokens: i64,
+    /// which of them are what
+    pub keys: Keys,
 }
 
 /// Self-attention, attention to memory, MLP.
@@ -52,14 +52,14 @@ impl MemoryAttentionLayer {
     fn look_around(&self, x: &Tensor, position: &Tensor) -> Tensor {
         let normed = self.norm1.forward(x);
         let q = add(self.config.pos_enc_at_attn, &normed, position);
-        x + self.self_attn.forward(&q, &q, &normed, 0)
+        x + self.self_attn.forward(&q, &q, &normed, Keys::OWN)
     }
 
     /// Image tokens `[B, N, C]` with positions look at the memory.
     fn look_back(&self, x: &Tensor, position: &Tensor, memory: &Memory) -> Tensor {
         let q = add(self.config.pos_enc_at_cross_attn_queries, &self.norm2.forward(x), position);
         let k = add(self.config.pos_enc_at_cross_attn_keys, &memory.tokens, &memory.position);
-        let x = x + self.cross_attn_image.forward(&q, &k, &memory.tokens, memory.pointer_tokens);
+        let x = x + self.cross_attn_image.forward(&q, &k, &memory.tokens, memory.keys);
 
         let hidden = |x: &Tensor| self.activation.forward(&self.linear1.forward(x));
         let mlp = |x: &Tensor| self.linear2.forward(&hidden(x));

@@ -16,13 +16,17 @@ pub mod mask_decoder;
 pub mod memory_attention;
 pub mod memory_encoder;
 pub mod params;
+pub mod perceiver;
 pub mod position;
 pub mod prompt_encoder;
 pub mod prompted_unet;
+pub mod repvit;
 pub mod sam2;
 pub mod transformer;
 pub mod unet;
 mod values;
+pub mod vit;
+pub mod vitdet_neck;
 
 pub use config::ModelConfig;
 pub use prompt_encoder::Points;

@@ -134,6 +134,13 @@ impl Params {
         }
     }
 
+    /// Something of this level that plays no part: a counter.
+    pub fn ignore(&self, name: &str) {
+        if let Tensors::Left(tensors) = &mut self.source.borrow_mut().tensors {
+            tensors.remove(&self.full(name));
+        }
+    }
+
     /// A name for the model with these parameters: sha256 (hexadecimal) over the configuration and, of every parameter given out so far,
     /// name, shape and the first 64 numbers as float32. Whatever type a file holds them in, the same weights have the same name.
     pub fn fingerprint(&self, config: &ModelConfig) -> String {
@@ -228,6 +235,10 @@ fn random(name: &str, shape: &[i64], rng: &mut ChaCha8Rng) -> Tensor {
         Tensor::zeros(shape, options)
     } else if SMALL.iter().any(|part| name.contains(part)) {
         normal(0.02)
+    } else if name.ends_with("running_mean") {
+        Tensor::zeros(shape, options)
+    } else if name.ends_with("running_var") {
+        Tensor::ones(shape, options)
     } else if name.ends_with("gamma") {
         Tensor::ones(shape, options) * 1e-6
     } else if name.ends_with("weight") && shape.len() == 1 {

@@ -90,6 +90,11 @@ impl AxialRotation {
         Self { turns: Tensor::complex(&angle.cos(), &angle.sin()) }
     }
 
+    /// Cells of the grid.
+    pub fn positions(&self) -> i64 {
+        self.turns.size()[0]
+    }
+
     /// Rotates neighbouring channel pairs of `[B, heads, repeats * positions, channels]`, the same for every repeat; computed in float32.
     pub fn rotate(&self, x: &Tensor) -> Tensor {
         let size = x.size();

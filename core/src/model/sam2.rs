@@ -1,4 +1,5 @@
-//! SAM 2 and SAM 2.1 (arXiv 2408.00714) on libtorch. One file per upstream file, fields named as in the checkpoints, so that both can be
+//! SAM 2 and SAM 2.1 (arXiv 2408.00714) on libtorch, and their relatives with other trunks and memories: EfficientTAM (arXiv 2411.18933)
+//! and EdgeTAM (arXiv 2501.07256). One file per upstream file, fields named as in the checkpoints, so that both can be
 //! read side by side. Source: `modeling/sam2_base.py`.
 
 use super::ImageFeatures;
@@ -11,8 +12,10 @@ use super::mask_decoder::{self, MaskDecoder};
 use super::memory_attention::{Memory, MemoryAttention};
 use super::memory_encoder::MemoryEncoder;
 use super::params::Params;
+use super::perceiver::PerceiverResampler;
 use super::position;
 use super::prompt_encoder::{self, Points, PromptEncoder};
+use super::transformer::Keys;
 use super::{MemoryEntry, PointerEntry, SamOutput, Wish};
 use crate::Result;
 use tch::{Device, Kind, Tensor};
@@ -34,6 +37,8 @@ pub struct Sam2 {
     mask_downsample: Option<Conv2d>,
     memory_attention: MemoryAttention,
     memory_encoder: MemoryEncoder,
+    /// EdgeTAM only
+    spatial_perceiver: Option<PerceiverResampler>,
     /// `[num_maskmem, 1, 1, mem_dim]`
     maskmem_tpos_enc: Tensor,
     /// `[1, 1, C]`
@@ -57,8 +62,10 @@ pub struct Sam2 {
 struct Constants {
     /// `[1, side², C]`
     vision_tokens: Tensor,
-    /// `[1, side², mem_dim]`
+    /// of a memory as it is stored, `[1, side², mem_dim]`, or `[1, latents, mem_dim]`
     memory_tokens: Tensor,
+    /// of a memory as the memory encoder makes it, `[1, side², mem_dim]`
+    map_tokens: Tensor,
     /// `[1, C, side, side]`
     dense: Tensor,
 }
@@ -74,9 +81,14 @@ impl Sam2 {
         let image_encoder = ImageEncoder::new(p.sub("image_encoder"), encoder);
         let memory_encoder = MemoryEncoder::new(p.sub("memory_encoder"), memory);
         let sam_prompt_encoder = PromptEncoder::new(p.sub("sam_prompt_encoder"), width, side, config.image_size);
+        let perceiver = config.spatial_perceiver.as_ref();
+        let spatial_perceiver = perceiver.map(|config| PerceiverResampler::new(p.sub("spatial_perceiver"), config));
+        let map_tokens = to_tokens(&memory_encoder.position(side, p.device())).to_kind(p.kind());
+        let latents = spatial_perceiver.as_ref().map(|perceiver| perceiver.position(p.device()).to_kind(p.kind()));
         let constants = Constants {
             vision_tokens: to_tokens(&image_encoder.position(side, p.device())).to_kind(p.kind()),
-            memory_tokens: to_tokens(&memory_encoder.position(side, p.device())).to_kind(p.kind()),
+            memory_tokens: latents.unwrap_or_else(|| map_tokens.shallow_clone()),
+            map_tokens,
             dense: sam_prompt_encoder.dense_position(),
         };
         let model = Self {
@@ -84,6 +96,7 @@ impl Sam2 {
             mask_downsample: pointers.then(|| Conv2d::new(p.sub("mask_downsample"), 1, 1, quarter)),
             memory_attention: MemoryAttention::new(p.sub("memory_attention"), attention, side),
             memory_encoder,
+            spatial_perceiver,
             maskmem_tpos_enc: p.get("maskmem_tpos_enc", &[config.num_maskmem, 1, 1, mem_dim]),
             no_mem_embed: p.get("no_mem_embed", &[1, 1, width]),
             no_mem_pos_enc: p.get("no_mem_pos_enc", &[1, 1, width]),
@@ -136,6 +149,11 @@ impl Sam2 {
         &self.memory_attention
     }
 
+    /// EdgeTAM's perceiver by itself.
+    pub fn spatial_perceiver(&self) -> Option<&PerceiverResampler> {
+        self.spatial_perceiver.as_ref()
+    }
+
     /// The memory encoder by itself.
     pub fn memory_encoder(&self) -> &MemoryEncoder {
         &self.memory_encoder
@@ -171,7 +189,7 @@ impl Sam2 {
         let memory = Memory {
             tokens: self.no_mem_embed.shallow_clone(),
             position: self.no_mem_pos_enc.shallow_clone(),
-            pointer_tokens: 0,
+            keys: Keys::OWN,
         };
         self.attend(features, &memory)
     }
@@ -192,14 +210,14 @@ impl Sam2 {
             let time = self.maskmem_tpos_enc.select(0, self.config.num_maskmem - entry.t_pos - 1);
             position.push(&self.constants.memory_tokens + time);
         }
-        let mut pointer_tokens = 0;
+        let mut keys = Keys { memories: memories.len() as i64, pointers: 0 };
         if self.config.use_obj_ptrs_in_encoder && !pointers.is_empty() {
             let (pointer, at) = self.pointer_tokens(pointers, frames);
-            pointer_tokens = pointer.size()[1];
+            keys.pointers = pointer.size()[1];
             tokens.push(pointer);
             position.push(at);
         }
-        let memory = Memory { tokens: Tensor::cat(&tokens, 1), position: Tensor::cat(&position, 1), pointer_tokens };
+        let memory = Memory { tokens: Tensor::cat(&tokens, 1), position: Tensor::cat(&position, 1), keys };
         self.attend(features, &memory)
     }
 
@@ -372,7 +390,8 @@ impl Sam2 {
         resize_bilinear_antialias(&(mask * 20.0 - 10.0), [side, side])
     }
 
-    /// A memory `[B, mem_dim, side, side]` of a slice and its mask logits `[B, 1, 4 side, 4 side]` (`_encode_new_memory`).
+    /// A memory `[B, mem_dim, side, side]` of a slice and its mask logits `[B, 1, 4 side, 4 side]` (`_encode_new_memory`); where there is a
+    /// perceiver, its latents `[B, mem_dim, latents, 1]`.
     /// `prompted`: the mask comes from the user's prompts.
     pub fn encode_memory(&self, features: &ImageFeatures, low_res: &Tensor, score: &Tensor, prompted: bool) -> Tensor {
         let size = self.config.image_size;
@@ -385,7 +404,10 @@ impl Sam2 {
             let absent = score.le(0.0).to_kind(self.kind).unsqueeze(-1).unsqueeze(-1);
             memory += absent * embed.unsqueeze(-1).unsqueeze(-1);
         }
-        memory
+        match &self.spatial_perceiver {
+            Some(perceiver) => perceiver.forward(&memory, &self.constants.map_tokens).transpose(1, 2).unsqueeze(-1),
+            None => memory,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Attention between tokens and image, both ways, and attention with rotary positions. Source: `modeling/sam/transformer.py`.
 
-use super::attention::attention;
-use super::config::{Activation, RopeAttentionConfig};
+use super::attention::{attention, weighted_attention};
+use super::config::{Activation, RopeAttentionConfig, RopeClass};
 use super::layers::{LayerNorm, Linear, Mlp, in_training};
 use super::params::Params;
 use super::position::AxialRotation;
@@ -10,13 +10,13 @@ use tch::{Device, Tensor};
 const EPS: f64 = 1e-5;
 
 /// `[B, N, heads * C]` -> `[B, heads, N, C]`
-fn separate_heads(x: &Tensor, heads: i64) -> Tensor {
+pub(super) fn separate_heads(x: &Tensor, heads: i64) -> Tensor {
     let size = x.size();
     x.reshape([size[0], size[1], heads, size[2] / heads]).transpose(1, 2)
 }
 
 /// `[B, heads, N, C]` -> `[B, N, heads * C]`
-fn recombine_heads(x: &Tensor) -> Tensor {
+pub(super) fn recombine_heads(x: &Tensor) -> Tensor {
     x.transpose(1, 2).flatten(2, 3)
 }
 
@@ -58,49 +58,121 @@ impl Attention {
     /// Queries `[B, N, C]`, keys and values `[B, M, K]` -> `[B, N, C]`.
     pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
         let heads = |projection: &Linear, x: &Tensor| separate_heads(&projection.forward(x), self.heads);
-        self.finish(&heads(&self.q_proj, q), &heads(&self.k_proj, k), &heads(&self.v_proj, v))
+        let mixed = attention(&heads(&self.q_proj, q), &heads(&self.k_proj, k), &heads(&self.v_proj, v));
+        self.out_proj.forward(&recombine_heads(&mixed))
     }
+}
 
-    fn finish(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
-        self.out_proj.forward(&recombine_heads(&attention(q, k, v)))
-    }
+/// What the keys of a [`RoPEAttention`] are.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// whole memories, one after another
+    pub memories: i64,
+    /// behind them, keys that have no place in the image: object pointers
+    pub pointers: i64,
+}
+
+impl Keys {
+    /// The queries themselves.
+    pub const OWN: Self = Self { memories: 1, pointers: 0 };
 }
 
 /// Attention whose queries and keys are rotated by their place in the image.
 pub struct RoPEAttention {
     attention: Attention,
     rotation: AxialRotation,
+    /// of the keys, where the places of a memory are not those of the queries (`RoPEAttentionv2`): those of its last keys
+    rotation_k: Option<AxialRotation>,
+    class: RopeClass,
+    /// queries of an image: a square
+    side: i64,
 }
 
 impl RoPEAttention {
     /// Reads the projections below `p`; the rotation is made for a square of `side` x `side` queries.
     pub fn new(p: Params, config: &RopeAttentionConfig, side: i64) -> Self {
         let (internal, key) = (config.internal_dim(), config.kv_in_dim());
-        let rotation = AxialRotation::new(internal / config.num_heads, side, side, config.rope_theta, p.device());
+        let rotation = |[width, height]: [i64; 2]| {
+            AxialRotation::new(internal / config.num_heads, width, height, config.rope_theta, p.device())
+        };
         let widths = AttentionWidths { embedding: config.embedding_dim, key, internal, heads: config.num_heads };
-        Self { attention: Attention::new(p, widths), rotation }
+        Self {
+            rotation: rotation([side; 2]),
+            rotation_k: config.k_sizes.map(rotation),
+            class: config.class,
+            side,
+            attention: Attention::new(p, widths),
+        }
     }
 
-    /// As [`Attention::forward`]; the last `unrotated` keys (object pointers) have no place in the image. The rotated keys are one or
-    /// several whole images one after another.
-    pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, unrotated: i64) -> Tensor {
+    /// As [`Attention::forward`], of keys that are `keys`.
+    pub fn forward(&self, q: &Tensor, k: &Tensor, v: &Tensor, keys: Keys) -> Tensor {
         let Attention { q_proj, k_proj, v_proj, out_proj, heads } = &self.attention;
         let q = self.rotation.rotate(&separate_heads(&q_proj.forward(q), *heads));
-        let k = self.keys(&separate_heads(&k_proj.forward(k), *heads), unrotated);
+        let k = self.rotated(&separate_heads(&k_proj.forward(k), *heads), keys);
+        let (k, bias) = self.pooled_keys(k, keys);
         let narrow = *heads == 1 && v.size()[2] < k.size()[3] && v.device() == Device::Cpu;
         if narrow && !in_training(&[&q, &k, v]) {
             // the weights of each query sum to 1, so that values may be projected after they were mixed: a memory is a quarter as wide
-            let mixed = recombine_heads(&attention(&q, &k, &v.unsqueeze(1)));
+            let v = self.pooled(&v.unsqueeze(1), keys);
+            let mixed = recombine_heads(&weighted_attention(&q, &k, &v, bias.as_ref()));
             return out_proj.forward(&v_proj.forward(&mixed));
         }
-        self.attention.finish(&q, &k, &separate_heads(&v_proj.forward(v), *heads))
+        let v = self.pooled(&separate_heads(&v_proj.forward(v), *heads), keys);
+        out_proj.forward(&recombine_heads(&weighted_attention(&q, &k, &v, bias.as_ref())))
     }
 
-    /// Rotates all keys but the last `unrotated`.
-    fn keys(&self, k: &Tensor, unrotated: i64) -> Tensor {
-        let placed = k.size()[2] - unrotated;
-        let rotated = self.rotation.rotate(&k.narrow(2, 0, placed));
-        if unrotated == 0 { rotated } else { Tensor::cat(&[rotated, k.narrow(2, placed, unrotated)], 2) }
+    /// Keys `[B, heads, M, C]` of memories, rotated by their place.
+    fn rotated(&self, k: &Tensor, Keys { memories, pointers }: Keys) -> Tensor {
+        let placed = k.size()[2] - pointers;
+        let own = k.narrow(2, 0, placed);
+        let rotated = match &self.rotation_k {
+            Some(rotation) if placed > 0 => {
+                let (size, positions) = (own.size(), rotation.positions());
+                let each = own.reshape([size[0], size[1], memories, placed / memories, size[3]]);
+                let without = placed / memories - positions;
+                let with = each.narrow(3, without, positions).flatten(2, 3);
+                let with = rotation.rotate(&with).view([size[0], size[1], memories, positions, size[3]]);
+                Tensor::cat(&[each.narrow(3, 0, without), with], 3).flatten(2, 3)
+            }
+            Some(_) => own,
+            None => self.rotation.rotate(&own),
+        };
+        if pointers == 0 { rotated } else { Tensor::cat(&[rotated, k.narrow(2, placed, pointers)], 2) }
+    }
+
+    /// Rotated keys as they are looked at, and what is added to their scores. A mean of four keys stands for four: its weight is four times
+    /// as large, in `EfficientRoPEAttention1` by its score; `EfficientRoPEAttention2` adds the logarithm to every channel of the key.
+    fn pooled_keys(&self, k: Tensor, keys: Keys) -> (Tensor, Option<Tensor>) {
+        if !self.pools(keys) {
+            return (k, None);
+        }
+        let four = 4f64.ln();
+        let k = self.pooled(&k, keys);
+        let bias = Tensor::full([k.size()[2]], four, (k.kind(), k.device()));
+        let _ = bias.narrow(0, k.size()[2] - keys.pointers, keys.pointers).zero_();
+        match self.class {
+            RopeClass::EfficientRoPEAttention2 => (k + bias.unsqueeze(-1), None),
+            _ => (k, Some(bias)),
+        }
+    }
+
+    /// Keys or values `[B, heads, M, C]` with the means of 2 x 2 cells instead of every memory, where this attention pools.
+    fn pooled(&self, x: &Tensor, keys: Keys) -> Tensor {
+        if !self.pools(keys) {
+            return x.shallow_clone();
+        }
+        let (size, side) = (x.size(), self.side);
+        let placed = size[2] - keys.pointers;
+        let maps = x.narrow(2, 0, placed).reshape([-1, side, side, size[3]]).permute([0, 3, 1, 2]);
+        let means = maps.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>).permute([0, 2, 3, 1]);
+        let means = means.reshape([size[0], size[1], placed / 4, size[3]]);
+        Tensor::cat(&[means, x.narrow(2, placed, keys.pointers)], 2)
+    }
+
+    /// A single memory is looked at as it is.
+    fn pools(&self, keys: Keys) -> bool {
+        self.class.pools() && keys.memories > 1
     }
 }
 

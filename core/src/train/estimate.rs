@@ -9,6 +9,7 @@ use super::request::FineTuneRequest;
 use super::step::Stepper;
 use crate::device::cuda;
 use crate::model::ModelConfig;
+use crate::model::config::TrunkConfig;
 use crate::{Error, Result, system};
 use serde::Serialize;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -83,6 +84,38 @@ impl Needs {
     }
 }
 
+/// What a trunk keeps for its gradients, in numbers of its blocks' results: those of every block, which of them end a stage, and the block
+/// that the second half begins with.
+fn blocks(trunk: &TrunkConfig, image_size: i64) -> (Vec<f64>, Vec<usize>, usize) {
+    match trunk {
+        TrunkConfig::Hiera(trunk) => {
+            let mut tokens = (image_size / 4).pow(2) as f64;
+            let blocks = trunk.blocks();
+            let units = blocks.iter().map(|block| {
+                tokens /= block.q_stride.map_or(1.0, |[rows, columns]| (rows * columns) as f64);
+                tokens * block.dim_out as f64
+            });
+            let ends = trunk.stage_ends().iter().map(|&end| end as usize).collect();
+            (units.collect(), ends, crate::model::hiera::middle(&blocks))
+        }
+        TrunkConfig::ViT(trunk) => {
+            let (unit, depth) = ((image_size / trunk.patch_size).pow(2) * trunk.embed_dim, trunk.depth as usize);
+            (vec![unit as f64; depth], vec![depth - 1], depth / 2)
+        }
+        TrunkConfig::TimmBackbone(trunk) => {
+            let (mut units, mut ends, mut middle) = (Vec::new(), Vec::new(), 1);
+            let shape = trunk.shape().into_iter().flat_map(|shape| shape.embed_dim.into_iter().zip(shape.depth));
+            for (stage, (width, depth)) in shape.enumerate() {
+                let unit = ((image_size / 4) >> stage).pow(2) * width;
+                units.extend(vec![unit as f64; depth as usize + usize::from(stage > 0)]);
+                ends.push(units.len() - 1);
+                middle = if stage == 1 { units.len() } else { middle };
+            }
+            (units, ends, middle)
+        }
+    }
+}
+
 /// Numbers kept by the two halves of the encoder, and between them.
 fn encoder(config: &ModelConfig) -> (f64, f64, f64) {
     if let Some(shape) = &config.prompted_unet {
@@ -90,19 +123,14 @@ fn encoder(config: &ModelConfig) -> (f64, f64, f64) {
         return (0.0, shape.image_widths.iter().enumerate().map(level).sum::<f64>() * UNET_LEVEL, 0.0);
     }
     let Some(trunk) = config.image_encoder.as_ref().map(|encoder| &encoder.trunk) else { return (0.0, 0.0, 0.0) };
-    let mut tokens = (config.image_size / 4).pow(2) as f64;
-    let (mut units, mut stages) = (Vec::new(), Vec::new());
-    for (at, block) in trunk.blocks().iter().enumerate() {
-        tokens /= block.q_stride.map_or(1.0, |[rows, columns]| (rows * columns) as f64);
-        units.push(tokens * block.dim_out as f64);
-        if trunk.stage_ends().contains(&(at as i64)) {
-            stages.push((at, tokens * block.dim_out as f64));
-        }
-    }
-    let middle = crate::model::hiera::middle(&trunk.blocks());
+    let (units, ends, middle) = blocks(trunk, config.image_size);
     let [first, second] = [&units[..middle], &units[middle..]].map(|units| units.iter().sum::<f64>() * BLOCK);
-    let finest = (config.image_size / 4).pow(2) as f64 * config.hidden_dim() as f64;
-    let done: f64 = stages.iter().filter(|(at, _)| *at < middle).map(|(_, unit)| unit).sum();
+    let finest = match ends.len() {
+        1 => config.feature_size().pow(2), // one level
+        _ => (config.image_size / 4).pow(2),
+    } as f64
+        * config.hidden_dim() as f64;
+    let done: f64 = ends.iter().filter(|&&end| end < middle).map(|&end| units[end]).sum();
     (first, second + finest * PYRAMID, done + units[middle.max(1) - 1])
 }
 

@@ -1,5 +1,6 @@
 //! A model in training: a checkpoint whose chosen parts have gradients. Adapters as PEFT makes them (`LoraConfig`), whole parts by name.
 
+use crate::model::config::TrunkConfig;
 use crate::model::lora::{Lora, Training};
 use crate::model::params::Params;
 use crate::model::{Model, ModelConfig};
@@ -14,6 +15,13 @@ use tch::{Device, Kind, Tensor};
 
 /// Never trained, whatever `train` says: in the reference no parameter but a constant, and what is derived from it is computed once.
 pub(crate) const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
+/// Never trained either: statistics of batch normalisations, which stay those of the checkpoint.
+const STATISTICS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
+
+/// Is it a parameter, and not a constant of the network?
+fn can_be_trained(name: &str) -> bool {
+    !name.ends_with(FREQUENCIES) && !STATISTICS.iter().any(|statistic| name.ends_with(statistic))
+}
 
 /// Which parts are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,11 +67,18 @@ impl Default for Adapt {
 }
 
 impl Adapt {
-    /// SAM-OCTA2's choice means nothing to a network without `qkv` layers: all of it is trained instead.
+    /// SAM-OCTA2's choice means nothing to a network without `qkv` layers. Of a U-Net all is trained instead; of EdgeTAM, whose trunk has no
+    /// linear layers, queries and values of the memory attention and of the mask decoder get the adapters.
     fn for_model(self, config: &ModelConfig) -> Self {
-        match config.prompted_unet.is_some() && self == Self::default() {
-            true => Self { rank: 0, targets: String::new(), train: ".*".into(), ..self },
-            false => self,
+        let trunk = config.image_encoder.as_ref().map(|encoder| &encoder.trunk);
+        match trunk {
+            _ if config.prompted_unet.is_some() && self == Self::default() => {
+                Self { rank: 0, targets: String::new(), train: ".*".into(), ..self }
+            }
+            Some(TrunkConfig::TimmBackbone(_)) if self.targets == Self::default().targets => {
+                Self { targets: r"(memory_attention|sam_mask_decoder)\..*\.(q|v)_proj".into(), ..self }
+            }
+            _ => self,
         }
     }
 
@@ -167,7 +182,7 @@ impl Trainee {
         for (name, tensor) in tensors {
             let bias = name.strip_suffix(".bias").is_some_and(|layer| loras.contains_key(layer));
             let trained =
-                (matches(&train, &name) && !name.ends_with(FREQUENCIES)) || (bias && adapt.bias == Bias::LoraOnly);
+                (matches(&train, &name) && can_be_trained(&name)) || (bias && adapt.bias == Bias::LoraOnly);
             if trained && kind != Kind::Float && !bias {
                 return Err(Error::invalid(format!("{name} can be trained in float32 only; choose precision f32")));
             }

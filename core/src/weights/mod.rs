@@ -20,7 +20,7 @@ pub(crate) use safe::{dtype_of, entry, kind_of};
 pub(crate) use write::{bytes, write_safetensors, write_torch};
 
 use crate::model::ModelConfig;
-use crate::model::config::{Official, Size, Version};
+use crate::model::config::{Official, Size, Version, preset_names};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -73,7 +73,8 @@ impl Checkpoint {
         let version = if is_2_1 { Version::V2_1 } else { Version::V2_0 };
         let sizes = [Size::Tiny, Size::Small, Size::BasePlus, Size::Large];
         sizes.into_iter().map(|size| Official { version, size }).find(|official| {
-            let Some(trunk) = official.config().image_encoder.map(|encoder| encoder.trunk) else { return false };
+            let encoder = official.config().image_encoder;
+            let Some(trunk) = encoder.as_ref().and_then(|encoder| encoder.trunk.hiera()) else { return false };
             let block = |i: i64| self.tensors.contains_key(&format!("image_encoder.trunk.blocks.{i}.norm1.weight"));
             trunk.embed_dim as usize == channels && block(trunk.depth() - 1) && !block(trunk.depth())
         })
@@ -83,7 +84,7 @@ impl Checkpoint {
     pub fn require_config(&self) -> Result<&ModelConfig> {
         self.config.as_ref().ok_or_else(|| {
             let hint = self.resembles().map_or_else(
-                || format!("one of {}, or a file", Official::names()),
+                || format!("one of {}, or a file", preset_names()),
                 |official| format!("its tensors have the shapes of \"{official}\""),
             );
             Error::format(&self.path, format!("no configuration is known for this checkpoint, name one ({hint})"))

@@ -9,7 +9,7 @@ pub struct Model {
     /// Weights: an official size by name (tiny, 2.1-base_plus, ...), or a .pt, .pth or .safetensors file
     #[arg(long, value_name = "NAME|FILE")]
     pub model: String,
-    /// Shape of the model: an official size by name or a YAML or JSON file; needed if the weights do not tell
+    /// Shape of the model: an official configuration by name or a YAML or JSON file; needed if the weights do not tell
     #[arg(long, value_name = "NAME|FILE")]
     pub model_config: Option<String>,
     /// What fine-tuning has learnt for these weights: an adapter file, or PEFT's folder

@@ -35,7 +35,7 @@ pub struct Server {
     /// Weights: an official size by name (tiny, 2.1-base_plus, ...), or a .pt, .pth or .safetensors file
     #[arg(long, value_name = "NAME|FILE", default_value = "nano")]
     pub model: String,
-    /// Shape of the model: an official size by name or a YAML or JSON file; needed if the weights do not tell
+    /// Shape of the model: an official configuration by name or a YAML or JSON file; needed if the weights do not tell
     #[arg(long, value_name = "NAME|FILE")]
     pub model_config: Option<String>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 //!
 //! `name -> entry (file, configuration, address, digest, licence)`. Nothing here opens a connection: a host downloads.
 
-use super::{ModelConfig, Official};
+use super::ModelConfig;
 use crate::{Error, Result, did_you_mean};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct CatalogueEntry {
     pub family: Option<String>,
     /// file name of the checkpoint
     pub file: String,
-    /// an official size, or a configuration file; none: the checkpoint carries it
+    /// an official configuration by name, or a file; none: the checkpoint carries it
     #[serde(default)]
     pub config: Option<String>,
     /// side in pixels of the square that the model sees, where it is not that of `config`
@@ -168,8 +168,8 @@ impl CatalogueEntry {
     /// The list names a configuration that is not there, or that is none.
     pub fn configuration(&self) -> Result<Option<ModelConfig>> {
         let Some(name) = &self.config else { return Ok(None) };
-        let mut config = match name.parse::<Official>() {
-            Ok(official) => official.config(),
+        let mut config = match ModelConfig::preset(name) {
+            Ok(official) => official,
             Err(_) => {
                 let beside = self.list.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
                 ModelConfig::from_file(beside.join(name))?

@@ -1,5 +1,6 @@
 //! The image encoder's part of a [`ModelConfig`](super::ModelConfig), each structure the arguments of one upstream constructor.
 
+use super::class::{NeckConfig, TrunkConfig};
 use super::defaults::{int, null_is_default, strides, ten_thousand, yes};
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct ImageEncoderConfig {
     /// the backbone
-    pub trunk: HieraConfig,
+    pub trunk: TrunkConfig,
     /// the feature pyramid
-    pub neck: FpnNeckConfig,
+    pub neck: NeckConfig,
     /// coarsest levels thrown away
     #[serde(default)]
     pub scalp: i64,

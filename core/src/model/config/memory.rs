@@ -57,10 +57,38 @@ pub enum Activation {
     Glu,
 }
 
-/// `RoPEAttention`.
+/// Which attention with rotary positions it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RopeClass {
+    /// SAM 2's
+    #[default]
+    RoPEAttention,
+    /// EfficientTAM's: of several memories the means of 2 x 2 cells are looked at
+    EfficientRoPEAttention1,
+    /// the same, with another weight of the means
+    EfficientRoPEAttention2,
+    /// EdgeTAM's: queries and keys have places of their own
+    RoPEAttentionv2,
+}
+
+impl RopeClass {
+    fn is_plain(&self) -> bool {
+        *self == Self::RoPEAttention
+    }
+
+    /// Does it look at means of several memories?
+    pub fn pools(self) -> bool {
+        matches!(self, Self::EfficientRoPEAttention1 | Self::EfficientRoPEAttention2)
+    }
+}
+
+/// `RoPEAttention` and its kin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RopeAttentionConfig {
+    /// which one
+    #[serde(rename = "_target_", default, skip_serializing_if = "RopeClass::is_plain")]
+    pub class: RopeClass,
     /// channels of the queries and of the output
     pub embedding_dim: i64,
     /// attention heads
@@ -83,6 +111,12 @@ pub struct RopeAttentionConfig {
     /// ignored: as upstream does, the table follows the number of queries
     #[serde(default = "feat_sizes")]
     pub feat_sizes: [i64; 2],
+    /// `RoPEAttentionv2`: columns and rows of the queries; ignored, as `feat_sizes`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q_sizes: Option<[i64; 2]>,
+    /// `RoPEAttentionv2`: columns and rows of the keys that have a place, the last ones of every memory
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k_sizes: Option<[i64; 2]>,
 }
 
 impl RopeAttentionConfig {

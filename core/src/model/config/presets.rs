@@ -1,4 +1,7 @@
-//! The official sizes: their names and shapes (upstream: `sam2/configs/**`, `build_sam.py`). Where they are published says the catalogue.
+//! The official configurations: their names and shapes (upstream: `sam2/configs/**`, `build_sam.py`; EfficientTAM's and EdgeTAM's
+//! `configs/**`). Where their weights are published says the catalogue.
+
+mod tam;
 
 use super::defaults::{feat_sizes, millionth, strides};
 use super::*;
@@ -74,6 +77,7 @@ impl Official {
             image_encoder: Some(image_encoder(self.size)),
             memory_attention: Some(memory_attention()),
             memory_encoder: Some(memory_encoder()),
+            spatial_perceiver: None,
             prompted_unet: None,
             num_maskmem: 7,
             image_size: 1024,
@@ -132,6 +136,20 @@ impl FromStr for Official {
     }
 }
 
+/// The names of all official configurations, for messages.
+pub fn preset_names() -> String {
+    tam::names().fold(Official::names(), |names, name| format!("{names}, {name}"))
+}
+
+/// An official configuration by name.
+pub(super) fn preset(name: &str) -> Result<ModelConfig> {
+    if let Ok(official) = name.parse::<Official>() {
+        return Ok(official.config());
+    }
+    let unknown = || Error::NotFound(format!("no model is named \"{name}\"; there are {}", preset_names()));
+    tam::named(name).ok_or_else(unknown)
+}
+
 fn image_encoder(size: Size) -> ImageEncoderConfig {
     let (embed_dim, num_heads, stages, global_att_blocks) = match size {
         Size::Tiny => (96, 1, [1, 2, 7, 2], [5, 7, 9]),
@@ -148,18 +166,22 @@ fn image_encoder(size: Size) -> ImageEncoderConfig {
         window_spec: if size == Size::Large { vec![8, 4, 16, 8] } else { vec![8, 4, 14, 7] },
         ..HieraConfig::default()
     };
-    let neck = FpnNeckConfig {
+    let neck = FpnNeckConfig { backbone_channel_list: trunk.channel_list(), ..fpn_neck() };
+    ImageEncoderConfig { trunk: TrunkConfig::Hiera(trunk), neck: NeckConfig::FpnNeck(neck), scalp: 1 }
+}
+
+fn fpn_neck() -> FpnNeckConfig {
+    FpnNeckConfig {
         position_encoding: position_encoding(256),
         d_model: 256,
-        backbone_channel_list: trunk.channel_list(),
+        backbone_channel_list: Vec::new(),
         kernel_size: 1,
         stride: 1,
         padding: 0,
         fpn_interp_model: Interpolation::Nearest,
         fuse_type: Fuse::Sum,
         fpn_top_down_levels: Some(vec![2, 3]),
-    };
-    ImageEncoderConfig { trunk, neck, scalp: 1 }
+    }
 }
 
 fn position_encoding(num_pos_feats: i64) -> PositionEncodingConfig {
@@ -184,6 +206,9 @@ fn memory_attention() -> MemoryAttentionConfig {
         rope_theta: 10_000.,
         rope_k_repeat: false,
         feat_sizes: feat_sizes(),
+        class: RopeClass::RoPEAttention,
+        q_sizes: None,
+        k_sizes: None,
     };
     let cross_attention = RopeAttentionConfig { kv_in_dim: Some(64), rope_k_repeat: true, ..self_attention.clone() };
     let layer = MemoryAttentionLayerConfig {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Larger numbers are mistakes, and smaller ones cannot overflow.
-const MOST: i64 = 1 << 16;
+pub(super) const MOST: i64 = 1 << 16;
 
 impl ModelConfig {
     /// Do the parts fit together? [`from_text`](Self::from_text) and its kin ask this already.
@@ -17,10 +17,15 @@ impl ModelConfig {
             }
             (None, Some(encoder), Some(attention), Some(memory)) => {
                 self.validate_sizes(encoder, attention, memory)?;
-                self.validate_trunk(&encoder.trunk)?;
+                match &encoder.trunk {
+                    TrunkConfig::Hiera(trunk) => trunk.validate()?,
+                    TrunkConfig::ViT(trunk) => trunk.validate(self.backbone_stride)?,
+                    TrunkConfig::TimmBackbone(trunk) => trunk.validate()?,
+                }
                 self.validate_image_encoder(encoder)?;
                 self.validate_memory_attention(attention)?;
                 self.validate_memory_encoder(memory)?;
+                self.validate_perceiver(attention)?;
             }
             (None, encoder, attention, _) => {
                 let missing = match (encoder, attention) {
@@ -68,7 +73,7 @@ impl ModelConfig {
         memory_attention: &MemoryAttentionConfig,
         memory_encoder: &MemoryEncoderConfig,
     ) -> Result<()> {
-        let ImageEncoderConfig { trunk, neck, scalp } = image_encoder;
+        let scalp = &image_encoder.scalp;
         let (layer, down, fuser) = (&memory_attention.layer, &memory_encoder.mask_downsampler, &memory_encoder.fuser);
         let mut sizes = vec![
             ("image_size", self.image_size),
@@ -76,11 +81,7 @@ impl ModelConfig {
             ("num_maskmem", self.num_maskmem),
             ("max_obj_ptrs_in_encoder", self.max_obj_ptrs_in_encoder),
             ("memory_temporal_stride_for_eval", self.memory_temporal_stride_for_eval),
-            ("trunk.embed_dim", trunk.embed_dim),
-            ("trunk.num_heads", trunk.num_heads),
-            ("neck.d_model", neck.d_model),
-            ("neck.kernel_size", neck.kernel_size),
-            ("neck.stride", neck.stride),
+            ("neck.d_model", image_encoder.neck.d_model()),
             ("memory_attention.num_layers", memory_attention.num_layers),
             ("memory_attention.layer.dim_feedforward", layer.dim_feedforward),
             ("memory_encoder.out_dim", memory_encoder.out_dim),
@@ -89,11 +90,11 @@ impl ModelConfig {
             ("mask_downsampler.total_stride", down.total_stride),
             ("fuser.num_layers", fuser.num_layers),
             ("fuser.layer.kernel_size", fuser.layer.kernel_size),
-            ("trunk.q_stride", trunk.q_stride[0]),
-            ("trunk.q_stride", trunk.q_stride[1]),
-            ("trunk.window_pos_embed_bkg_spatial_size", trunk.window_pos_embed_bkg_spatial_size[0]),
-            ("trunk.window_pos_embed_bkg_spatial_size", trunk.window_pos_embed_bkg_spatial_size[1]),
         ];
+        sizes.extend(image_encoder.trunk.sizes());
+        if let NeckConfig::FpnNeck(neck) = &image_encoder.neck {
+            sizes.extend([("neck.kernel_size", neck.kernel_size), ("neck.stride", neck.stride)]);
+        }
         for (part, attention) in
             [("self_attention", &layer.self_attention), ("cross_attention", &layer.cross_attention)]
         {
@@ -104,69 +105,48 @@ impl ModelConfig {
                 (part, attention.kv_in_dim()),
             ]);
         }
-        sizes.extend(trunk.stages.iter().map(|&n| ("trunk.stages", n)));
-        sizes.extend(trunk.window_spec.iter().map(|&n| ("trunk.window_spec", n)));
         sizes.extend(self.dense_head.iter().map(|head| ("dense_head.width", head.width)));
         for (name, size) in sizes {
             check((1..=MOST).contains(&size), || format!("{name}: {size} is not between 1 and {MOST}"))?;
         }
-        let paddings = [neck.padding, down.padding, fuser.layer.padding, *scalp, trunk.q_pool, self.fill_hole_area];
+        let neck = match &image_encoder.neck {
+            NeckConfig::FpnNeck(neck) => neck.padding,
+            NeckConfig::ViTDetNeck(_) => 0,
+        };
+        let paddings = [neck, down.padding, fuser.layer.padding, *scalp, self.fill_hole_area];
         check(paddings.iter().all(|n| (0..=MOST).contains(n)), || {
-            "padding, scalp, q_pool and fill_hole_area must not be negative".into()
+            "padding, scalp and fill_hole_area must not be negative".into()
         })?;
         let mut thresholds = self.dense_head.iter().flat_map(|head| head.thresholds);
         check(thresholds.all(|threshold| threshold > 0.0 && threshold < 1.0), || {
             "dense_head.thresholds: two numbers between 0 and 1".into()
-        })?;
-        let factors = [trunk.dim_mul, trunk.head_mul];
-        check(factors.iter().all(|f| (1. ..=16.).contains(f)), || {
-            "trunk: dim_mul and head_mul must lie between 1 and 16".into()
-        })
-    }
-
-    fn validate_trunk(&self, trunk: &HieraConfig) -> Result<()> {
-        let (stages, windows) = (trunk.stages.len(), trunk.window_spec.len());
-        check(stages == 4 && windows == 4, || {
-            format!("trunk: stages and window_spec need 4 numbers each, not {stages} and {windows}")
-        })?;
-        let depth = trunk.depth();
-        check(depth <= 1024, || format!("trunk.stages: {depth} blocks are too many"))?;
-        check((0..4).contains(&trunk.q_pool), || format!("trunk.q_pool: {} is not between 0 and 3", trunk.q_pool))?;
-        for block in &trunk.global_att_blocks {
-            check((0..depth).contains(block), || {
-                format!("trunk.global_att_blocks: there is no block {block} of {depth}")
-            })?;
-        }
-        for (i, block) in trunk.blocks().iter().enumerate() {
-            let HieraBlock { dim_out, num_heads, .. } = *block;
-            check(dim_out <= MOST && num_heads > 0 && dim_out % num_heads == 0, || {
-                format!("trunk: {dim_out} channels of block {i} do not divide into {num_heads} heads")
-            })?;
-        }
-        check(trunk.return_interm_layers, || {
-            "trunk.return_interm_layers must be true: the neck needs every level".into()
         })
     }
 
     fn validate_image_encoder(&self, image_encoder: &ImageEncoderConfig) -> Result<()> {
         let ImageEncoderConfig { trunk, neck, scalp } = image_encoder;
         let (size, channels) = (self.image_size, trunk.channel_list());
+        let (listed, needed) = (neck.backbone_channel_list(), self.num_feature_levels());
         check(size % 32 == 0 && size % self.backbone_stride == 0, || {
             format!("image_size: {size} is not divisible by 32 and by backbone_stride ({})", self.backbone_stride)
         })?;
-        check(neck.backbone_channel_list == channels, || {
-            format!("neck.backbone_channel_list: {:?}, but the trunk gives {channels:?}", neck.backbone_channel_list)
+        check(listed == channels, || {
+            format!("neck.backbone_channel_list: {listed:?}, but the trunk gives {channels:?}")
         })?;
         let levels = channels.len() as i64;
-        let needed = self.num_feature_levels();
+        check(levels == 1 || matches!(neck, NeckConfig::FpnNeck(_)), || {
+            format!("neck: ViTDetNeck takes one level, and the trunk gives {levels}")
+        })?;
         check(levels - scalp >= needed, || {
             format!("image_encoder.scalp: {scalp} of {levels} levels leave fewer than {needed}")
         })?;
-        let top_down = neck.fpn_top_down_levels.as_deref().unwrap_or_default();
-        check(top_down.iter().all(|level| (0..levels).contains(level)), || {
-            format!("neck.fpn_top_down_levels: {top_down:?} are not levels between 0 and {}", levels - 1)
-        })?;
-        check_positions("neck", &neck.position_encoding, neck.d_model)?;
+        if let NeckConfig::FpnNeck(neck) = neck {
+            let top_down = neck.fpn_top_down_levels.as_deref().unwrap_or_default();
+            check(top_down.iter().all(|level| (0..levels).contains(level)), || {
+                format!("neck.fpn_top_down_levels: {top_down:?} are not levels between 0 and {}", levels - 1)
+            })?;
+        }
+        check_positions("neck", neck.position_encoding(), neck.d_model())?;
         let hidden = self.hidden_dim();
         check(hidden % 16 == 0, || {
             format!("neck.d_model: {hidden} is not divisible by 16, as the decoder's 8 heads need")
@@ -197,6 +177,28 @@ impl ModelConfig {
             })?;
         }
         Ok(())
+    }
+
+    /// A perceiver, the attention that knows where its latents lie, and a memory that divides into its windows go together.
+    fn validate_perceiver(&self, attention: &MemoryAttentionConfig) -> Result<()> {
+        let cross = &attention.layer.cross_attention;
+        let is_v2 = cross.class == RopeClass::RoPEAttentionv2;
+        check(is_v2 == self.spatial_perceiver.is_some() && is_v2 == cross.k_sizes.is_some(), || {
+            "spatial_perceiver, cross_attention RoPEAttentionv2 and its k_sizes go together".into()
+        })?;
+        check(!attention.layer.self_attention.class.pools() && attention.layer.self_attention.k_sizes.is_none(), || {
+            "memory_attention.layer.self_attention: RoPEAttention is what can stand here".into()
+        })?;
+        let side = self.feature_size();
+        check(!cross.class.pools() || side % 2 == 0, || {
+            format!("memory_attention.layer.cross_attention: {side} x {side} cells do not divide into 2 x 2")
+        })?;
+        let (Some(perceiver), Some([columns, rows])) = (&self.spatial_perceiver, cross.k_sizes) else { return Ok(()) };
+        perceiver.validate(self.mem_dim(), side)?;
+        let placed = perceiver.num_latents_2d.max(0);
+        check((1..=256).contains(&columns) && (1..=256).contains(&rows) && columns * rows == placed, || {
+            format!("cross_attention.k_sizes: {columns} x {rows} places for {placed} latents with a place (num_latents_2d)")
+        })
     }
 
     fn validate_memory_encoder(&self, memory_encoder: &MemoryEncoderConfig) -> Result<()> {
@@ -247,7 +249,7 @@ impl ModelConfig {
     }
 }
 
-fn check_positions(part: &str, encoding: &PositionEncodingConfig, channels: i64) -> Result<()> {
+pub(super) fn check_positions(part: &str, encoding: &PositionEncodingConfig, channels: i64) -> Result<()> {
     let feats = encoding.num_pos_feats;
     check(feats == channels && feats % 4 == 0, || {
         format!("{part}.position_encoding.num_pos_feats: {feats} is not {channels}, a multiple of 4")
@@ -255,6 +257,6 @@ fn check_positions(part: &str, encoding: &PositionEncodingConfig, channels: i64)
     check(encoding.normalize || encoding.scale.is_none(), || format!("{part}.position_encoding: scale needs normalize"))
 }
 
-fn check(fits: bool, what: impl FnOnce() -> String) -> Result<()> {
+pub(super) fn check(fits: bool, what: impl FnOnce() -> String) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::Invalid(what())) }
 }

@@ -135,8 +135,8 @@ impl<'a> Reader<'a> {
 
     /// A memory.
     pub fn memory(&mut self, name: &str, store: &Store) -> Result<Slot> {
-        let (side, mem_dim) = (self.model.config().memory_size(), self.model.config().mem_dim());
-        Ok(store.put(self.tensor(name, self.memory_kinds, |shape| shape == [1, mem_dim, side, side])?))
+        let ([height, width], mem_dim) = (self.model.config().memory_shape(), self.model.config().mem_dim());
+        Ok(store.put(self.tensor(name, self.memory_kinds, |shape| shape == [1, mem_dim, height, width])?))
     }
 
     /// A mask that the user drew.
