@@ -24,6 +24,9 @@ const SHOWN: [&str; 10] = [
     "motion",
 ];
 
+/// Cases that a page shows at most; browsers become slow with more. The table has all.
+const MOST_ROWS: usize = 2000;
+
 /// The page as text; `path` is where it will lie.
 pub fn render(store: &Store, entries: &[Entry], path: &Path) -> anyhow::Result<String> {
     let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).context("the page needs a folder")?;
@@ -36,7 +39,7 @@ pub fn render(store: &Store, entries: &[Entry], path: &Path) -> anyhow::Result<S
             json!({"name": name, "unit": unit, "about": about})
         })
         .collect();
-    let rows: Vec<Value> = entries.iter().map(|entry| row(store, entry, &folder)).collect();
+    let rows: Vec<Value> = entries.iter().take(MOST_ROWS).map(|entry| row(store, entry, &folder)).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in entries {
         *counts.entry(entry.status).or_default() += 1;
@@ -46,7 +49,7 @@ pub fn render(store: &Store, entries: &[Entry], path: &Path) -> anyhow::Result<S
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("cohort.html", TEMPLATE)?;
     let page = environment.get_template("cohort.html")?.render(context! {
-        title => store.name(), total => entries.len(), counts, flagged, columns, rows,
+        title => store.name(), total => entries.len(), counts, flagged, columns, rows, shown => entries.len().min(MOST_ROWS),
     })?;
     Ok(page)
 }
