@@ -38,8 +38,8 @@ def make(folder, people=12):
             for eye in ("R", "L"):
                 own = area * chance.uniform(0.95, 1.05)
                 name = f"{person}_{eye}"
-                jobs.append((folder / f"scans/{name}.png", len(jobs), own))
-                rows.append({"case": name, "volume": f"scans/{name}.png", "person": person, "group": group, "eye": eye, "field": FIELD, "true_faz_mm2": f"{own:.3f}"})
+                jobs.append((folder / f"scans/{name}.tif", len(jobs), own))
+                rows.append({"case": name, "volume": f"scans/{name}.tif", "person": person, "group": group, "eye": eye, "field": FIELD, "true_faz_mm2": f"{own:.3f}"})
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda job: phantom(*job), jobs))
     damaged = jobs[-1][0]

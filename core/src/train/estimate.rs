@@ -125,7 +125,8 @@ pub fn memory(request: &FineTuneRequest, stepper: &Stepper, reading: u64) -> Res
         },
         _ => machine(),
     };
-    let bytes = |needs: Needs| resident + reading as f64 + 12.0 * trained as f64 + needs.bytes(request, trainee.model.config());
+    let bytes =
+        |needs: Needs| resident + reading as f64 + 12.0 * trained as f64 + needs.bytes(request, trainee.model.config());
     let needs = Needs::of(request, encoder);
     let needed = bytes(needs);
     let limit = request.run.memory_limit * GB;

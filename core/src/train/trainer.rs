@@ -107,8 +107,9 @@ impl<'a> Clips<'a> {
     fn estimate(&self) -> Result<Estimate> {
         let estimate = estimate::memory(self.request, &self.stepper, self.reading)?;
         let input = self.stepper.trainee.model.config().input();
+        let first = self.train[0].get()?;
         let drawn = self.request.sample.draw(
-            &self.train[0].get()?,
+            &first,
             input,
             &self.request.augment,
             &mut self.request.training_loop().sample(0, 0).rng,
@@ -222,7 +223,8 @@ impl Trainable for Clips<'_> {
     /// One clip; its mean loss per slice and object.
     fn learn(&self, case: usize, sample: &mut Sample, share: f64) -> Result<f64> {
         let input = self.stepper.trainee.model.config().input();
-        let clip = self.request.sample.draw(&self.train[case].get()?, input, &self.request.augment, &mut sample.rng)?;
+        let case = self.train[case].get()?;
+        let clip = self.request.sample.draw(&case, input, &self.request.augment, &mut sample.rng)?;
         let frame_steps: usize = clip.objects.iter().map(|object| object.truth.len()).sum();
         let losses = self.stepper.gradients(&clip, sample.seed, share / frame_steps as f64)?;
         Ok(losses.slices.iter().map(|slice| slice.loss).sum::<f64>() / frame_steps as f64 + losses.dense.unwrap_or(0.0))

@@ -279,7 +279,8 @@ impl Run<'_> {
                 if matches!(answer, Answer::Done { .. } | Answer::Failed { .. }) {
                     *worker = Some(ready);
                 }
-                record.warnings = std::mem::take(&mut log.warnings);
+                let warnings = std::mem::take(&mut log.warnings);
+                record.warnings = warnings.into_iter().map(|text| self.plan.without_place(text)).collect();
                 match answer {
                     Answer::Stopped => return Ok(None),
                     Answer::Ended { .. } if record.run.attempts < ATTEMPTS => continue,
@@ -339,7 +340,7 @@ impl Run<'_> {
                     _ => Kind::Error,
                 };
                 record.run.peak_memory_bytes = peak;
-                record.error = Some(Reason { kind, message, code });
+                record.error = Some(Reason { kind, message: self.plan.without_place(message), code });
             }
             Answer::TooLong { seconds, peak } => {
                 let most = limits.seconds.unwrap_or_default();

@@ -73,6 +73,11 @@ fn case(app: &App, id: &str) -> Answer<Arc<Entry>> {
     app.store.find(Protocol::Page, id)
 }
 
+/// The number of a slice in an address.
+fn number(text: &str) -> Answer<usize> {
+    text.parse().map_err(|_| Refusal::bad("the address does not name a slice by its number"))
+}
+
 #[derive(Deserialize)]
 struct Open {
     file: usize,
@@ -141,8 +146,8 @@ async fn close(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Va
     Ok(Json(json!({})))
 }
 
-async fn slice(State(app): State<App>, Path((id, frame)): Path<(String, usize)>) -> Answer<Response> {
-    let entry = case(&app, &id)?;
+async fn slice(State(app): State<App>, Path((id, frame)): Path<(String, String)>) -> Answer<Response> {
+    let (entry, frame) = (case(&app, &id)?, number(&frame)?);
     let values = app
         .store
         .with(&entry, move |slot, _| {
@@ -195,8 +200,8 @@ async fn describe(State(app): State<App>, Path(id): Path<String>) -> Answer<Json
     app.store.with(&entry, |slot, _| state(slot)).await.map(Json)
 }
 
-async fn masks(State(app): State<App>, Path((id, frame)): Path<(String, usize)>) -> Answer<Json<Value>> {
-    let entry = case(&app, &id)?;
+async fn masks(State(app): State<App>, Path((id, frame)): Path<(String, String)>) -> Answer<Json<Value>> {
+    let (entry, frame) = (case(&app, &id)?, number(&frame)?);
     app.store
         .with(&entry, move |slot, _| {
             let work = slot.work()?;
