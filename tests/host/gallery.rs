@@ -1,5 +1,5 @@
 //! Everything in `scripts/`, run through the built host. Small model, random weights: what is checked is what must hold for any weights (`demo` has the
-//! tests with trained ones, `batch` those of batch.rhai).
+//! tests with trained ones, `batch` those of batch.rhai, `folds` those of a cross-validation).
 
 use crate::scripts::{demo, gallery, info, root};
 use crate::util::Host;
@@ -30,6 +30,7 @@ fn every_script_of_the_gallery_is_tested_and_listed() {
         "fine_tune.rhai",
         "fine_tune_enface.rhai",
         "folds.rhai",
+        "folds_report.rhai",
         "from_scratch.rhai",
         "inspect.rhai",
         "layers.rhai",

@@ -11,6 +11,7 @@ mod check;
 mod clients;
 mod demo;
 mod errors;
+mod folds;
 mod gallery;
 mod imports;
 mod interrupt;

@@ -1,13 +1,14 @@
 //! EfficientTAM and EdgeTAM in small, with the weights of `tests/data/parity/tam`: numbers made from their names, as
 //! `tests/tools/make_tam_fixtures.py` makes them.
 
+use crate::root::root;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
 pub fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/parity/tam").join(name)
+    root().join("../tests/data/parity/tam").join(name)
 }
 
 pub fn json(name: &str) -> Value {

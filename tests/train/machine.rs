@@ -31,6 +31,28 @@ fn what_cannot_fit_is_refused_with_advice() {
     assert!(!error(json!({"run": {"memory_limit": 0.01}})).contains("keep_images"), "nothing is kept");
 }
 
+/// Hundreds of cases need not lie in memory: what is read anew for every clip gives the same numbers.
+#[test]
+fn which_cases_stay_in_memory_does_not_matter() {
+    let folder = folder();
+    let rows: String = (0..5)
+        .map(|at| format!("disc.nii.gz,truth.nii.gz,{},case{at}\n", if at < 4 { "train" } else { "validation" }))
+        .collect();
+    fs::write(folder.path().join("pairs.csv"), format!("image,labels,subset,name\n{rows}")).unwrap();
+    let run = |output: &str, gb: f64| {
+        let more = json!({"run": {"epochs": 2, "clips_per_case": 1, "case_memory": gb}});
+        train(&request(folder.path(), output, &more)).unwrap();
+        let read = |name: &str| fs::read(folder.path().join(output).join(name)).unwrap();
+        [read("metrics.csv"), read("steps.csv")]
+    };
+    let all = run("all", 1.0);
+    // room for two of five cases, and for none
+    assert!(all == run("two", 160e-6) && all == run("none", 1e-9));
+    for other in ["two", "none"] {
+        same(folder.path().join("all/last.safetensors"), folder.path().join(other).join("last.safetensors"));
+    }
+}
+
 /// Nothing before the features is trained, images do not change.
 fn frozen(cache: bool) -> Value {
     json!({

@@ -170,6 +170,48 @@ def test_a_person_segments_and_saves(browser, opened, tmp_path):
     page.close()
 
 
+def test_a_scribble(browser, opened):
+    person = Person(browser, opened)
+    page = person.page
+    person.press("s")
+    assert page.get_attribute("#tool-line", "aria-pressed") == "true"
+    person.drag(125, 118, 137, 134)
+    assert person.frames(1) == 1, person.message()
+    labels = page.evaluate("state.known.objects[0].prompts.flatMap(given => given.labels)")
+    assert labels and set(labels) == {1}, "a scribble becomes clicks"
+    page.keyboard.down("Shift")
+    person.drag(20, 20, 60, 20)
+    page.keyboard.up("Shift")
+    assert 0 in page.evaluate("state.known.objects[0].prompts.flatMap(given => given.labels)")
+    person.press("s")
+    person.press("n")
+    person.drag(60, 40, 110, 90)
+    assert page.evaluate("state.known.objects[1].prompts[0].box") == [60, 40, 110, 90]
+    assert not person.faults, person.faults
+    page.close()
+
+
+def test_german_and_chinese(browser, opened):
+    person = Person(browser, opened)
+    page = person.page
+    english = page.inner_text("aside")
+    page.select_option("#language", "de")
+    assert page.inner_text("#add") == "Neues Objekt" and "Schicht 6 von" in page.inner_text("#corner")
+    page.select_option("#language", "zh")
+    assert page.inner_text("#add") == "新对象" and page.evaluate("document.documentElement.lang") == "zh-Hans"
+    page.reload()
+    person.ready()
+    assert page.inner_text("#undo") == "撤销", "the choice is kept"
+    untranslated = page.evaluate("""() => { const found = []; const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let node; (node = walker.nextNode());) if (/[a-z]{3,}/.test(node.data) && !node.parentElement.closest('script, kbd, footer, select, header b')) found.push(node.data.trim());
+        return found; }""")
+    assert not untranslated, untranslated
+    page.select_option("#language", "en")
+    assert page.inner_text("aside") == english
+    assert not person.faults, person.faults
+    page.close()
+
+
 def test_a_file_is_dropped_and_a_wrong_one_named(browser, opened, tmp_path):
     person = Person(browser, opened)
     page = person.page

@@ -60,7 +60,8 @@ pub fn train_segmenter(
     let (tensors, config) = request.network.tensors(request.run.seed)?;
     let cases = data::cases(&request.data)?;
     std::fs::create_dir_all(&request.output).map_err(Error::io(&request.output))?;
-    let layers = Layers::new(request, tensors, config, Sorted::read(cases, request.run.on_bad_data)?)?;
+    let sorted = Sorted::read(cases, request.run.on_bad_data, |case| LoadedCase::read(case.as_ref()))?;
+    let layers = Layers::new(request, tensors, config, sorted)?;
     let training = request.training_loop(layers.identity());
     let mut outcome = training.run(&layers, layers.skipped, observer, on_epoch)?;
     let test = layers.measure_test(&mut outcome, observer)?;
@@ -129,7 +130,7 @@ impl<'a> Layers<'a> {
         request: &'a TrainSegmenterRequest,
         tensors: Tensors,
         config: SwinUnetrConfig,
-        Sorted { train, validation, test, skipped }: Sorted,
+        Sorted { train, validation, test, skipped }: Sorted<LoadedCase>,
     ) -> Result<Self> {
         if (config.in_channels, config.out_channels) != (1, 1) {
             let what = format!("{} channels, {} masks", config.in_channels, config.out_channels);

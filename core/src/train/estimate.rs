@@ -134,8 +134,15 @@ fn encoder(config: &ModelConfig) -> (f64, f64, f64) {
     (first, second + finest * PYRAMID, done + units[middle.max(1) - 1])
 }
 
-/// Counts memory; an error with advice where it cannot fit.
-pub fn memory(request: &FineTuneRequest, stepper: &Stepper) -> Result<Estimate> {
+/// Bytes of cases that may stay in memory.
+pub fn room_for_cases(request: &FineTuneRequest) -> u64 {
+    let run = &request.run;
+    let asked = if run.case_memory > 0.0 { run.case_memory } else { run.memory_limit / 4.0 };
+    (if asked > 0.0 { asked * GB } else { machine().1 / 4.0 }) as u64
+}
+
+/// Counts memory; an error with advice where it cannot fit. `reading`: bytes that a case takes which is read for its clip and let go again.
+pub fn memory(request: &FineTuneRequest, stepper: &Stepper, reading: u64) -> Result<Estimate> {
     let trainee = stepper.trainee;
     let encoder = trainee.trains_encoder();
     let trained: usize = trainee.parameters.iter().map(|(_, tensor)| tensor.numel()).sum();
@@ -146,7 +153,8 @@ pub fn memory(request: &FineTuneRequest, stepper: &Stepper) -> Result<Estimate> 
         },
         _ => machine(),
     };
-    let bytes = |needs: Needs| resident + 12.0 * trained as f64 + needs.bytes(request, trainee.model.config());
+    let bytes =
+        |needs: Needs| resident + reading as f64 + 12.0 * trained as f64 + needs.bytes(request, trainee.model.config());
     let needs = Needs::of(request, encoder);
     let needed = bytes(needs);
     let limit = request.run.memory_limit * GB;

@@ -80,6 +80,8 @@ pub struct RunConfig {
     pub sheets: usize,
     /// memory that the training may take, in GB; 0: what the machine has free
     pub memory_limit: f64,
+    /// cases that stay in memory, in GB; the others are read anew for every clip. 0: a quarter of what there is
+    pub case_memory: f64,
     /// estimate memory and time, train nothing
     pub dry_run: bool,
 }
@@ -102,6 +104,7 @@ impl Default for RunConfig {
             cache_features: false,
             sheets: 8,
             memory_limit: 0.0,
+            case_memory: 0.0,
             dry_run: false,
         }
     }

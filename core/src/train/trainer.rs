@@ -1,6 +1,7 @@
 //! Fine-tuning SAM 2: request in; adapters, checkpoints, tables and pictures out. `training_loop` is the loop.
 
 use super::clip::Clip;
+use super::data::kept::{KeptCase, Shelf};
 use super::data::sample::{LoadedCase, Sorted};
 use super::data::{self, BadData, Case, Subset};
 use super::estimate::{self, Estimate};
@@ -80,10 +81,12 @@ fn feature_folder(request: &FineTuneRequest, trainee: &Trainee) -> Result<Featur
 struct Clips<'a> {
     request: &'a FineTuneRequest,
     stepper: Stepper<'a>,
-    train: Vec<LoadedCase>,
-    validation: Vec<LoadedCase>,
+    train: Vec<KeptCase>,
+    validation: Vec<KeptCase>,
     /// read at the end
     test: Vec<Box<dyn Case>>,
+    /// bytes of the largest case that is read anew for every clip
+    reading: u64,
     skipped: usize,
 }
 
@@ -93,17 +96,20 @@ impl<'a> Clips<'a> {
             true => Some(feature_folder(request, trainee)?),
             false => None,
         };
-        let Sorted { train, validation, test, skipped } = Sorted::read(cases, request.run.on_bad_data)?;
+        let mut shelf = Shelf::new(estimate::room_for_cases(request));
+        let sorted = Sorted::read(cases, request.run.on_bad_data, |case| shelf.read(case))?;
+        let Sorted { train, validation, test, skipped } = sorted;
         let stepper = Stepper { trainee, config: request.step(), cache };
-        Ok(Self { request, stepper, train, validation, test, skipped })
+        Ok(Self { request, stepper, train, validation, test, reading: shelf.largest_outside, skipped })
     }
 
     /// Memory and time; refused where the memory cannot be enough.
     fn estimate(&self) -> Result<Estimate> {
-        let estimate = estimate::memory(self.request, &self.stepper)?;
+        let estimate = estimate::memory(self.request, &self.stepper, self.reading)?;
         let input = self.stepper.trainee.model.config().input();
+        let first = self.train[0].get()?;
         let drawn = self.request.sample.draw(
-            &self.train[0],
+            &first,
             input,
             &self.request.augment,
             &mut self.request.training_loop().sample(0, 0).rng,
@@ -211,13 +217,14 @@ impl Trainable for Clips<'_> {
     }
 
     fn cases(&self) -> Vec<&str> {
-        self.train.iter().map(|case| case.name.as_str()).collect()
+        self.train.iter().map(KeptCase::name).collect()
     }
 
     /// One clip; its mean loss per slice and object.
     fn learn(&self, case: usize, sample: &mut Sample, share: f64) -> Result<f64> {
         let input = self.stepper.trainee.model.config().input();
-        let clip = self.request.sample.draw(&self.train[case], input, &self.request.augment, &mut sample.rng)?;
+        let case = self.train[case].get()?;
+        let clip = self.request.sample.draw(&case, input, &self.request.augment, &mut sample.rng)?;
         let frame_steps: usize = clip.objects.iter().map(|object| object.truth.len()).sum();
         let losses = self.stepper.gradients(&clip, sample.seed, share / frame_steps as f64)?;
         Ok(losses.slices.iter().map(|slice| slice.loss).sum::<f64>() / frame_steps as f64 + losses.dense.unwrap_or(0.0))
@@ -235,7 +242,8 @@ impl Trainable for Clips<'_> {
         let mut sheets = self.request.run.sheets;
         for (at, case) in cases.iter().enumerate() {
             observer.step("validate", at, cases.len())?;
-            records.extend(self.measure_case(epoch, subset, at, case, input, &mut sheets)?);
+            let case = case.get()?;
+            records.extend(self.measure_case(epoch, subset, at, &case, input, &mut sheets)?);
             if self.request.objective.dense != 0.0 && case.whole.is_some() {
                 let frames: Vec<_> = (0..case.volume.frames).collect();
                 dense.extend(self.stepper.evaluate_dense(&case.clip(&frames, &[], input)?)?);

@@ -1,6 +1,7 @@
 //! Which cases to look at first: failures, what the model itself is unsure of, poor pictures, and values far from those of the others.
 
 use super::merge::flat;
+use super::page::{label, short};
 use super::record::{Record, Status};
 use serde::Serialize;
 use serde_json::Value;
@@ -85,6 +86,7 @@ impl Cohort {
 
     /// With what the comparison says, first what to look at first.
     pub fn judged(mut self) -> Vec<Entry> {
+        self.flag_without_zone();
         for name in COMPARED {
             let values: Vec<f64> = self
                 .entries
@@ -100,15 +102,28 @@ impl Cohort {
                 let harmless = ONE_SIDED.iter().any(|(one, bad)| *one == name && *bad != above);
                 if far > FAR && !harmless {
                     let side = if above { "above" } else { "below" };
-                    entry.flag(
-                        format!("{name} {value:.4} is far {side} the cohort's {middle:.4}"),
-                        10.0 + far.min(50.0),
-                    );
+                    let (called, value, middle) = (label(name), short(value), short(middle));
+                    entry.flag(format!("{called} {value}, far {side} the median {middle}"), 10.0 + far.min(50.0));
                 }
             }
         }
         self.entries.sort_by(|a, b| b.weight().total_cmp(&a.weight()).then_with(|| a.case.cmp(&b.case)));
         self.entries
+    }
+}
+
+impl Cohort {
+    /// Where most cases have a foveal avascular zone, one without is to be looked at.
+    fn flag_without_zone(&mut self) {
+        let has = |entry: &Entry| entry.numbers.contains_key("faz_area_mm2");
+        let (with, done) = (
+            self.entries.iter().filter(|e| has(e)).count(),
+            self.entries.iter().filter(|e| e.status == "done").count(),
+        );
+        if 2 * with > done {
+            let without = self.entries.iter_mut().filter(|entry| entry.status == "done" && !has(entry));
+            without.for_each(|entry| entry.flag("no FAZ was found".to_owned(), 25.0));
+        }
     }
 }
 
@@ -129,7 +144,12 @@ impl Entry {
             self.flag(format!("a mask has a predicted IoU of {iou:.2}"), 30.0);
         }
         if !self.warnings.is_empty() {
-            self.flag(format!("{} warnings: {}", self.warnings.len(), self.warnings[0]), 5.0);
+            let more = if self.warnings.len() > 1 {
+                format!(" (and {} more)", self.warnings.len() - 1)
+            } else {
+                String::new()
+            };
+            self.flag(format!("warning: {}{more}", self.warnings[0]), 5.0);
         }
     }
 }
@@ -169,6 +189,21 @@ mod tests {
         let judged = cohort(&[0.30, 0.31, 0.29, 0.33, 0.28, 0.32, 0.30, 1.4, 0.27]);
         assert_eq!(judged[0].case, "7");
         assert!(judged[0].flags[0].0.contains("above") && judged[1].flags.is_empty(), "{judged:?}");
+    }
+
+    #[test]
+    fn a_case_without_a_zone_is_looked_at_where_others_have_one() {
+        let entry = |area: Option<f64>| Entry {
+            case: format!("{area:?}"),
+            status: "done",
+            numbers: area.map(|area| ("faz_area_mm2".to_owned(), area)).into_iter().collect(),
+            ..Entry::default()
+        };
+        let judged = Cohort { entries: [Some(0.3), None, Some(0.2)].map(entry).into() }.judged();
+        assert_eq!((judged[0].case.as_str(), judged[0].flags.len()), ("None", 1));
+        assert!(
+            Cohort { entries: [Some(0.3), None, None].map(entry).into() }.judged().iter().all(|e| e.flags.is_empty())
+        );
     }
 
     #[test]

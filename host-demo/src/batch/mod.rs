@@ -1,12 +1,14 @@
 //! `host-demo batch`: many cases, one after the other, in a way that engines (Slurm, Snakemake, Kubernetes, GNU parallel) can spread over many
 //! machines. docs/batch.md is its manual.
 //!
-//! `options -> manifest (or folder) -> shard -> run (child <-> worker) -> store (files, records, journals) -> status | merge | page`
+//! `options -> manifest (or folder) -> shard -> ahead -> run (child <-> worker) -> store (files, records, journals) -> status | merge | page`
 
+mod ahead;
 mod child;
 mod cohort;
 mod cores;
 mod dictionary;
+mod fault;
 mod fingerprint;
 mod folder;
 mod log;

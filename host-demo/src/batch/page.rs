@@ -10,19 +10,22 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("cohort.html");
-/// Numbers that are shown, if any case has them, in this order.
-const SHOWN: [&str; 10] = [
-    "faz_area_mm2",
-    "faz_circularity_crofton",
-    "vessel_area_density",
-    "length_density_per_mm",
-    "calibre_um",
-    "objects",
-    "lost_objects",
-    "lowest_iou",
-    "signal",
-    "motion",
+/// Numbers that are shown, if any case has them, in this order, and what people call them.
+const SHOWN: [(&str, &str); 10] = [
+    ("faz_area_mm2", "FAZ area"),
+    ("faz_circularity_crofton", "FAZ circularity"),
+    ("vessel_area_density", "vessel area density"),
+    ("length_density_per_mm", "length density"),
+    ("calibre_um", "calibre"),
+    ("objects", "objects"),
+    ("lost_objects", "lost objects"),
+    ("lowest_iou", "lowest IoU"),
+    ("signal", "signal"),
+    ("motion", "motion"),
 ];
+
+/// Cases that a page shows at most; browsers become slow with more. The table has all.
+const MOST_ROWS: usize = 2000;
 
 /// The page as text; `path` is where it will lie.
 pub fn render(store: &Store, entries: &[Entry], path: &Path) -> anyhow::Result<String> {
@@ -30,13 +33,13 @@ pub fn render(store: &Store, entries: &[Entry], path: &Path) -> anyhow::Result<S
     let has = |name: &str| entries.iter().any(|entry| entry.numbers.contains_key(name));
     let columns: Vec<Value> = SHOWN
         .iter()
-        .filter(|name| has(name))
-        .map(|name| {
+        .filter(|(name, _)| has(name))
+        .map(|(name, label)| {
             let (about, unit) = dictionary::of(name);
-            json!({"name": name, "unit": unit, "about": about})
+            json!({"name": name, "label": label, "unit": unit, "about": about})
         })
         .collect();
-    let rows: Vec<Value> = entries.iter().map(|entry| row(store, entry, &folder)).collect();
+    let rows: Vec<Value> = entries.iter().take(MOST_ROWS).map(|entry| row(store, entry, &folder)).collect();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in entries {
         *counts.entry(entry.status).or_default() += 1;
@@ -46,7 +49,7 @@ pub fn render(store: &Store, entries: &[Entry], path: &Path) -> anyhow::Result<S
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("cohort.html", TEMPLATE)?;
     let page = environment.get_template("cohort.html")?.render(context! {
-        title => store.name(), total => entries.len(), counts, flagged, columns, rows,
+        title => store.name(), total => entries.len(), counts, flagged, columns, rows, shown => entries.len().min(MOST_ROWS),
     })?;
     Ok(page)
 }
@@ -67,8 +70,13 @@ fn row(store: &Store, entry: &Entry, page: &Path) -> Value {
     })
 }
 
+/// What a number is called on the page.
+pub fn label(name: &str) -> &str {
+    SHOWN.iter().find(|(known, _)| *known == name).map_or(name, |(_, label)| label)
+}
+
 /// Four digits that count.
-fn short(number: f64) -> String {
+pub fn short(number: f64) -> String {
     if number == number.round() && number.abs() < 1e6 {
         return format!("{number:.0}");
     }

@@ -1,11 +1,12 @@
-//! A run: the cases of one shard, one after the other, in a worker; results are hashed and put into their place on a thread of its own while the
-//! next case computes.
+//! A run: the cases of one shard, one after the other, in a worker. While it computes, one thread looks at the next case (`ahead`), and another hashes
+//! the results of the last one and puts them into their place.
 //!
-//! `manifest -> shard -> (resume: is its record true?) -> worker -> finisher (files, then record, then journal)`
+//! `manifest -> shard -> ahead (is its record true? what do its files hold?) -> worker -> finisher (files, then record, then journal)`
 
+use super::ahead::{self, Next, State, settled};
 use super::child::{Answer, Starter, Worker};
 use super::cores;
-use super::fingerprint::Fingerprint;
+use super::fault::{in_answer, is_temporary};
 use super::log::Log;
 use super::manifest::{self, Case};
 use super::options::RunOptions;
@@ -28,9 +29,6 @@ use std::time::Instant;
 
 /// Workers that a case may end by a crash before it has failed: the first may have been ended by chance.
 const ATTEMPTS: u32 = 2;
-/// Errors of the system that say nothing about the case: the disk is full or gone, too many files are open, ...
-const TEMPORARY: [i32; 8] =
-    [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ESTALE, libc::EROFS, libc::EIO];
 
 /// What engines tell their processes, for the record.
 const ENGINE: [&str; 6] = [
@@ -110,23 +108,6 @@ fn described(store: Option<&Store>, plan: &Plan, case: &Case, options: &RunOptio
     }
 }
 
-/// How a case ended, if its record stands for what would be done now.
-fn settled(store: &Store, plan: &Plan, case: &Case, options: &RunOptions) -> Option<Status> {
-    let record = store.record(&case.case)?;
-    if record.key != plan.key(case) || (record.status == Status::Failed && options.retry_failed) {
-        return None;
-    }
-    let now = case.files();
-    let there: Vec<_> = now.iter().filter(|(_, path)| path.exists()).collect();
-    if there.len() != record.inputs.len() {
-        return None;
-    }
-    let same = |(column, path): &&(&str, &Path)| {
-        record.inputs.get(*column).is_some_and(|input| input.holds(path, options.verify).unwrap_or(false))
-    };
-    (there.iter().all(same) && store.has_outputs(&record, options.verify)).then_some(record.status)
-}
-
 /// All that stays the same from case to case.
 struct Run<'a> {
     options: &'a RunOptions,
@@ -174,7 +155,9 @@ impl Run<'_> {
         let passed = std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(2);
             scope.spawn(|| self.finish(&scratch, journal, receiver, &tally));
-            self.go_through(cases, worker, &scratch, &sender, &tally)
+            let (ahead, next) = sync_channel(1);
+            scope.spawn(move || ahead::look(cases, &self.store, &self.plan, self.options, &ahead));
+            self.go_through(next, total, worker, &scratch, &sender, &tally)
         })?;
         drop(scratch);
         let (done, failed) = (tally.done.load(SeqCst), tally.failed.load(SeqCst));
@@ -218,25 +201,35 @@ impl Run<'_> {
     /// Every case in turn; how many were done or failed before.
     fn go_through(
         &self,
-        cases: Vec<Case>,
+        next: Receiver<Next>,
+        total: usize,
         first: Worker,
         scratch: &Scratch,
         sender: &SyncSender<Finished>,
         tally: &Tally,
     ) -> anyhow::Result<usize> {
-        let (mut worker, mut passed, total) = (Some(first), 0, cases.len());
-        for (at, case) in cases.into_iter().enumerate() {
+        let (mut worker, mut passed) = (Some(first), 0);
+        for (at, Next { case, is }) in next.into_iter().enumerate() {
             let failed_fast = self.options.fail_fast && tally.failed.load(SeqCst) > 0;
             if self.stop.asked() || tally.why_broken().is_some() || failed_fast {
                 break;
             }
-            if let Some(status) = self.settled(&case) {
-                passed += 1;
-                tally.failed.fetch_add(usize::from(status == Status::Failed), SeqCst);
-                continue;
-            }
             let files = scratch.folder.join(format!("{at}"));
-            match self.one(&case, &files, &mut worker) {
+            let (inputs, error) = match is {
+                State::Settled(status) => {
+                    passed += 1;
+                    tally.failed.fetch_add(usize::from(status == Status::Failed), SeqCst);
+                    continue;
+                }
+                State::Open(inputs) => (inputs, None),
+                State::Unreadable(reason) => (BTreeMap::new(), Some(reason)),
+                State::Broken(error) => {
+                    tally.break_off(format!("{}: {error:#}", case.case));
+                    break;
+                }
+            };
+            let record = Record { inputs, error, ..self.blank(&case) };
+            match self.one(&case, record, &files, &mut worker) {
                 Ok(Some(record)) => {
                     let Record { status, error, run, .. } = &record;
                     let how =
@@ -256,18 +249,17 @@ impl Run<'_> {
         Ok(passed)
     }
 
-    fn settled(&self, case: &Case) -> Option<Status> {
-        self.options.resume.then(|| settled(&self.store, &self.plan, case, self.options)).flatten()
-    }
-
     /// Does one case; `None`: the run is to stop. An error is one of this machine, not of the case.
-    fn one(&self, case: &Case, files: &Path, worker: &mut Option<Worker>) -> anyhow::Result<Option<Record>> {
+    fn one(
+        &self,
+        case: &Case,
+        mut record: Record,
+        files: &Path,
+        worker: &mut Option<Worker>,
+    ) -> anyhow::Result<Option<Record>> {
         let (clock, started) = (Instant::now(), chrono::Utc::now());
-        let mut record = self.blank(case);
         record.run.started = started.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        if let Err(reason) = fingerprints(case, &mut record.inputs) {
-            record.error = Some(reason);
-        } else {
+        if record.error.is_none() {
             let request = self.plan.request(case, files)?;
             loop {
                 let _ = std::fs::remove_dir_all(files);
@@ -287,7 +279,8 @@ impl Run<'_> {
                 if matches!(answer, Answer::Done { .. } | Answer::Failed { .. }) {
                     *worker = Some(ready);
                 }
-                record.warnings = std::mem::take(&mut log.warnings);
+                let warnings = std::mem::take(&mut log.warnings);
+                record.warnings = warnings.into_iter().map(|text| self.plan.without_place(text)).collect();
                 match answer {
                     Answer::Stopped => return Ok(None),
                     Answer::Ended { .. } if record.run.attempts < ATTEMPTS => continue,
@@ -338,7 +331,7 @@ impl Run<'_> {
                 }
             }
             Answer::Failed { code, message, detail, peak } => {
-                if let Some(number) = temporary(&detail, &message) {
+                if let Some(number) = in_answer(&detail, &message) {
                     return Err(io::Error::from_raw_os_error(number)).context(message);
                 }
                 let kind = match detail["kind"].as_str() {
@@ -347,7 +340,7 @@ impl Run<'_> {
                     _ => Kind::Error,
                 };
                 record.run.peak_memory_bytes = peak;
-                record.error = Some(Reason { kind, message, code });
+                record.error = Some(Reason { kind, message: self.plan.without_place(message), code });
             }
             Answer::TooLong { seconds, peak } => {
                 let most = limits.seconds.unwrap_or_default();
@@ -402,28 +395,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// Size, time and hash of the files of a case. What is missing is its failure; hashing brings them into the system's memory, too.
-fn fingerprints(case: &Case, into: &mut BTreeMap<String, Fingerprint>) -> Result<(), Reason> {
-    for (column, path) in case.files() {
-        let fingerprint = Fingerprint::of(path).map_err(|error| {
-            let message = format!("{column}: {}: {error}", path.display());
-            Reason { kind: Kind::Error, message, code: "io".to_owned() }
-        })?;
-        into.insert(column.to_owned(), fingerprint);
-    }
-    Ok(())
-}
-
-/// The system's error in the plugin's answer, if it is one that says nothing about the case.
-fn temporary(detail: &Value, message: &str) -> Option<i32> {
-    let reply = detail["os_error"].as_i64().and_then(|number| i32::try_from(number).ok());
-    let written = || message.rsplit_once("(os error ")?.1.split(')').next()?.parse().ok();
-    reply.or_else(written).filter(|number| TEMPORARY.contains(number))
-}
-
-fn is_temporary(error: &anyhow::Error) -> bool {
-    let number = |error: &io::Error| error.raw_os_error().is_some_and(|number| TEMPORARY.contains(&number));
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(number))
 }

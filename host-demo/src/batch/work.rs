@@ -97,6 +97,17 @@ impl Plan {
         BROUGHT.contains(&name) || case.values.contains_key(name)
     }
 
+    /// A script's error without its place (`script:55:14: `), where the script is the one that this program carries and nobody sees.
+    pub fn without_place(&self, message: String) -> String {
+        let is_place = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == ':');
+        let rest =
+            message.strip_prefix("script:").and_then(|rest| rest.split_once(": ")).filter(|(place, _)| is_place(place));
+        match rest {
+            Some((_, rest)) if self.own.is_none() => rest.to_owned(),
+            _ => message,
+        }
+    }
+
     /// What a case's record must hold to stand for it: sha256 over the settings and the columns that name no files.
     pub fn key(&self, case: &Case) -> String {
         let files: BTreeSet<&str> = case.files().into_iter().map(|(column, _)| column).collect();

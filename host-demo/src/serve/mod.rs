@@ -8,6 +8,7 @@
 mod array;
 mod blosc2;
 mod drawn;
+mod given;
 mod guard;
 mod itksnap;
 mod marks;

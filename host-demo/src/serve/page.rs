@@ -1,5 +1,6 @@
 //! The page of our own, and what it asks for under `/api`. A case is one volume in work.
 
+use super::given::Given;
 use super::masks::{Crop, Masks};
 use super::open::{plain, read, sent};
 use super::refusal::{Answer, Refusal};
@@ -13,16 +14,18 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use sam_octa2_abi::{Prompt, Volume};
+use sam_octa2_abi::Volume;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-const PAGE: &str = include_str!("page.html");
+/// With its words in other languages, where the page wants them.
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| include_str!("page.html").replacen("/*words*/", include_str!("words.js"), 1));
 /// What the page may load: itself, and nothing from anywhere else.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' blob: data:; \
                       connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -53,7 +56,7 @@ pub fn routes(large: DefaultBodyLimit) -> Router<App> {
 
 async fn page() -> Response {
     let headers = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")];
-    (headers, Html(PAGE)).into_response()
+    (headers, Html(PAGE.as_str())).into_response()
 }
 
 async fn status(State(app): State<App>) -> Json<Value> {
@@ -71,6 +74,11 @@ fn json_of<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
 
 fn case(app: &App, id: &str) -> Answer<Arc<Entry>> {
     app.store.find(Protocol::Page, id)
+}
+
+/// The number of a slice in an address.
+fn number(text: &str) -> Answer<usize> {
+    text.parse().map_err(|_| Refusal::bad("the address does not name a slice by its number"))
 }
 
 #[derive(Deserialize)]
@@ -141,8 +149,8 @@ async fn close(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Va
     Ok(Json(json!({})))
 }
 
-async fn slice(State(app): State<App>, Path((id, frame)): Path<(String, usize)>) -> Answer<Response> {
-    let entry = case(&app, &id)?;
+async fn slice(State(app): State<App>, Path((id, frame)): Path<(String, String)>) -> Answer<Response> {
+    let (entry, frame) = (case(&app, &id)?, number(&frame)?);
     let values = app
         .store
         .with(&entry, move |slot, _| {
@@ -195,8 +203,8 @@ async fn describe(State(app): State<App>, Path(id): Path<String>) -> Answer<Json
     app.store.with(&entry, |slot, _| state(slot)).await.map(Json)
 }
 
-async fn masks(State(app): State<App>, Path((id, frame)): Path<(String, usize)>) -> Answer<Json<Value>> {
-    let entry = case(&app, &id)?;
+async fn masks(State(app): State<App>, Path((id, frame)): Path<(String, String)>) -> Answer<Json<Value>> {
+    let (entry, frame) = (case(&app, &id)?, number(&frame)?);
     app.store
         .with(&entry, move |slot, _| {
             let work = slot.work()?;
@@ -207,45 +215,19 @@ async fn masks(State(app): State<App>, Path((id, frame)): Path<(String, usize)>)
         .map(Json)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    object: u32,
-    frame: usize,
-    #[serde(default)]
-    points: Vec<[f64; 2]>,
-    #[serde(default)]
-    labels: Vec<i32>,
-    #[serde(rename = "box")]
-    bounds: Option<[f64; 4]>,
-}
-
 async fn prompt(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Answer<Json<Value>> {
     let (entry, given) = (case(&app, &id)?, json_of::<Given>(&body)?);
     app.store
         .with(&entry, move |slot, watch| {
             let work = slot.work()?;
-            for [x, y] in &given.points {
+            for [x, y] in given.places() {
                 let whole = |at: f64| if at.is_finite() { at.round() as i64 } else { -1 };
                 work.check([given.frame as i64, whole(*y), whole(*x)])?;
             }
-            let has = work.masks(given.object).at(given.frame).is_some();
-            if !has
-                && given.bounds.is_none()
-                && !given.points.is_empty()
-                && given.labels.iter().all(|&label| label == 0)
-                && !given.labels.is_empty()
-            {
+            if given.takes_away() && work.masks(given.object).at(given.frame).is_none() {
                 return Err(Refusal::bad("there is nothing to take away on this slice: mark the object there first"));
             }
-            let prompt = Prompt {
-                frame: given.frame as i64,
-                object: given.object,
-                points: given.points.as_flattened().to_vec(),
-                labels: given.labels,
-                bounds: given.bounds.map(|bounds| bounds.to_vec()).unwrap_or_default(),
-                ..Prompt::default()
-            };
+            let prompt = given.prompt();
             work.interact(watch, false, |step| step.prompt(&prompt))?;
             shown(slot, given.frame)
         })

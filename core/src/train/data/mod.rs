@@ -1,9 +1,10 @@
 //! What there is to learn from: volumes with labels, set apart for training, validation and test; from OCTA-500 in SAM-OCTA2's layout
-//! (`octa500`), from layers with their masks beside them (`side_by_side`) from en-face sets such as ROSE (`en_face`) or from any pairs of files (`manifest`). `sample` makes clips of them,
-//! `crate::regions` places prompts, `augment` varies.
+//! (`octa500`), from layers with their masks beside them (`side_by_side`), from sets en face such as ROSE (`en_face`) or from any pairs of
+//! files (`manifest`). `kept` says which stay in memory, `sample` makes clips of them, `crate::regions` places prompts, `augment` varies.
 
 pub mod augment;
 pub mod en_face;
+pub mod kept;
 pub mod manifest;
 pub mod octa500;
 pub mod phantom;

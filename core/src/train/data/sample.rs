@@ -262,23 +262,26 @@ pub struct LoadedCase {
     pub whole: Option<WholeSlices>,
 }
 
-/// The cases of a training, read.
-#[derive(Default)]
-pub struct Sorted {
+/// The cases of a training, read, by what they are for.
+pub struct Sorted<T> {
     /// learnt from; at least one
-    pub train: Vec<LoadedCase>,
+    pub train: Vec<T>,
     /// measured after every epoch
-    pub validation: Vec<LoadedCase>,
+    pub validation: Vec<T>,
     /// measured, and read, at the end
     pub test: Vec<Box<dyn Case>>,
     /// could not be read and were left out
     pub skipped: usize,
 }
 
-impl Sorted {
-    /// Reads them. Errors: one that cannot be read (unless those are left out), none for training.
-    pub fn read(cases: Vec<Box<dyn Case>>, on_bad_data: BadData) -> Result<Self> {
-        let mut sorted = Self::default();
+impl<T> Sorted<T> {
+    /// Reads them with `read`. Errors: one that cannot be read (unless those are left out), none for training.
+    pub fn read(
+        cases: Vec<Box<dyn Case>>,
+        on_bad_data: BadData,
+        mut read: impl FnMut(Box<dyn Case>) -> Result<T>,
+    ) -> Result<Self> {
+        let mut sorted = Self { train: Vec::new(), validation: Vec::new(), test: Vec::new(), skipped: 0 };
         for case in cases {
             let target = match case.subset() {
                 Subset::Train => &mut sorted.train,
@@ -288,7 +291,7 @@ impl Sorted {
                     continue;
                 }
             };
-            match LoadedCase::read(case.as_ref()) {
+            match read(case) {
                 Ok(case) => target.push(case),
                 Err(_) if on_bad_data == BadData::Skip => sorted.skipped += 1,
                 Err(error) => return Err(error),
@@ -306,6 +309,11 @@ impl LoadedCase {
     pub fn read(case: &dyn Case) -> Result<Self> {
         let (volume, labels) = case.read()?;
         Ok(Self { name: case.name().to_owned(), volume, labels, whole: case.whole() })
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        (self.volume.bytes_held() + std::mem::size_of_val(self.labels.data.as_slice())) as u64
     }
 
     /// Its name as the name of a file: what would be a folder becomes `_`.

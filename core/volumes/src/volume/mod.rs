@@ -159,6 +159,14 @@ impl Volume {
         matches!(self.source, Source::Lazy(_))
     }
 
+    /// Bytes of voxels in memory; none where slices are read when they are asked for.
+    pub fn bytes_held(&self) -> usize {
+        match &self.source {
+            Source::Memory(voxels) => voxels.bytes(),
+            Source::Lazy(_) => 0,
+        }
+    }
+
     /// Is there such a slice?
     pub fn check_frame(&self, frame: usize) -> Result<()> {
         if frame < self.frames {

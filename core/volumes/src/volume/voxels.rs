@@ -55,6 +55,11 @@ impl Voxels {
         with_voxels!(self, values => values.len())
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        with_voxels!(self, values => std::mem::size_of_val(values.as_slice()))
+    }
+
     /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
