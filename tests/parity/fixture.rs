@@ -7,7 +7,7 @@ use sam_octa2_core::model::{ModelConfig, Sam2};
 use sam_octa2_core::weights;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 
 /// The fixtures in the repository.

@@ -4,7 +4,7 @@
 use crate::root::root;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tch::Tensor;
 
 pub fn file(name: &str) -> PathBuf {

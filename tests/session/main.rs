@@ -31,7 +31,7 @@ use sam_octa2_core::progress::Flow;
 use sam_octa2_core::session::{Point, Range, Session, Settings};
 use sam_octa2_core::volume::{Geometry, Volume, Voxels};
 use sam_octa2_core::weights;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use tch::{Device, Kind, Tensor};
 
