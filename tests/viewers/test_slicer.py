@@ -4,12 +4,17 @@
 """
 
 import json
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from conftest import HOST, ROOT, VOLUME
 
+os.environ.setdefault("SAM_OCTA2_PLUGIN", str(Path(HOST).parent / "libsam_octa2.so"))
+sys.path.insert(0, str(ROOT / "plugin/python"))
 np = pytest.importorskip("numpy", reason="numpy is not installed")
 core = pytest.importorskip("trame_slicer.core", reason='Slicer\'s core is not installed (pip install "trame-slicer[standalone]")')
 
@@ -71,3 +76,74 @@ def test_names_colours_and_voxels_arrive_and_come_back(labels):
     assert np.array_equal(bounded(np.load(labels / "back.npy")), bounded(ours))  # Slicer writes the part with segments in it
     about = json.loads(host("info", back, "--json"))
     assert about["spacing"] == pytest.approx(json.loads(host("info", VOLUME, "--json"))["spacing"])
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory):
+    """A segment editor with the demo's volume, an empty segment and our effect."""
+    from undo_stack import UndoStack
+
+    from sam_octa2 import Model
+    from sam_octa2_slicer.effect import SamOctaEffect
+
+    app = core.SlicerApp()
+    volume = app.io_manager.load_volumes(str(VOLUME))[0]
+    editor = app.segmentation_editor
+    stack = UndoStack()
+    editor.set_undo_stack(stack)
+    editor.set_active_segmentation(editor.create_empty_segmentation_node(), volume)
+    segment = editor.add_empty_segment(segment_name="Vessel", segment_color=[1.0, 0.0, 0.5])
+    editor.set_active_segment_id(segment)
+    effect = editor.set_active_effect_type(SamOctaEffect)
+    effect.model = Model.load(str(ROOT / "sam2_weights/nano.safetensors"), precision="f32", device="cpu")
+    return app, editor, effect, stack, segment
+
+
+def test_a_click_in_millimetres_fills_the_segment_and_undo_takes_both_back(editor):
+    app, editor, effect, stack, segment = editor
+    segmenter = effect.segmenter()
+    ras = (segmenter.affine @ [131, 126, 2, 1])[:3]
+    assert np.allclose(segmenter.ijk(tuple(ras)), [131, 126, 2])
+    area = effect.click(tuple(ras))
+    inside = editor.get_segment_labelmap(segment, as_numpy_array=True)
+    assert inside.sum() == area > 0 and inside[2, 126, 131] == 1
+    assert segmenter.session.mask_of(2, 1).area == area
+    about = segmenter.session.object(1)
+    assert (about["name"], about["colour"]) == ("Vessel", "#ff0080")
+
+    slices = effect.follow("both", slices=2)
+    followed = editor.get_segment_labelmap(segment, as_numpy_array=True)
+    assert slices == 5 and {k for k in range(len(followed)) if followed[k].any()} <= {0, 1, 2, 3, 4} and followed.sum() > area
+    stack.undo()
+    assert editor.get_segment_labelmap(segment, as_numpy_array=True).sum() == area
+    assert segmenter.session.describe()["objects"][0]["frames"] == [2]
+    stack.redo()
+    assert editor.get_segment_labelmap(segment, as_numpy_array=True).sum() == followed.sum()
+
+
+def test_what_cannot_be_is_said(editor):
+    from sam_octa2 import InvalidArgument
+
+    _, editor, effect, *_ = editor
+    with pytest.raises(InvalidArgument, match="outside of the volume"):
+        effect.click((1e4, 0.0, 0.0))
+
+
+def test_left_clicks_in_a_slice_view_are_taken(editor):
+    from slicer import vtkMRMLInteractionEventData, vtkMRMLSliceNode, vtkMRMLViewNode
+    from vtkmodules.vtkCommonCore import vtkCommand
+    from vtkmodules.vtkInteractionWidgets import vtkEvent
+
+    _, editor, effect, *_ = editor
+    assert effect.create_pipeline(vtkMRMLViewNode(), effect.get_parameter_node()) is None
+    pipeline = effect.create_pipeline(vtkMRMLSliceNode(), effect.get_parameter_node())
+    pipeline.SetActive(True)
+    event = vtkMRMLInteractionEventData()
+    event.SetType(int(vtkCommand.MouseMoveEvent))
+    assert not pipeline.CanProcessInteractionEvent(event)[0]
+    event.SetType(int(vtkCommand.LeftButtonPressEvent))
+    event.SetWorldPosition(list((effect.segmenter().affine @ [40, 60, 2, 1])[:3]))
+    event.SetModifiers(vtkEvent.ControlModifier)
+    assert pipeline.CanProcessInteractionEvent(event)[0] and pipeline.ProcessInteractionEvent(event)
+    prompts = effect.segmenter().session.describe()["objects"][0]["prompts"]
+    assert [point[:2] for prompt in prompts for point in prompt.get("points", [])][-1] == pytest.approx([40, 60], abs=1e-3)
