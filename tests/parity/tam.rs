@@ -72,7 +72,12 @@ fn memory(name: &str, model: &Sam2, fixture: &Fixture) {
     if let Some(perceiver) = model.spatial_perceiver() {
         let get = |argument: &str| given("perceiver", argument, &[1, 16, SIDE, SIDE]);
         let position = get("position").flatten(2, 3).transpose(1, 2);
-        close(&format!("{name} perceiver"), &perceiver.forward(&get("memory"), &position), &fixture.get("perceiver"), 2e-4);
+        close(
+            &format!("{name} perceiver"),
+            &perceiver.forward(&get("memory"), &position),
+            &fixture.get("perceiver"),
+            2e-4,
+        );
         close(&format!("{name} latents"), &perceiver.position(device()), &fixture.get("perceiver.position"), 2e-5);
     }
     let vision = given("memory", "features", &[SIDE * SIDE, 1, 64]).permute([1, 2, 0]).view([1, 64, SIDE, SIDE]);

@@ -5,8 +5,8 @@ use sam_octa2_core::model::Points;
 use sam_octa2_core::model::hiera::{window_partition, window_unpartition};
 use sam_octa2_core::model::layers::to_tokens;
 use sam_octa2_core::model::memory_attention::Memory;
-use sam_octa2_core::model::transformer::Keys;
 use sam_octa2_core::model::position::{AxialRotation, sine_1d, sine_2d};
+use sam_octa2_core::model::transformer::Keys;
 use tch::{Kind, Tensor, no_grad};
 
 fn units() -> Option<Fixture> {

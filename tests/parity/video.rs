@@ -2,8 +2,8 @@
 
 use crate::fixture::*;
 use sam_octa2_core::intensity::{Window, Windows};
-use sam_octa2_core::model::{Model, Sam2};
 use sam_octa2_core::model::config::InputImage;
+use sam_octa2_core::model::{Model, Sam2};
 use sam_octa2_core::progress::Flow;
 use sam_octa2_core::prompts::Direction;
 use sam_octa2_core::session::{Compat, Marks, Mask, Point, Range, Session, Settings, prepare};

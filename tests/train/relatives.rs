@@ -40,7 +40,9 @@ fn adapters_are_learnt_merged_and_used() {
         let losses: Vec<_> = report.epochs.iter().map(|epoch| epoch.loss).collect();
         assert!(losses[3] < losses[0], "{name}: {losses:?}");
         let layer = if name == "edgetam" { "memory_attention." } else { "image_encoder.trunk.blocks." };
-        assert!(tensors(report.adapter.clone()).iter().any(|(name, _)| name.contains(layer) && name.contains("lora_B")));
+        assert!(
+            tensors(report.adapter.clone()).iter().any(|(name, _)| name.contains(layer) && name.contains("lora_B"))
+        );
 
         let tuned = ModelRequest { adapter: Some(report.adapter), ..request.model.clone() };
         assert!(difference(&request.model, &tuned) > 1e-3, "{name}: the adapters change nothing");

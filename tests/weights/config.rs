@@ -191,7 +191,11 @@ fn mistakes_in_relatives_are_named() {
             "unknown key \"image_encoder.trunk.embeddim\"; did you mean `embed_dim`?",
         ),
         ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["stages"] = json!([1]), "image_encoder.trunk.stages"),
-        ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["depth"] = json!("x"), "image_encoder.trunk.depth: invalid"),
+        (
+            "efficienttam_ti",
+            |m| m["image_encoder"]["trunk"]["depth"] = json!("x"),
+            "image_encoder.trunk.depth: invalid",
+        ),
         ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["patch_size"] = json!(8), "is not backbone_stride 16"),
         ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["num_heads"] = json!(5), "do not divide into 5 heads"),
         (
@@ -200,7 +204,11 @@ fn mistakes_in_relatives_are_named() {
             "the last block, 11, must look at the whole picture",
         ),
         ("efficienttam_ti", |m| m["image_encoder"]["trunk"]["embed_dim"] = json!(96), "backbone_channel_list: [192]"),
-        ("efficienttam_ti", |m| m["image_encoder"]["neck"]["_target_"] = json!("a.FpnNeck"), "image_encoder.neck.neck_norm"),
+        (
+            "efficienttam_ti",
+            |m| m["image_encoder"]["neck"]["_target_"] = json!("a.FpnNeck"),
+            "image_encoder.neck.neck_norm",
+        ),
         ("efficienttam_ti", |m| m["use_high_res_features_in_sam"] = json!(true), "of 1 levels leave fewer than 3"),
         ("efficienttam_ti_1", |m| m["image_size"] = json!(32 * 31), ""),
         ("edgetam", |m| m["image_encoder"]["trunk"]["name"] = json!("repvit_m9"), "repvit_m9 is not known"),

@@ -1,7 +1,8 @@
 //! Trunk and feature pyramid. Source: `modeling/backbones/image_encoder.py`.
 
 use super::config::{
-    FpnNeckConfig, Fuse, ImageEncoderConfig, Interpolation, NeckConfig, PositionEncodingConfig, RepViTConfig, TrunkConfig,
+    FpnNeckConfig, Fuse, ImageEncoderConfig, Interpolation, NeckConfig, PositionEncodingConfig, RepViTConfig,
+    TrunkConfig,
 };
 use super::hiera::{HalfWay, Hiera};
 use super::layers::{Conv, Conv2d, resize_bilinear};

@@ -29,8 +29,8 @@ struct BatchNorm {
 impl BatchNorm {
     fn new(p: Params, channels: i64) -> Self {
         p.ignore("num_batches_tracked");
-        let [weight, bias, running_mean, running_var] = ["weight", "bias", "running_mean", "running_var"]
-            .map(|name| p.get_kind(name, &[channels], Kind::Float));
+        let [weight, bias, running_mean, running_var] =
+            ["weight", "bias", "running_mean", "running_var"].map(|name| p.get_kind(name, &[channels], Kind::Float));
         Self { weight, bias, running_mean, running_var }
     }
 

@@ -181,8 +181,7 @@ impl Trainee {
         let mut parts = Tensors::new();
         for (name, tensor) in tensors {
             let bias = name.strip_suffix(".bias").is_some_and(|layer| loras.contains_key(layer));
-            let trained =
-                (matches(&train, &name) && can_be_trained(&name)) || (bias && adapt.bias == Bias::LoraOnly);
+            let trained = (matches(&train, &name) && can_be_trained(&name)) || (bias && adapt.bias == Bias::LoraOnly);
             if trained && kind != Kind::Float && !bias {
                 return Err(Error::invalid(format!("{name} can be trained in float32 only; choose precision f32")));
             }

@@ -136,9 +136,9 @@ impl TimmBackboneConfig {
     /// Its shape; none: no network that is known here.
     pub fn shape(&self) -> Option<RepViTConfig> {
         let known = self.name.split('.').next() == Some("repvit_m1");
-        self.repvit.clone().or_else(|| {
-            known.then(|| RepViTConfig { embed_dim: vec![48, 96, 192, 384], depth: vec![2, 2, 14, 2] })
-        })
+        self.repvit
+            .clone()
+            .or_else(|| known.then(|| RepViTConfig { embed_dim: vec![48, 96, 192, 384], depth: vec![2, 2, 14, 2] }))
     }
 
     /// Channels per level, the coarsest first.

@@ -186,9 +186,10 @@ impl ModelConfig {
         check(is_v2 == self.spatial_perceiver.is_some() && is_v2 == cross.k_sizes.is_some(), || {
             "spatial_perceiver, cross_attention RoPEAttentionv2 and its k_sizes go together".into()
         })?;
-        check(!attention.layer.self_attention.class.pools() && attention.layer.self_attention.k_sizes.is_none(), || {
-            "memory_attention.layer.self_attention: RoPEAttention is what can stand here".into()
-        })?;
+        check(
+            !attention.layer.self_attention.class.pools() && attention.layer.self_attention.k_sizes.is_none(),
+            || "memory_attention.layer.self_attention: RoPEAttention is what can stand here".into(),
+        )?;
         let side = self.feature_size();
         check(!cross.class.pools() || side % 2 == 0, || {
             format!("memory_attention.layer.cross_attention: {side} x {side} cells do not divide into 2 x 2")
@@ -197,7 +198,9 @@ impl ModelConfig {
         perceiver.validate(self.mem_dim(), side)?;
         let placed = perceiver.num_latents_2d.max(0);
         check((1..=256).contains(&columns) && (1..=256).contains(&rows) && columns * rows == placed, || {
-            format!("cross_attention.k_sizes: {columns} x {rows} places for {placed} latents with a place (num_latents_2d)")
+            format!(
+                "cross_attention.k_sizes: {columns} x {rows} places for {placed} latents with a place (num_latents_2d)"
+            )
         })
     }
 

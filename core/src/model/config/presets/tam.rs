@@ -71,11 +71,8 @@ fn edge_tam() -> ModelConfig {
     let features = (0..4).map(|level| format!("layer{level}")).collect();
     let trunk = TimmBackboneConfig { name: "repvit_m1.dist_in1k".to_owned(), features, repvit: None };
     let neck = FpnNeckConfig { backbone_channel_list: trunk.channel_list(), ..fpn_neck() };
-    let image_encoder = ImageEncoderConfig {
-        trunk: TrunkConfig::TimmBackbone(trunk),
-        neck: NeckConfig::FpnNeck(neck),
-        scalp: 1,
-    };
+    let image_encoder =
+        ImageEncoderConfig { trunk: TrunkConfig::TimmBackbone(trunk), neck: NeckConfig::FpnNeck(neck), scalp: 1 };
     let mut memory_attention = MemoryAttentionConfig { num_layers: 2, ..memory_attention() };
     let layer = &mut memory_attention.layer;
     layer.self_attention.feat_sizes = [32, 32];
