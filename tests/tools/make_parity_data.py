@@ -41,8 +41,9 @@ def cut(name, keep, half=False):
 
 
 def main():
-    shutil.rmtree(TARGET, ignore_errors=True)
-    TARGET.mkdir(parents=True)
+    for folder in ("mini", "mini21", "frames"):  # what stands beside them has scripts of its own
+        shutil.rmtree(TARGET / folder, ignore_errors=True)
+    TARGET.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(SOURCE / "weights/mini21.pt", TARGET / "mini21.pt")
     for config in ("mini", "mini21"):
         shutil.copyfile(SOURCE / f"configs/{config}.yaml", TARGET / f"{config}.yaml")

@@ -302,3 +302,38 @@ impl RepViT {
         HalfWay { x, stages: done }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use tch::Device;
+
+    #[test]
+    fn folded_blocks_are_the_blocks_in_training() {
+        tch::manual_seed(8);
+        let config = RepViTConfig { embed_dim: vec![8, 16], depth: vec![2, 1] };
+        let params = Params::random(3, Device::Cpu, Kind::Float).remembering();
+        drop(RepViT::new(params.clone(), &config));
+        let mut weights: BTreeMap<String, Tensor> = params.given();
+        for (name, tensor) in &mut weights {
+            if name.ends_with("running_mean") || name.ends_with("running_var") {
+                *tensor = &*tensor + tensor.rand_like();
+            }
+        }
+        let trained = weights.iter().map(|(name, tensor)| {
+            let statistic = name.contains("running_");
+            (name.clone(), tensor.copy().set_requires_grad(!statistic))
+        });
+        let build = |weights| RepViT::new(Params::from_tensors(weights, Device::Cpu, Kind::Float), &config);
+        let (trained, folded) = (build(trained.collect()), build(weights));
+        let image = Tensor::randn([1, 3, 64, 64], (Kind::Float, Device::Cpu));
+        let stages = |trunk: &RepViT| tch::no_grad(|| trunk.second_half(trunk.first_half(&image)));
+        let (trained, folded) = (stages(&trained), stages(&folded));
+        assert_eq!(trained.iter().map(Tensor::size).collect::<Vec<_>>(), [[1, 8, 16, 16], [1, 16, 8, 8]]);
+        for (trained, folded) in trained.iter().zip(&folded) {
+            let difference = (trained - folded).abs().max().double_value(&[]) / trained.abs().max().double_value(&[]);
+            assert!(difference < 1e-5, "{difference}");
+        }
+    }
+}

@@ -57,7 +57,13 @@ fn split<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(Option<String>, 
 /// One of several classes in the same place. The first is meant, and written, without a `_target_`, as in configurations from before
 /// there was another.
 macro_rules! one_of {
-    ($($(#[$about:meta])* $name:ident { $(#[$plain_about:meta])* $plain:ident($plain_config:ty) $(, $(#[$class_about:meta])* $class:ident($config:ty))+ $(,)? })+) => {$(
+    ($(
+        $(#[$about:meta])*
+        $name:ident {
+            $(#[$plain_about:meta])* $plain:ident($plain_config:ty),
+            $($(#[$class_about:meta])* $class:ident($config:ty),)+
+        }
+    )+) => {$(
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq)]
         pub enum $name {
