@@ -122,7 +122,10 @@ impl Cohort {
         );
         if 2 * with > done {
             let without = self.entries.iter_mut().filter(|entry| entry.status == "done" && !has(entry));
-            without.for_each(|entry| entry.flag("no FAZ was found".to_owned(), 25.0));
+            without.for_each(|entry| {
+                entry.flags.retain(|(text, _)| !text.starts_with("warning: no FAZ")); // the same in other words
+                entry.flag("no FAZ was found".to_owned(), 25.0);
+            });
         }
     }
 }

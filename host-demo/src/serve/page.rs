@@ -227,9 +227,9 @@ async fn prompt(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> 
             if given.takes_away() && work.masks(given.object).at(given.frame).is_none() {
                 return Err(Refusal::bad("there is nothing to take away on this slice: mark the object there first"));
             }
-            let prompt = given.prompt();
+            let (frame, prompt) = (given.frame, given.prompt());
             work.interact(watch, false, |step| step.prompt(&prompt))?;
-            shown(slot, given.frame)
+            shown(slot, frame)
         })
         .await
         .map(Json)
