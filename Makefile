@@ -88,9 +88,10 @@ tests/viewers/venv/ready: tests/viewers/requirements.txt
 	@tests/viewers/venv/bin/pip install --quiet --no-deps monailabel==0.8.5
 	@touch $@
 
-# Many tiny cases through Snakemake on this machine, while runs are killed.
+# Many tiny cases through Snakemake on this machine, while runs are killed; and the worked example of docs/cohort_example.md.
 test-batch: build tests/batch/venv/ready
 	tests/batch/venv/bin/python tests/batch/test_batch.py $(CASES)
+	tests/batch/venv/bin/python tests/batch/test_example.py
 
 # The same as an array on a real Slurm of two nodes in this box: installs it where it can, starts it, stops it. Needs root.
 test-slurm: build

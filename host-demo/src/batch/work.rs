@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The script of `--model`.
 const OWN: &str = include_str!("../../../scripts/batch.rhai");
+/// The measurements of hundreds of layers, region by region, are more than a script may hold unless it is told otherwise (a stack of 640 slices).
+const OWN_ENTRIES: u64 = 100_000_000;
 /// Arguments that every case brings.
 const BROUGHT: [&str; 4] = ["case", "volume", "input", "out"];
 
@@ -73,7 +75,10 @@ impl Plan {
             seconds: options.bounds.max_seconds.filter(|&seconds| seconds > 0.0),
             memory_bytes: options.bounds.max_memory.map(megabytes),
         };
-        let bounds = scripts::bounds(&options.bounds, work.script.as_deref(), &set)?;
+        let mut bounds = scripts::bounds(&options.bounds, work.script.as_deref(), &set)?;
+        if work.script.is_none() {
+            widen(&mut bounds["limits"]);
+        }
         let (own, allow) = (work.script.clone(), options.bounds.allow.clone());
         let (reads, prompts_column) = (reads.collect(), work.prompts_column.clone());
         Ok(Self { script, own, set, options: bounds, allow, prompts_column, reads, settings, limits })
@@ -147,6 +152,15 @@ impl Plan {
         request["keep_models"] = json!(true);
         request["args"] = json!(args);
         Ok(Request::Run(request))
+    }
+}
+
+/// More room for the lists and maps of our own script, where the user does not say how much.
+fn widen(limits: &mut Value) {
+    for name in ["array_elements", "map_entries"] {
+        if limits[name].is_null() {
+            limits[name] = json!(OWN_ENTRIES);
+        }
     }
 }
 
@@ -247,4 +261,16 @@ fn files(set: &[(String, String)], named: bool, worker: &mut Worker) -> anyhow::
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_script_has_room_for_long_stacks_unless_the_user_says_less() {
+        let mut limits = json!({"map_entries": 7, "seconds": 2.0});
+        widen(&mut limits);
+        assert_eq!(limits, json!({"map_entries": 7, "array_elements": OWN_ENTRIES, "seconds": 2.0}));
+    }
 }
