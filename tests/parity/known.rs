@@ -16,7 +16,7 @@ pub fn json(name: &str) -> Value {
 
 /// The checksum of zip files.
 fn crc32(text: &str) -> u64 {
-    let bit = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+    let bit = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
     let byte = |crc: u32, byte: u8| (0..8).fold(crc ^ u32::from(byte), |crc, _| bit(crc));
     u64::from(!text.bytes().fold(!0, byte))
 }
@@ -27,8 +27,8 @@ pub fn values(name: &str, shape: &[i64], mean: f64, scale: f64) -> Tensor {
     let number = |place: u64| {
         let mixed = [0x9E37_79B9_7F4A_7C15_u64, 0xD6E8_FEB8_6659_FD93]
             .iter()
-            .fold(start.wrapping_add(place), |x, &factor| (x ^ x >> 32).wrapping_mul(factor));
-        let even = ((mixed ^ mixed >> 32) >> 40) as f64 / f64::from(1 << 23) - 1.0;
+            .fold(start.wrapping_add(place), |x, &factor| (x ^ (x >> 32)).wrapping_mul(factor));
+        let even = ((mixed ^ (mixed >> 32)) >> 40) as f64 / f64::from(1 << 23) - 1.0;
         (even * scale + mean) as f32
     };
     let count = shape.iter().product::<i64>() as u64;
