@@ -6,6 +6,7 @@ use sam_octa2_core::guard::guard;
 use sam_octa2_core::intensity::Intensity;
 use sam_octa2_core::session::ObjectMask;
 use std::fs::{self, File};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
