@@ -42,7 +42,7 @@ labels = getImageID();
 regions(labels);
 setBatchMode("exit and display");
 selectImage(labels);
-run("glasbey on dark");
+colours();
 File.delete(folder + "labels.tif"); File.delete(folder + "stack.tif");
 if (prompted) File.delete(folder + "prompts.json");
 File.delete(folder);
@@ -96,6 +96,18 @@ function copy_to(path) {
     selectImage(image);
     run("Restore Selection");
     setBatchMode(false);
+}
+
+// Black, then seven colours in turn that colour-blind people tell apart (Okabe and Ito), as in the pictures of host-demo.
+function colours() {
+    palette = newArray(230, 159, 0, 86, 180, 233, 0, 158, 115, 240, 228, 66, 0, 114, 178, 213, 94, 0, 204, 121, 167);
+    reds = newArray(256); greens = newArray(256); blues = newArray(256);
+    for (i = 1; i < 256; i++) {
+        at = 3 * ((i - 1) % 7);
+        reds[i] = palette[at]; greens[i] = palette[at + 1]; blues[i] = palette[at + 2];
+    }
+    setMinAndMax(0, 255);
+    setLut(reds, greens, blues);
 }
 
 // Every object of every slice goes into the ROI manager, in place of the marks.
