@@ -28,7 +28,7 @@ const ENDLESS: [&str; 3] = [
 
 #[test]
 fn a_signal_stops_a_script_with_exit_code_130() {
-    for signal in ["INT", "TERM", "HUP"] {
+    for signal in crate::util::signals() {
         for source in ENDLESS {
             let host = Host::new();
             host.file("test.rhai", source);
@@ -44,6 +44,9 @@ fn a_signal_stops_a_script_with_exit_code_130() {
 /// A terminal that closes may send it twice; `nohup` asks to go on.
 #[test]
 fn a_hang_up_comes_twice_or_is_passed_over() {
+    if !crate::util::signals().contains(&"HUP") {
+        return;
+    }
     let host = Host::new();
     host.file("test.rhai", ENDLESS[0]);
     let child = started(host.command(&["run", "test.rhai"]));
@@ -66,7 +69,8 @@ fn a_hang_up_comes_twice_or_is_passed_over() {
 
 #[test]
 fn a_signal_ends_the_repl_and_ctrl_c_only_its_line() {
-    for (signal, then) in [("TERM", ""), ("HUP", ""), ("INT", "print(\"and on\")\n")] {
+    for signal in crate::util::signals() {
+        let then = if signal == "INT" { "print(\"and on\")\n" } else { "" };
         let host = Host::new();
         let mut command = host.command(&["repl"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

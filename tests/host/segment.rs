@@ -196,7 +196,7 @@ fn mistakes_are_found_and_named() {
 #[cfg(unix)]
 #[test]
 fn signals_keep_what_is_done_and_the_previous_file() {
-    for signal in ["INT", "TERM", "HUP"] {
+    for signal in crate::util::signals() {
         keeps_what_is_done(signal);
     }
 }

@@ -138,3 +138,17 @@ pub fn built_plugin() -> PathBuf {
     let places = [folder.join("deps").join(&name), folder.join(&name)];
     places.into_iter().find(|place| place.is_file()).expect("cargo builds the plugin as a dependency of these tests")
 }
+
+/// The signals that end the program. Where the tests run under `nohup`, a hang-up is passed over by the programs that they start, too, as it should
+/// be: then it is left out.
+#[cfg(unix)]
+pub fn signals() -> Vec<&'static str> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    if ignored & 1 == 0 {
+        return vec!["INT", "TERM", "HUP"];
+    }
+    eprintln!("skipped: SIGHUP is ignored here (nohup)");
+    vec!["INT", "TERM"]
+}
