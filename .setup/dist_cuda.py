@@ -13,7 +13,8 @@ import dist
 
 TESTS = ["gpu", "parity", "session", "train"]
 # what the tests read, and the benchmark
-DATA = ["tests/data/demo", "tests/data/parity", "tests/bench", "core/src/model", "core/src/session"]
+DATA = ["tests/data/demo", "tests/data/parity", "tests/data/io/npy/float64.npy", "tests/data/io/pictures/grey8.bmp", "tests/data/io/dicom/multiframe.dcm",
+        "tests/bench", "core/src/model", "core/src/session"]
 README = """SAM-OCTA2 {version} for a machine with a GPU of NVIDIA ({platform}), without libtorch
 
   pip install torch=={torch}      unless it is there
