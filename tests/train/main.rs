@@ -341,9 +341,9 @@ fn sets_of_pictures_en_face_are_found_by_their_folders() {
         picture(&rossa, subset, ["image", "label"], name, 3);
     }
     let cases = read(json!({"folder": rossa})).unwrap();
-    let told: Vec<_> = cases.iter().map(|case| (case.name().to_owned(), case.subset())).collect();
+    let found: Vec<_> = cases.iter().map(|case| (case.name().to_owned(), case.subset())).collect();
     let expected = [("train_manual/1", Subset::Train), ("train_sam/1", Subset::Train), ("val/7", Subset::Validation)];
-    assert_eq!(told, expected.map(|(name, subset)| (name.to_owned(), subset)));
+    assert_eq!(found, expected.map(|(name, subset)| (name.to_owned(), subset)));
     let (volume, labels) = cases[0].read().unwrap();
     assert_eq!((volume.shape(), labels.count(1), labels.data[3]), ([1, 6, 8, 1], 6, 1));
 

@@ -32,7 +32,7 @@ for (i = 0; i < roiManager("count"); i++) { roiManager("select", i); text = text
 roiManager("deselect");
 run("Grays"); // without the table of colours the file holds numbers
 saveAs("Tiff", arguments[3] + "/shown.tif");
-File.saveString(text, arguments[3] + "/told.txt");
+File.saveString(text, arguments[3] + "/regions.txt");
 run("Quit");
 """
 
@@ -49,11 +49,11 @@ def test_marks_become_labels_and_regions(tmp_path):
     stack = tmp_path / "stack.tif"
     subprocess.run([HOST, "convert", VOLUME, stack, "--quiet"], check=True)
     imagej(tmp_path, stack, MACRO, f"host={HOST} model={ROOT / 'sam2_weights/nano.safetensors'} follow=forward", tmp_path)
-    head, *regions = (tmp_path / "told.txt").read_text().splitlines()
+    head, *regions = (tmp_path / "regions.txt").read_text().splitlines()
     assert head == "12|8|Objects of stack.tif"
     assert "object 1, slice 1" in regions and "object 2, slice 3" in regions and "object 2, slice 1" not in regions
     subprocess.run([HOST, "convert", tmp_path / "shown.tif", tmp_path / "shown.npy", "--quiet"], check=True)
     labels = np.load(tmp_path / "shown.npy")
     assert labels.shape == (12, 256, 256) and labels[0, 126, 131] == 1
-    told = {tuple(int(word) for word in region.replace(",", "").split() if word.isdigit()) for region in regions}
-    assert told == {(number, k + 1) for k in range(12) for number in (1, 2) if (labels[k] == number).any()}
+    listed = {tuple(int(word) for word in region.replace(",", "").split() if word.isdigit()) for region in regions}
+    assert listed == {(number, k + 1) for k in range(12) for number in (1, 2) if (labels[k] == number).any()}

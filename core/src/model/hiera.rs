@@ -3,11 +3,10 @@
 
 use super::attention::attention;
 use super::config::{Activation, HieraBlock, HieraConfig};
-use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, channels_first, channels_last, in_training};
+use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, PositionCache, channels_first, channels_last, in_training};
 use super::params::Params;
 use crate::progress::checkpoint;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 use tch::{Device, Tensor};
 
 const EPS: f64 = 1e-6;
@@ -166,7 +165,7 @@ pub struct Hiera {
     /// the block that the second half begins with: there, half of what all blocks keep for their gradients lies behind
     middle: usize,
     /// the position embedding of the images seen last
-    position: Mutex<Option<Tensor>>,
+    position: PositionCache,
 }
 
 impl Hiera {
@@ -184,7 +183,7 @@ impl Hiera {
             blocks: blocks.map(|(i, block)| MultiScaleBlock::new(p.sub("blocks").sub(i), block)).collect(),
             stage_ends: config.stage_ends(),
             middle: middle(&config.blocks()),
-            position: Mutex::default(),
+            position: PositionCache::default(),
         }
     }
 
@@ -278,15 +277,7 @@ impl Hiera {
             let side = self.pos_embed_window.size()[2];
             channels_last(&(table + self.pos_embed_window.tile([1, 1, height / side, width / side]))).contiguous()
         };
-        if in_training(&[&self.pos_embed, &self.pos_embed_window]) {
-            return make();
-        }
-        let mut kept = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |kept: &&Tensor| kept.size()[1..3] == [height, width];
-        match kept.as_ref().filter(fits) {
-            Some(position) => position.shallow_clone(),
-            None => kept.insert(make()).shallow_clone(),
-        }
+        self.position.get([height, width], &[&self.pos_embed, &self.pos_embed_window], make)
     }
 }
 

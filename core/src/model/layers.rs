@@ -7,6 +7,7 @@ use super::params::Params;
 use crate::progress::checkpoint;
 use std::cell::Cell;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 /// Affine map of the last dimension.
@@ -279,6 +280,25 @@ pub fn as_in_training<T>(work: impl FnOnce() -> T) -> T {
 /// Does someone want gradients of what is made from these, or are we [`as_in_training`]?
 pub fn in_training(tensors: &[&Tensor]) -> bool {
     TRAINING.get() || tensors.iter().any(|tensor| tensor.requires_grad())
+}
+
+/// A trunk's position embedding, kept for the next image of the same size.
+#[derive(Debug, Default)]
+pub struct PositionCache(Mutex<Option<Tensor>>);
+
+impl PositionCache {
+    /// `[1, height, width, C]`: what is kept, else what `make` gives. Nothing is kept while the tables that it is made of are trained.
+    pub fn get(&self, [height, width]: [i64; 2], tables: &[&Tensor], make: impl FnOnce() -> Tensor) -> Tensor {
+        if in_training(tables) {
+            return make();
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |kept: &&Tensor| kept.size()[1..3] == [height, width];
+        match kept.as_ref().filter(fits) {
+            Some(position) => position.shallow_clone(),
+            None => kept.insert(make()).shallow_clone(),
+        }
+    }
 }
 
 /// Does `work` to a part of the tokens after another, on the CPU and without gradients: what lies between then fits the caches, and the

@@ -4,11 +4,10 @@
 use super::attention::attention;
 use super::config::{Activation, ViTConfig};
 use super::hiera::{HalfWay, window_partition, window_unpartition};
-use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, channels_first, channels_last, in_training};
+use super::layers::{Conv, Conv2d, LayerNorm, Linear, Mlp, PositionCache, channels_first, channels_last};
 use super::params::Params;
 use crate::progress::checkpoint;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 use tch::Tensor;
 
 const EPS: f64 = 1e-6;
@@ -109,7 +108,7 @@ pub struct ViT {
     blocks: Vec<Block>,
     config: ViTConfig,
     /// the position embedding of the images seen last
-    position: Mutex<Option<Tensor>>,
+    position: PositionCache,
 }
 
 impl ViT {
@@ -124,7 +123,7 @@ impl ViT {
             pos_embed: p.get("pos_embed", &[1, positions, dim]),
             blocks: (0..config.depth).map(block).collect(),
             config: config.clone(),
-            position: Mutex::default(),
+            position: PositionCache::default(),
         }
     }
 
@@ -161,14 +160,6 @@ impl ViT {
             let resized = channels_first(&table).contiguous().upsample_bicubic2d([height, width], false, None, None);
             channels_last(&resized).contiguous()
         };
-        if in_training(&[&self.pos_embed]) {
-            return make();
-        }
-        let mut kept = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |kept: &&Tensor| kept.size()[1..3] == [height, width];
-        match kept.as_ref().filter(fits) {
-            Some(position) => position.shallow_clone(),
-            None => kept.insert(make()).shallow_clone(),
-        }
+        self.position.get([height, width], &[&self.pos_embed], make)
     }
 }

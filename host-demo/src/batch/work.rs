@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// The script of `--model`.
 const OWN: &str = include_str!("../../../scripts/batch.rhai");
-/// The measurements of hundreds of layers, region by region, are more than a script may hold unless it is told otherwise (a stack of 640 slices).
+/// The measurements of hundreds of layers, region by region, are more than a script may hold unless a limit is given (a stack of 640 slices).
 const OWN_ENTRIES: u64 = 100_000_000;
 /// Arguments that every case brings.
 const BROUGHT: [&str; 4] = ["case", "volume", "input", "out"];
@@ -155,7 +155,7 @@ impl Plan {
     }
 }
 
-/// More room for the lists and maps of our own script, where the user does not say how much.
+/// More space for the lists and maps of our own script, where the user does not say how much.
 fn widen(limits: &mut Value) {
     for name in ["array_elements", "map_entries"] {
         if limits[name].is_null() {
